@@ -1,0 +1,343 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Camera models: the pinhole that depth lives in, and the calibration that leads to it.
+
+Two plain data types. :class:`PinholeCamera` is an ideal camera of a given image size; it follows
+the image through crops, resizes and mirroring. :class:`Calibration` is what a
+``sensor_msgs/CameraInfo`` says: matrices, distortion, region of interest and binning; it gives
+the pinhole camera of the delivered image, raw or rectified, and the maps that rectify it.
+
+Pixel coordinates have their integers at pixel centres, so resizing by s moves the principal point
+to (c + 0.5) · s − 0.5.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from typing import Any
+
+#: Distortion models that can be rectified, with the numbers of coefficients OpenCV takes.
+DISTORTION_MODELS = {
+    "plumb_bob": (4, 5),
+    "rational_polynomial": (8, 12, 14),
+    "equidistant": (4,),
+}
+
+
+@dataclass(frozen=True)
+class PinholeCamera:
+    """An ideal pinhole camera.
+
+    Attributes
+    ----------
+    width, height : int
+        Image size in pixels.
+    fx, fy : float
+        Focal lengths in pixels.
+    cx, cy : float
+        Principal point in pixels; (0, 0) is the centre of the first pixel.
+
+    Raises
+    ------
+    ValueError
+        If the size is not positive, a focal length not positive, or a value not finite.
+    """
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.height < 1:
+            raise ValueError(f"camera: image size {self.width}x{self.height} is not positive")
+        values = (self.fx, self.fy, self.cx, self.cy)
+        if not all(math.isfinite(value) for value in values):
+            raise ValueError(f"camera: intrinsics (fx, fy, cx, cy) = {values} are not finite")
+        if self.fx <= 0.0 or self.fy <= 0.0:
+            raise ValueError(
+                f"camera: focal lengths ({self.fx}, {self.fy}) must be positive; is the camera "
+                "calibrated?"
+            )
+
+    @classmethod
+    def from_matrix(cls, matrix: ArrayLike, width: int, height: int) -> PinholeCamera:
+        """Read the camera from an intrinsic matrix.
+
+        Parameters
+        ----------
+        matrix : array_like, shape (3, 3), (3, 4) or (4, 4), or its 9, 12 or 16 values by rows
+            In pixels at width × height.
+        width, height : int
+        """
+        values = np.asarray(matrix, dtype=np.float64)
+        if values.ndim == 1:
+            if values.size not in (9, 12, 16):
+                raise ValueError(f"camera: a matrix of {values.size} values; 9, 12 or 16 needed")
+            values = values.reshape(4 if values.size == 16 else 3, -1)
+        return cls(
+            width,
+            height,
+            float(values[0, 0]),
+            float(values[1, 1]),
+            float(values[0, 2]),
+            float(values[1, 2]),
+        )
+
+    @classmethod
+    def from_camera_info(cls, info: Any, rectified: bool = True) -> PinholeCamera:
+        """Read the camera of the delivered image from a ``sensor_msgs/CameraInfo``.
+
+        Parameters
+        ----------
+        info : message
+            Of rclpy or of the rosbags library, ROS 2 or ROS 1.
+        rectified : bool
+            Take P, for a rectified image, or K, for a raw one.
+
+        Raises
+        ------
+        ValueError
+            If the camera is not calibrated (K[0] = 0).
+        """
+        return Calibration.from_camera_info(info).camera(rectified)
+
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """The 3 × 3 intrinsic matrix, in pixels."""
+        return np.array(
+            [[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]], dtype=np.float64
+        )
+
+    @property
+    def matrix4(self) -> NDArray[np.float64]:
+        """The intrinsics as the 4 × 4 matrix that :mod:`monodepth2_ros.geometry` takes."""
+        matrix = np.eye(4)
+        matrix[:3, :3] = self.matrix
+        return matrix
+
+    def cropped(self, x: int, y: int, width: int, height: int) -> PinholeCamera:
+        """Return the camera of the window whose first pixel is (x, y).
+
+        Raises
+        ------
+        ValueError
+            If the window is not inside the image.
+        """
+        if x < 0 or y < 0 or x + width > self.width or y + height > self.height:
+            raise ValueError(
+                f"camera: the crop {width}x{height} at ({x}, {y}) is not inside the "
+                f"{self.width}x{self.height} image"
+            )
+        return PinholeCamera(width, height, self.fx, self.fy, self.cx - x, self.cy - y)
+
+    def resized(self, width: int, height: int) -> PinholeCamera:
+        """Return the camera of the image resized to width × height."""
+        sx, sy = width / self.width, height / self.height
+        return PinholeCamera(
+            width,
+            height,
+            self.fx * sx,
+            self.fy * sy,
+            (self.cx + 0.5) * sx - 0.5,
+            (self.cy + 0.5) * sy - 0.5,
+        )
+
+    def subsampled(self, stride: int) -> PinholeCamera:
+        """Return the camera of the image that keeps pixels 0, stride, 2 · stride … ."""
+        return PinholeCamera(
+            -(-self.width // stride),
+            -(-self.height // stride),
+            self.fx / stride,
+            self.fy / stride,
+            self.cx / stride,
+            self.cy / stride,
+        )
+
+    def binned(self, x: int, y: int) -> PinholeCamera:
+        """Return the camera whose pixels average x × y pixels of this one.
+
+        The image keeps whole bins only, as sensors do.
+        """
+        width, height = self.width // x, self.height // y
+        return self.cropped(0, 0, width * x, height * y).resized(width, height)
+
+    def mirrored(self) -> PinholeCamera:
+        """Return the camera of the image flipped left to right."""
+        return PinholeCamera(
+            self.width, self.height, self.fx, self.fy, self.width - 1 - self.cx, self.cy
+        )
+
+
+@dataclass(frozen=True)
+class RegionOfInterest:
+    """Window of the full sensor, in unbinned pixels; width or height 0 means all of it."""
+
+    x: int = 0
+    y: int = 0
+    width: int = 0
+    height: int = 0
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a ``sensor_msgs/CameraInfo`` says about a camera.
+
+    Attributes
+    ----------
+    width, height : int
+        Size of the full sensor image that the matrices belong to, unbinned.
+    k : tuple of 9 float
+        Intrinsics of the raw image.
+    d : tuple of float
+        Distortion coefficients of `distortion_model`, in OpenCV's order.
+    distortion_model : str
+        One of :data:`DISTORTION_MODELS`; may be empty where there is no distortion.
+    r : tuple of 9 float
+        Rotation from the camera's frame to the rectified one.
+    p : tuple of 12 float
+        Projection of the rectified image; P[3] = −fx · baseline in a stereo pair.
+    roi : RegionOfInterest
+    binning : tuple of int
+        Pixels averaged along x and y; at least 1.
+    """
+
+    width: int
+    height: int
+    k: tuple[float, ...]
+    d: tuple[float, ...] = ()
+    distortion_model: str = ""
+    r: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+    p: tuple[float, ...] = (0.0,) * 12
+    roi: RegionOfInterest = field(default_factory=RegionOfInterest)
+    binning: tuple[int, int] = (1, 1)
+
+    @classmethod
+    def from_camera_info(cls, info: Any) -> Calibration:
+        """Read a ``sensor_msgs/CameraInfo``, of rclpy or of rosbags, ROS 2 or ROS 1."""
+
+        def floats(name: str) -> tuple[float, ...]:
+            # ROS 1 spells the fields K, D, R, P.
+            values = getattr(info, name, None)
+            if values is None:
+                values = getattr(info, name.upper())
+            return tuple(float(value) for value in values)
+
+        roi = info.roi
+        return cls(
+            width=int(info.width),
+            height=int(info.height),
+            k=floats("k"),
+            d=floats("d"),
+            distortion_model=str(info.distortion_model),
+            r=floats("r"),
+            p=floats("p"),
+            roi=RegionOfInterest(
+                int(roi.x_offset), int(roi.y_offset), int(roi.width), int(roi.height)
+            ),
+            # 0 stands for "not binned".
+            binning=(max(1, int(info.binning_x)), max(1, int(info.binning_y))),
+        )
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether there are intrinsics: K[0] = 0 says there are none."""
+        return self.k[0] != 0.0
+
+    @property
+    def is_distorted(self) -> bool:
+        """Whether the raw image differs from a pinhole's by distortion."""
+        return any(value != 0.0 for value in self.d)
+
+    @property
+    def baseline(self) -> float:
+        """Distance to the stereo partner on the left, in metres; 0 for any other camera."""
+        return -self.p[3] / self.p[0] if self.p[0] != 0.0 else 0.0
+
+    def camera(self, rectified: bool = True) -> PinholeCamera:
+        """Return the pinhole camera of the delivered image.
+
+        The region of interest and the binning are applied: the result belongs to the image as it
+        arrives. (``image_geometry`` leaves out the half-pixel shift of binning; here pixel
+        centres are followed.)
+
+        Parameters
+        ----------
+        rectified : bool
+            Use P, which describes the rectified image, or K, the raw one. Without a P (all
+            zeros, as some drivers leave it) K is used for both.
+
+        Raises
+        ------
+        ValueError
+            If the camera is not calibrated, or the intrinsics are unusable.
+        """
+        if not self.is_calibrated:
+            raise ValueError(
+                "camera_info is uncalibrated (K[0] is 0); calibrate the camera, for example with "
+                "camera_calibration, and let its driver publish the result"
+            )
+        matrix = self.p if rectified and self.p[0] != 0.0 else self.k
+        camera = PinholeCamera.from_matrix(matrix, self.width, self.height)
+        roi = self.roi
+        if roi.width and roi.height:
+            camera = camera.cropped(roi.x, roi.y, roi.width, roi.height)
+        return camera.binned(*self.binning) if self.binning != (1, 1) else camera
+
+    def rectification_maps(
+        self, target: PinholeCamera | None = None
+    ) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
+        """Compute the maps that turn the delivered raw image into a pinhole's.
+
+        Parameters
+        ----------
+        target : PinholeCamera, optional
+            The camera to see through; ``self.camera(rectified=True)`` by default.
+
+        Returns
+        -------
+        two arrays, shapes (H, W, 2) and (H, W)
+            In OpenCV's fixed-point form: ``cv2.remap(raw, *maps, cv2.INTER_LINEAR)``.
+
+        Raises
+        ------
+        ValueError
+            If the distortion model is unknown or has the wrong number of coefficients.
+        """
+        import cv2
+
+        target = target or self.camera(rectified=True)
+        raw = self.camera(rectified=False).matrix
+        rotation = np.reshape(self.r, (3, 3)) if any(self.r) else np.eye(3)
+        size = (target.width, target.height)
+        model = self.distortion_model
+        if self.is_distorted or model == "equidistant":
+            if model not in DISTORTION_MODELS:
+                raise ValueError(
+                    f"camera_info: distortion_model '{model}' is unknown; rectification knows "
+                    f"{', '.join(DISTORTION_MODELS)}"
+                )
+            if len(self.d) not in DISTORTION_MODELS[model]:
+                raise ValueError(
+                    f"camera_info: {model} with {len(self.d)} coefficients; it takes "
+                    f"{' or '.join(map(str, DISTORTION_MODELS[model]))}"
+                )
+        coefficients = np.asarray(self.d, dtype=np.float64)
+        if model == "equidistant":
+            first, second = cv2.fisheye.initUndistortRectifyMap(
+                raw, coefficients, rotation, target.matrix, size, cv2.CV_16SC2
+            )
+        else:
+            first, second = cv2.initUndistortRectifyMap(
+                raw, coefficients, rotation, target.matrix, size, cv2.CV_16SC2
+            )
+        return np.asarray(first, dtype=np.int16), np.asarray(second, dtype=np.uint16)
