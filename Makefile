@@ -1,0 +1,61 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+#
+#   make install              make .venv with everything in it, ROS 2 included
+#   make demo [BAG=recording] play a recording (or a rendered one) through the depth node
+#   make test [ARGS=...]      run the tests; ARGS go to pytest
+#   make lint                 ruff and mypy
+#   make clean                remove what was built, .venv included
+#
+# Another Python (3.10 to 3.14): make install PYTHON3=python3.12
+
+PYTHON3 ?= python3
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+BAG ?=
+ARGS ?=
+
+# The environment is complete without the ROS 2 that the calling shell may have sourced: two of them
+# in one process do not mix.
+unexport PYTHONPATH
+ifneq ($(AMENT_PREFIX_PATH)$(_ROS_WHEELS_BOOTSTRAP_COMPLETE),)
+unexport AMENT_PREFIX_PATH LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
+endif
+
+# Sound: the interpreter runs, has pip, and was set up in this very folder (a moved one is not).
+# Whole: what was installed is still there.
+SOUND := grep -qsF "$(CURDIR)/$(VENV)" $(VENV)/bin/activate && $(PYTHON) -I -c 'import pip' 2>/dev/null
+WHOLE := $(PYTHON) -I -c 'import importlib.util as i, sys; \
+	sys.exit(not all(map(i.find_spec, ("cv2", "monodepth2_ros", "mypy", "pytest", "ruff", "torch"))))'
+
+.PHONY: install demo test lint clean again
+
+install: $(STAMP)
+
+# Interrupted half-way, no longer sound, or not whole: made anew. Otherwise brought up to date.
+$(STAMP): setup.py setup.cfg pyproject.toml $(shell $(SOUND) && $(WHOLE) || echo again)
+	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "make: Python 3.10 or newer is needed: give one with PYTHON3=python3.12" >&2; exit 1; }
+	@if test -e $(VENV)/.installing || ! { $(SOUND); } || { test -e $@ && ! $(WHOLE); }; then \
+		echo "$(PYTHON3) -m venv --clear $(VENV)"; $(PYTHON3) -m venv --clear $(VENV); fi
+	@rm -f $@; touch $(VENV)/.installing
+	$(PYTHON) -m pip install -e '.[ros,openvino,train,test]'
+	@mv $(VENV)/.installing $@
+
+demo: $(STAMP)
+	$(PYTHON) -m monodepth2_ros.demo $(if $(BAG),"$(BAG)") $(ARGS)
+
+test: $(STAMP)
+	$(PYTHON) -m pytest $(ARGS)
+
+lint: $(STAMP)
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+clean:
+	rm -rf $(VENV) build install log dist demo_output *.egg-info \
+		.pytest_cache .mypy_cache .ruff_cache
+	find monodepth2_ros training test launch benchmark -name __pycache__ -prune \
+		-exec rm -rf {} + 2>/dev/null || true

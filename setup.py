@@ -1,0 +1,141 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Packaging for colcon (ament_python) and for pip."""
+
+from __future__ import annotations
+
+import os
+from glob import glob
+
+from setuptools import setup  # first: it brings distutils where Python has none of its own
+
+from distutils.command.install_data import install_data  # isort: skip
+
+PACKAGE = "monodepth2_ros"
+
+EXECUTABLES = {
+    "depth_node": "monodepth2_ros.depth_node:main",
+    "depth_demo": "monodepth2_ros.demo:main",
+    "depth_extract": "training.extract:main",
+    "depth_train": "training.train:main",
+    "depth_evaluate": "training.evaluate:main",
+    "depth_export": "training.export:main",
+    "depth_synthesize": "training.synthetic:main",
+}
+
+# ROS 2 Jazzy as wheels: CPython 3.10 to 3.14 on x86-64 Linux. Elsewhere ROS 2 comes from an
+# installation, and the extra adds only what reads recordings.
+ROS_WHEELS = "; sys_platform == 'linux' and platform_machine == 'x86_64'"
+
+EXTRAS = {
+    "ros": [
+        f"ros-jazzy-rclpy[fastrtps]>=7.1{ROS_WHEELS}",
+        *(
+            f"ros-jazzy-{messages}{ROS_WHEELS}"
+            for messages in (
+                "diagnostic-msgs",
+                "lifecycle-msgs",
+                "nav-msgs",
+                "rcl-interfaces",
+                "rosgraph-msgs",
+                "sensor-msgs",
+                "std-srvs",
+            )
+        ),
+        "rosbags>=0.10.4",
+    ],
+    "openvino": ["openvino>=2024.4"],
+    "train": [
+        "jsonargparse>=4.30",
+        "matplotlib>=3.5",
+        "onnx>=1.16",
+        "rosbags>=0.10.4",
+        "tensorboard>=2.14",
+    ],
+    "test": [
+        "mypy>=1.11",
+        "onnxruntime>=1.18",
+        "psutil>=5.9",
+        "pytest>=7.4",
+        "rosbags-image>=0.10",
+        "ruff>=0.6",
+        # test_packaging.py builds a wheel, and setuptools does so by itself since 70.1.
+        "setuptools>=70.1",
+        "types-PyYAML",
+    ],
+}
+
+FORWARDER = """\
+#!/bin/sh
+exec "$(dirname "$0")/../../bin/{name}" "$@"
+"""
+
+
+class InstallData(install_data):
+    """Put the executables of a wheel where `ros2 run` and `ros2 launch` look for them.
+
+    They look in lib/<package>. pip writes console scripts to bin/ and nowhere else (it ignores
+    `install_scripts`), so a wheel carries a forwarder for each. colcon installs the scripts
+    themselves in that folder (setup.cfg), so there nothing is added.
+    """
+
+    def run(self) -> None:
+        """Install the data files and, into a wheel, the forwarders."""
+        super().run()
+        if "bdist_wheel" not in self.distribution.command_obj:
+            return
+        folder = os.path.join(self.install_dir, "lib", PACKAGE)
+        self.mkpath(folder)
+        for name in EXECUTABLES:
+            path = os.path.join(folder, name)
+            with open(path, "w", encoding="utf-8", newline="\n") as file:
+                file.write(FORWARDER.format(name=name))
+            os.chmod(path, 0o755)
+            self.outfiles.append(path)
+
+
+setup(
+    name=PACKAGE,
+    version="0.1.0",
+    description="Monocular depth for robots: a ROS 2 node and self-supervised training.",
+    author="The monodepth2_ros authors",
+    maintainer="The monodepth2_ros maintainers",
+    maintainer_email="maintainers@monodepth2-ros.example",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=[
+        "monodepth2_ros",
+        "monodepth2_ros.backends",
+        "monodepth2_ros.config",
+        "monodepth2_ros.networks",
+        "training",
+    ],
+    # The parameter file and the Fast DDS profile live in config/, where ROS keeps them; in a wheel
+    # they also travel inside the package, where importlib.resources finds them.
+    package_dir={"monodepth2_ros.config": "config"},
+    package_data={
+        "monodepth2_ros": ["py.typed", "models/*.safetensors"],
+        "monodepth2_ros.config": ["*.yaml", "*.xml", "*.rviz"],
+    },
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
+        (f"share/{PACKAGE}", ["package.xml"]),
+        (f"share/{PACKAGE}/launch", sorted(glob("launch/*.launch.py"))),
+        (f"share/{PACKAGE}/config", sorted(glob("config/*.*"))),
+    ],
+    install_requires=[
+        "numpy>=1.21",
+        "opencv-python-headless>=4.5.4",
+        "PyYAML>=5.4",
+        "safetensors>=0.4.3",
+        "torch>=2.4",
+        "torchvision>=0.19",
+        "tqdm>=4.57",
+    ],
+    extras_require=EXTRAS,
+    entry_points={
+        "console_scripts": [f"{name} = {target}" for name, target in EXECUTABLES.items()],
+    },
+    cmdclass={"install_data": InstallData},
+    zip_safe=False,
+)
