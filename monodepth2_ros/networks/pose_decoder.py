@@ -43,7 +43,9 @@ class PoseDecoder(nn.Module):
             ]
         )
 
-    def forward(self, features: Sequence[Tensor] | Sequence[Sequence[Tensor]]) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, features: Sequence[Tensor] | Sequence[Sequence[Tensor]]
+    ) -> tuple[Tensor, Tensor]:
         """Compute the motions of a pair.
 
         Parameters

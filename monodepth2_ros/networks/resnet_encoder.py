@@ -60,9 +60,7 @@ class ResnetEncoder(nn.Module):
             self.encoder.conv1 = nn.Conv2d(
                 3 * num_input_images, 64, kernel_size=7, stride=2, padding=3, bias=False
             )
-            nn.init.kaiming_normal_(
-                self.encoder.conv1.weight, mode="fan_out", nonlinearity="relu"
-            )
+            nn.init.kaiming_normal_(self.encoder.conv1.weight, mode="fan_out", nonlinearity="relu")
         expansion = 1 if num_layers < 50 else 4
         self.channels = (64, *(expansion * width for width in (64, 128, 256, 512)))
 

@@ -1,0 +1,400 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints: one safetensors file with the weights and everything needed to use them.
+
+Tensors are named ``<network>.<state-dict key>`` with the networks ``encoder``, ``depth`` and,
+where training kept them, ``pose_encoder``, ``pose``, ``posecnn`` and ``mask``. The metadata is one
+JSON object. Folders of the published format (encoder.pth, depth.pth, …) are read as they are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from monodepth2_ros import __version__
+from monodepth2_ros.networks.depth_network import DepthNetwork
+from monodepth2_ros.networks.resnet_encoder import RESNET_LAYERS
+from monodepth2_ros.preprocessing import NO_CROP, Crop, check_crop
+
+FORMAT_VERSION = 1
+_METADATA_KEY = "monodepth2_ros"
+
+# Published stereo models were trained with a nominal baseline of 0.1 where KITTI's is 0.54 m.
+_PUBLISHED_STEREO_SCALE = 5.4
+
+
+class CheckpointError(ValueError):
+    """A checkpoint cannot be read or does not fit; the message says which, why and what to do."""
+
+
+@dataclass(frozen=True)
+class CheckpointMetadata:
+    """What a depth model needs beside its weights.
+
+    Attributes
+    ----------
+    num_layers : int
+        Depth of the ResNet encoder.
+    width, height : int
+        Network input size in pixels; multiples of 32.
+    min_depth, max_depth : float
+        Range of :func:`monodepth2_ros.geometry.disparity_to_depth` in training.
+    crop : tuple of float
+        Fractions of the camera image removed before resizing: left, top, right, bottom.
+    scale : float
+        Metres per unit of depth.
+    scale_spread : float or None
+        Relative spread of the scale where it was measured.
+    is_metric : bool
+        Whether depth times `scale` is in metres; a monocular model knows depth up to scale only.
+    training : dict
+        How and on what the model was trained; plain JSON.
+    package_version : str
+        Version that wrote the file.
+    """
+
+    num_layers: int = 18
+    width: int = 640
+    height: int = 192
+    min_depth: float = 0.1
+    max_depth: float = 100.0
+    crop: Crop = NO_CROP
+    scale: float = 1.0
+    scale_spread: float | None = None
+    is_metric: bool = False
+    training: dict[str, Any] = field(default_factory=dict)
+    package_version: str = __version__
+
+    def __post_init__(self) -> None:
+        if self.num_layers not in RESNET_LAYERS:
+            raise CheckpointError(f"num_layers is {self.num_layers}, not one of {RESNET_LAYERS}")
+        if min(self.width, self.height) < 32 or self.width % 32 or self.height % 32:
+            raise CheckpointError(
+                f"the network size is {self.width}x{self.height}; both sides must be multiples "
+                "of 32"
+            )
+        if not 0.0 < self.min_depth < self.max_depth:
+            raise CheckpointError(
+                f"the depth range is {self.min_depth} to {self.max_depth}; it must be positive "
+                "and ascending"
+            )
+        if not self.scale > 0.0:
+            raise CheckpointError(f"scale is {self.scale}; it must be positive")
+        check_crop(self.crop)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights and metadata, as loaded.
+
+    Attributes
+    ----------
+    metadata : CheckpointMetadata
+    state : dict of str to dict of str to Tensor
+        A state dict for each network, by the network's name.
+    source : str
+        Where it came from, for logs and diagnostics.
+    is_random : bool
+        Whether the weights are untrained.
+    """
+
+    metadata: CheckpointMetadata
+    state: dict[str, dict[str, Tensor]]
+    source: str
+    is_random: bool = False
+
+    def depth_network(self) -> DepthNetwork:
+        """Build the float32 depth network with these weights, in evaluation mode."""
+        with torch.device("meta"):  # no memory and no random numbers for weights to be replaced
+            network = DepthNetwork(self.metadata.num_layers)
+        for name, module in (("encoder", network.encoder), ("depth", network.depth)):
+            _load_state(module, self.state.get(name), name, self.source)
+        return network.eval()
+
+
+def random_checkpoint(
+    num_layers: int = 18, width: int = 640, height: int = 192, seed: int = 0
+) -> Checkpoint:
+    """Make a checkpoint with untrained weights, to try everything but the depth.
+
+    Parameters
+    ----------
+    num_layers, width, height : int
+        See :class:`CheckpointMetadata`.
+    seed : int
+        The same seed gives the same weights.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = DepthNetwork(num_layers)
+    state = {
+        "encoder": dict(network.encoder.state_dict()),
+        "depth": dict(network.depth.state_dict()),
+    }
+    metadata = CheckpointMetadata(num_layers, width, height, training={"weights": "random"})
+    return Checkpoint(metadata, state, "random weights", is_random=True)
+
+
+def default_checkpoint_path() -> Path | None:
+    """Return the path of the checkpoint that the package ships, or None while there is none."""
+    path = resources.files("monodepth2_ros") / "models" / "default.safetensors"
+    return path if isinstance(path, Path) and path.is_file() else None
+
+
+def open_checkpoint(name: str) -> Checkpoint:
+    """Load what a user names: a file, a folder, ``random``, or nothing for the shipped one.
+
+    Parameters
+    ----------
+    name : str
+        Path of a .safetensors file or of a published folder; "random" for untrained weights;
+        "" for the package's own checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such checkpoint or it cannot be used.
+    """
+    if name == "random":
+        return random_checkpoint()
+    if name:
+        return load_checkpoint(name)
+    default = default_checkpoint_path()
+    if default is None:
+        raise CheckpointError(
+            "no checkpoint is given and this version of the package ships none; set 'checkpoint' "
+            "to a .safetensors file or a folder with encoder.pth and depth.pth, or to 'random' to "
+            "try everything but the depth with untrained weights"
+        )
+    return load_checkpoint(default)
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Load a checkpoint file, or a folder of the published format.
+
+    Parameters
+    ----------
+    path : str or path
+        A .safetensors file written by :func:`save_checkpoint`, or a folder that holds
+        encoder.pth and depth.pth.
+
+    Returns
+    -------
+    Checkpoint
+        Its tensors are mapped into memory: they cost nothing until they are used.
+
+    Raises
+    ------
+    CheckpointError
+        If it is missing, damaged, unsafe, of a newer format or not a depth model.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        return _load_published(path)
+    if not path.exists():
+        raise CheckpointError(
+            f"checkpoint {path} does not exist (looked from {Path.cwd()}); give the path of a "
+            ".safetensors file or of a folder with encoder.pth and depth.pth"
+        )
+    if path.suffix in (".pth", ".pt", ".ckpt"):
+        raise CheckpointError(
+            f"checkpoint {path} is a single pickle; give the folder that holds encoder.pth and "
+            "depth.pth, or a .safetensors file"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = (file.metadata() or {}).get(_METADATA_KEY)
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"checkpoint {path} is not a readable safetensors file ({error}); was it copied in "
+            "full?"
+        ) from error
+    if header is None:
+        raise CheckpointError(
+            f"checkpoint {path} holds tensors but no monodepth2_ros metadata; it was not written "
+            "by this package (depth_train and depth_export write it)"
+        )
+    metadata = _parse_metadata(header, path)
+    state: dict[str, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        network, _, name = key.partition(".")
+        state.setdefault(network, {})[name] = value
+    return Checkpoint(metadata, state, str(path))
+
+
+def save_checkpoint(
+    path: str | os.PathLike[str],
+    metadata: CheckpointMetadata,
+    networks: Mapping[str, nn.Module | Mapping[str, Tensor]],
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write a checkpoint file; the file is either the old one or the new one, never half.
+
+    Parameters
+    ----------
+    path : str or path
+        Should end in .safetensors.
+    metadata : CheckpointMetadata
+    networks : mapping of str to Module or state dict
+        "encoder" and "depth", and any other network to keep.
+    dtype : torch.dtype, optional
+        Convert floating-point tensors to it, float16 for a small file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; what was there before is untouched.
+    """
+    path = Path(path)
+    tensors = {}
+    for name, network in networks.items():
+        state = network.state_dict() if isinstance(network, nn.Module) else network
+        for key, value in state.items():
+            value = value.detach().cpu()
+            if dtype is not None and value.is_floating_point():
+                value = value.to(dtype)
+            tensors[f"{name}.{key}"] = value.contiguous().clone()
+    header = {"format_version": FORMAT_VERSION, **dataclasses.asdict(metadata)}
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(descriptor)
+    try:
+        save_file(tensors, temporary, {_METADATA_KEY: json.dumps(header)})
+        mode = os.umask(0)
+        os.umask(mode)
+        os.chmod(temporary, 0o666 & ~mode)  # mkstemp's 0600 would keep other users out
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _parse_metadata(header: str, path: Path) -> CheckpointMetadata:
+    """Read the JSON header."""
+    try:
+        values = json.loads(header)
+        version = values.pop("format_version")
+    except (ValueError, KeyError, AttributeError) as error:
+        raise CheckpointError(f"checkpoint {path} has damaged metadata ({error!r})") from error
+    if version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"checkpoint {path} has format {version}; this monodepth2_ros ({__version__}) reads "
+            f"up to {FORMAT_VERSION}; update it"
+        )
+    known = {item.name for item in dataclasses.fields(CheckpointMetadata)}
+    try:
+        values["crop"] = tuple(values["crop"])
+        return CheckpointMetadata(**{key: values[key] for key in values if key in known})
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"checkpoint {path} has unusable metadata: {error}") from error
+
+
+def _load_published(folder: Path) -> Checkpoint:
+    """Load a folder with encoder.pth and depth.pth, and the pose networks if they are there."""
+    for name in ("encoder", "depth"):
+        if not (folder / f"{name}.pth").is_file():
+            raise CheckpointError(
+                f"checkpoint folder {folder} has no {name}.pth; a published model is a folder "
+                "with encoder.pth and depth.pth"
+            )
+    encoder = _load_pickle(folder / "encoder.pth")
+    depth = _load_pickle(folder / "depth.pth")
+    try:
+        height, width = int(encoder.pop("height")), int(encoder.pop("width"))
+    except KeyError as error:
+        raise CheckpointError(
+            f"{folder / 'encoder.pth'} has no entry {error}; published encoders carry the size "
+            "they were trained at"
+        ) from error
+    is_metric = bool(encoder.pop("use_stereo", False))
+    state = {"encoder": encoder, "depth": depth}
+    for name in ("pose_encoder", "pose"):
+        if (folder / f"{name}.pth").is_file():
+            state[name] = _load_pickle(folder / f"{name}.pth")
+    metadata = CheckpointMetadata(
+        num_layers=_resnet_depth(encoder, folder),
+        width=width,
+        height=height,
+        scale=_PUBLISHED_STEREO_SCALE if is_metric else 1.0,
+        is_metric=is_metric,
+        training={"format": "published folder"},
+    )
+    return Checkpoint(metadata, state, str(folder))
+
+
+def _load_pickle(path: Path) -> dict[str, Any]:
+    """Load a state dict; a pickle that would run code is refused."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds: UnpicklingError, RuntimeError, EOFError
+        reason = str(error).splitlines()[0] if str(error) else repr(error)
+        raise CheckpointError(
+            f"{path} cannot be loaded as plain weights ({reason}); it is damaged, or a pickle "
+            "with code in it, which is never executed here"
+        ) from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path} holds a {type(state).__name__}, not a state dict")
+    return dict(state)
+
+
+def _resnet_depth(encoder: Mapping[str, Tensor], source: Path) -> int:
+    """Tell from the keys which ResNet an encoder is."""
+    blocks = {
+        int(match[1])
+        for match in (re.match(r"encoder\.layer3\.(\d+)\.", key) for key in encoder)
+        if match
+    }
+    bottleneck = "encoder.layer1.0.conv3.weight" in encoder
+    depth = {(2, False): 18, (6, False): 34, (6, True): 50, (23, True): 101, (36, True): 152}.get(
+        (len(blocks), bottleneck)
+    )
+    if depth is None:
+        raise CheckpointError(
+            f"{source / 'encoder.pth'} is no known ResNet ({len(blocks)} blocks in layer3)"
+        )
+    return depth
+
+
+def _load_state(
+    module: nn.Module, state: Mapping[str, Tensor] | None, name: str, source: str
+) -> None:
+    """Put a state dict into a module on the meta device, float32, or say what does not fit."""
+    if state is None:
+        raise CheckpointError(f"checkpoint {source} has no network '{name}'")
+    own = module.state_dict()
+    # The classifier is never used; files may leave it out.
+    unused = {key for key in own if key.startswith("encoder.fc.")}
+    missing = sorted(own.keys() - state.keys() - unused)
+    if missing:
+        raise CheckpointError(
+            f"checkpoint {source}: network '{name}' lacks {len(missing)} of {len(own)} entries, "
+            f"'{missing[0]}' for one; it is another architecture or a damaged file"
+        )
+    values = {}
+    for key, parameter in own.items():
+        value = state.get(key)
+        if value is None or key in unused:
+            value = torch.zeros(parameter.shape)
+        if value.shape != parameter.shape:
+            raise CheckpointError(
+                f"checkpoint {source}: '{name}.{key}' has shape {tuple(value.shape)} instead of "
+                f"{tuple(parameter.shape)}"
+            )
+        values[key] = value.float() if value.is_floating_point() else value
+    module.load_state_dict(values, assign=True)

@@ -1,0 +1,348 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""ROS messages ↔ arrays: the one place that knows message layouts.
+
+Messages are taken as they come from rclpy or from the rosbags library (ROS 2 and ROS 1): only
+their fields are used, no ROS package is imported. OpenCV does the colour conversions; cv_bridge is
+not used, because its compiled half fails beside NumPy 2 or OpenCV 5 and it does not know all the
+encodings below.
+"""
+
+from __future__ import annotations
+
+import array
+import struct
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from monodepth2_ros.camera import PinholeCamera
+
+# Conversions to RGB. OpenCV names a Bayer pattern after the second row's second and third pixel:
+# its "BG" is the pattern that begins with R G / G B.
+_BAYER_TO_RGB = {
+    "bayer_rggb8": cv2.COLOR_BayerBG2RGB,
+    "bayer_bggr8": cv2.COLOR_BayerRG2RGB,
+    "bayer_gbrg8": cv2.COLOR_BayerGR2RGB,
+    "bayer_grbg8": cv2.COLOR_BayerGB2RGB,
+}
+_PACKED_TO_RGB = {
+    "rgb8": None,
+    "bgr8": cv2.COLOR_BGR2RGB,
+    "8UC3": cv2.COLOR_BGR2RGB,  # OpenCV's order, as cv_bridge assumes
+    "rgba8": cv2.COLOR_RGBA2RGB,
+    "bgra8": cv2.COLOR_BGRA2RGB,
+    "8UC4": cv2.COLOR_BGRA2RGB,
+    "mono8": cv2.COLOR_GRAY2RGB,
+    "8UC1": cv2.COLOR_GRAY2RGB,
+    "yuv422": cv2.COLOR_YUV2RGB_UYVY,
+    "uyvy": cv2.COLOR_YUV2RGB_UYVY,
+    "yuv422_yuy2": cv2.COLOR_YUV2RGB_YUY2,
+    "yuyv": cv2.COLOR_YUV2RGB_YUY2,
+    **_BAYER_TO_RGB,
+}
+_PACKED_CHANNELS = {
+    "rgb8": 3,
+    "bgr8": 3,
+    "8UC3": 3,
+    "rgba8": 4,
+    "bgra8": 4,
+    "8UC4": 4,
+    "yuv422": 2,
+    "uyvy": 2,
+    "yuv422_yuy2": 2,
+    "yuyv": 2,
+}
+_SEMIPLANAR_TO_RGB = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}
+
+#: Encodings of raw images that :func:`decode_image` reads.
+IMAGE_ENCODINGS = (*_PACKED_TO_RGB, "mono16", *_SEMIPLANAR_TO_RGB)
+
+#: Bytes of a point: float32 x, y, z and the colour packed into a fourth.
+POINT_STEP = 16
+
+# Before the PNG in a compressedDepth payload: format enum, and the quantisation (a, b) of
+# floating-point depth, which is stored as a / depth + b.
+_COMPRESSED_DEPTH_HEADER = struct.Struct("<iff")
+
+
+def stamp_ns(header: Any) -> int:
+    """Return a header's stamp in nanoseconds."""
+    stamp = header.stamp
+    nanoseconds = stamp.nanosec if hasattr(stamp, "nanosec") else stamp.nsec
+    return int(stamp.sec) * 1_000_000_000 + int(nanoseconds)
+
+
+def decode_image(message: Any) -> NDArray[np.uint8]:
+    """Convert a raw ``sensor_msgs/Image`` to RGB.
+
+    Parameters
+    ----------
+    message : sensor_msgs/Image
+        With any of :data:`IMAGE_ENCODINGS`. Row padding (step) and byte order are honoured.
+
+    Returns
+    -------
+    ndarray, shape (H, W, 3), uint8
+        For unpadded rgb8 a read-only view of the message's own memory, else a new array. 16-bit
+        grey becomes 8-bit by its full range (65535 → 255), as in cv_bridge.
+
+    Raises
+    ------
+    ValueError
+        If the encoding is unknown or the data is too short for the size it claims.
+    """
+    encoding = message.encoding
+    width, height = int(message.width), int(message.height)
+    if encoding == "mono16":
+        samples = _rows(message, height, 2 * width).view(_sample_type("u2", message))
+        grey = (samples.astype(np.float32) * (255.0 / 65535.0) + 0.5).astype(np.uint8)
+        return _convert(grey, cv2.COLOR_GRAY2RGB, message)
+    if encoding in _SEMIPLANAR_TO_RGB:
+        _require_even(message, rows=True)
+        planes = _rows(message, height * 3 // 2, width)
+        return _convert(planes, _SEMIPLANAR_TO_RGB[encoding], message)
+    if encoding not in _PACKED_TO_RGB:
+        raise ValueError(
+            f"image encoding '{encoding}' is not supported; supported are "
+            f"{', '.join(IMAGE_ENCODINGS)}"
+        )
+    channels = _PACKED_CHANNELS.get(encoding, 1)
+    if channels == 2:
+        _require_even(message, rows=False)
+    pixels = _rows(message, height, channels * width)
+    if channels > 1:
+        pixels = pixels.reshape(height, width, channels)
+    code = _PACKED_TO_RGB[encoding]
+    return pixels if code is None else _convert(pixels, code, message)
+
+
+def decode_compressed(message: Any) -> NDArray[np.uint8]:
+    """Convert a ``sensor_msgs/CompressedImage`` (JPEG or PNG) to RGB.
+
+    Parameters
+    ----------
+    message : sensor_msgs/CompressedImage
+
+    Returns
+    -------
+    ndarray, shape (H, W, 3), uint8
+
+    Raises
+    ------
+    ValueError
+        If it cannot be decoded or is a truncated JPEG, which OpenCV would fill with grey.
+    """
+    data = np.frombuffer(message.data, dtype=np.uint8)
+    described = f"compressed image of {data.size} bytes with format '{message.format}'"
+    if data[:2].tobytes() == b"\xff\xd8" and data.tobytes().rfind(b"\xff\xd9") < 0:
+        raise ValueError(f"{described} is a truncated JPEG: it has no end marker")
+    # The pattern of a Bayer image that was compressed as it is: "bayer_rggb8; png compressed …".
+    pattern = message.format.rsplit(None, 1)[-1] if message.format else ""
+    is_bayer = pattern in _BAYER_TO_RGB
+    # Drivers state no orientation, and a rotation found in EXIF would not match camera_info.
+    flags = cv2.IMREAD_IGNORE_ORIENTATION | (cv2.IMREAD_GRAYSCALE if is_bayer else cv2.IMREAD_COLOR)
+    image = cv2.imdecode(data, flags) if data.size else None
+    if image is None:
+        raise ValueError(f"{described} cannot be decoded")
+    code = _BAYER_TO_RGB[pattern] if is_bayer else cv2.COLOR_BGR2RGB
+    return np.asarray(cv2.cvtColor(image, code), dtype=np.uint8)
+
+
+def decode_depth(message: Any) -> NDArray[np.float32]:
+    """Convert a raw depth image (REP 118) to metres.
+
+    Parameters
+    ----------
+    message : sensor_msgs/Image
+        32FC1 metres, or 16UC1 or mono16 millimetres with 0 for unknown.
+
+    Returns
+    -------
+    ndarray, shape (H, W), float32
+        NaN where unknown.
+
+    Raises
+    ------
+    ValueError
+        If it is not a depth image or too short.
+    """
+    width, height = int(message.width), int(message.height)
+    if message.encoding == "32FC1":
+        rows = _rows(message, height, 4 * width)
+        return rows.view(_sample_type("f4", message)).astype(np.float32)
+    if message.encoding in ("16UC1", "mono16"):
+        rows = _rows(message, height, 2 * width)
+        return _metres(rows.view(_sample_type("u2", message)))
+    raise ValueError(
+        f"depth encoding '{message.encoding}' is not supported; supported are 32FC1 and 16UC1"
+    )
+
+
+def decode_compressed_depth(message: Any) -> NDArray[np.float32]:
+    """Convert a ``compressedDepth`` payload (PNG) to metres.
+
+    Parameters
+    ----------
+    message : sensor_msgs/CompressedImage
+        Format "16UC1; compressedDepth png" or "32FC1; compressedDepth png".
+
+    Returns
+    -------
+    ndarray, shape (H, W), float32
+        NaN where unknown.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be decoded, or is of the RVL variety.
+    """
+    data = np.frombuffer(message.data, dtype=np.uint8)
+    described = f"compressedDepth of {data.size} bytes with format '{message.format}'"
+    if "rvl" in message.format:
+        raise ValueError(f"{described}: RVL is not supported, only PNG is")
+    offset = _COMPRESSED_DEPTH_HEADER.size
+    image = cv2.imdecode(data[offset:], cv2.IMREAD_UNCHANGED) if data.size > offset else None
+    if image is None or image.ndim != 2 or image.dtype != np.uint16:
+        raise ValueError(f"{described} does not hold a 16-bit PNG")
+    if not message.format.startswith("32FC1"):
+        return _metres(image)
+    _, a, b = _COMPRESSED_DEPTH_HEADER.unpack(data[:offset].tobytes())
+    with np.errstate(divide="ignore"):
+        depth = a / (image.astype(np.float32) - np.float32(b))
+    return np.where(image == 0, np.float32(np.nan), depth).astype(np.float32)
+
+
+class Payload:
+    """A message's bytes, allocated once and written in place.
+
+    rclpy copies anything but an ``array.array`` element by element (hundreds of milliseconds for
+    a cloud). It serialises before ``publish`` returns, so one buffer serves all messages.
+    """
+
+    def __init__(self) -> None:
+        self._bytes = array.array("B")
+
+    def fill(self, values: NDArray[Any]) -> array.array[int]:
+        """Copy an array's bytes in and return them, to be assigned to ``message.data``."""
+        if len(self._bytes) != values.nbytes:
+            self._bytes = array.array("B", bytes(values.nbytes))
+        target = np.frombuffer(self._bytes, dtype=values.dtype).reshape(values.shape)
+        np.copyto(target, values)
+        return self._bytes
+
+
+def fill_image(message: Any, pixels: NDArray[Any], encoding: str, payload: Payload) -> None:
+    """Fill a fresh ``sensor_msgs/Image``; the header is left to the caller.
+
+    Parameters
+    ----------
+    message : sensor_msgs/Image
+    pixels : ndarray, shape (H, W) or (H, W, C)
+        In the machine's byte order, little-endian on every platform ROS 2 supports.
+    encoding : str
+    payload : Payload
+        Holds the bytes until the message is published.
+    """
+    message.height, message.width = pixels.shape[:2]
+    message.encoding = encoding
+    message.is_bigendian = 0
+    message.step = pixels[0].nbytes
+    message.data = payload.fill(pixels)
+
+
+def fill_camera_info(message: Any, camera: PinholeCamera) -> None:
+    """Fill a ``sensor_msgs/CameraInfo`` for a rectified image; the header is left alone.
+
+    Parameters
+    ----------
+    message : sensor_msgs/CameraInfo
+    camera : PinholeCamera
+        Of the image beside which the message is published.
+    """
+    message.width, message.height = camera.width, camera.height
+    message.distortion_model = "plumb_bob"
+    message.d = [0.0] * 5
+    message.k = camera.matrix.reshape(-1)
+    message.r = np.eye(3).reshape(-1)
+    message.p = np.hstack([camera.matrix, np.zeros((3, 1))]).reshape(-1)
+
+
+def fill_point_cloud(
+    message: Any, points: NDArray[np.float32], field_type: Any, payload: Payload
+) -> None:
+    """Fill a fresh organised ``sensor_msgs/PointCloud2``; the header is left to the caller.
+
+    Parameters
+    ----------
+    message : sensor_msgs/PointCloud2
+    points : ndarray, shape (H, W, 4), float32
+        x, y, z in metres and the packed colour, see :mod:`monodepth2_ros.point_cloud`.
+    field_type : type
+        ``sensor_msgs/PointField``.
+    payload : Payload
+        Holds the bytes until the message is published.
+    """
+    message.height, message.width = points.shape[:2]
+    message.fields = [
+        field_type(name=name, offset=4 * index, datatype=7, count=1)  # 7: FLOAT32
+        for index, name in enumerate(("x", "y", "z", "rgb"))
+    ]
+    message.is_bigendian = False
+    message.point_step = POINT_STEP
+    message.row_step = POINT_STEP * message.width
+    message.is_dense = False
+    message.data = payload.fill(points)
+
+
+def _rows(message: Any, rows: int, row_bytes: int) -> NDArray[np.uint8]:
+    """View a message's data as rows without their padding."""
+    data = np.frombuffer(message.data, dtype=np.uint8)
+    width, height, step = int(message.width), int(message.height), int(message.step)
+    described = f"{message.encoding} image of {width}x{height} with step {step}"
+    if width < 1 or height < 1:
+        raise ValueError(f"{described} is empty")
+    step = step or row_bytes  # some drivers leave it 0
+    if step < row_bytes:
+        raise ValueError(f"{described}: a row needs at least {row_bytes} bytes")
+    # The last row may lack its padding.
+    needed = step * (rows - 1) + row_bytes
+    if data.size < needed:
+        raise ValueError(f"{described} has {data.size} bytes of data; {needed} are needed")
+    if data.size < step * rows:
+        data = np.pad(data, (0, step * rows - data.size))
+    return np.ascontiguousarray(data[: step * rows].reshape(rows, step)[:, :row_bytes])
+
+
+def _sample_type(kind: str, message: Any) -> np.dtype[Any]:
+    """Return the type of a sample in the message's byte order."""
+    return np.dtype((">" if message.is_bigendian else "<") + kind)
+
+
+def _convert(pixels: NDArray[np.uint8], code: int, message: Any) -> NDArray[np.uint8]:
+    """Convert to RGB, with OpenCV's errors named after the message."""
+    try:
+        return np.asarray(cv2.cvtColor(pixels, code), dtype=np.uint8)
+    except cv2.error as error:
+        raise ValueError(
+            f"{message.encoding} image of {message.width}x{message.height} cannot be converted "
+            f"to RGB: {error}"
+        ) from error
+
+
+def _require_even(message: Any, rows: bool) -> None:
+    """Refuse a size that chroma subsampling cannot have."""
+    if message.width % 2 or (rows and message.height % 2):
+        raise ValueError(
+            f"{message.encoding} image of {message.width}x{message.height}: this encoding needs "
+            f"an even width{' and height' if rows else ''}"
+        )
+
+
+def _metres(millimetres: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Convert millimetres, 0 for unknown, to metres, NaN for unknown."""
+    depth = millimetres.astype(np.float32) * np.float32(0.001)
+    depth[millimetres == 0] = np.nan
+    return depth

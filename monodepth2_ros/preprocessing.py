@@ -1,0 +1,118 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""From a camera's image to the network's: crop, antialiased resize, [0, 1].
+
+The robot and the training use these very functions. A model that was trained on images resized in
+one way and runs on images resized in another loses accuracy that nobody ever finds again.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+#: Fractions of width and height that a crop removes: left, top, right, bottom.
+Crop = tuple[float, float, float, float]
+
+#: The crop that keeps the whole image.
+NO_CROP: Crop = (0.0, 0.0, 0.0, 0.0)
+
+
+def check_crop(crop: Crop) -> None:
+    """Raise ValueError if the fractions do not leave an image."""
+    left, top, right, bottom = crop
+    if min(crop) < 0.0 or left + right >= 1.0 or top + bottom >= 1.0:
+        raise ValueError(
+            f"crop is {list(crop)}; give the fractions to remove at the left, top, right and "
+            "bottom, each at least 0, opposite ones below 1 together"
+        )
+
+
+def crop_box(width: int, height: int, crop: Crop) -> tuple[int, int, int, int]:
+    """Turn a crop in fractions into a window in pixels.
+
+    Parameters
+    ----------
+    width, height : int
+        Image size.
+    crop : tuple of float
+        Fractions removed at the left, top, right and bottom. Fractions, not pixels, so that a
+        model trained on 1280×720 runs on the same camera's 640×360.
+
+    Returns
+    -------
+    x, y, width, height : int
+        First pixel and size of the window; at least one pixel.
+    """
+    check_crop(crop)
+    left, top, right, bottom = crop
+    x, y = round(width * left), round(height * top)
+    return (
+        min(x, width - 1),
+        min(y, height - 1),
+        max(1, width - x - round(width * right)),
+        max(1, height - y - round(height * bottom)),
+    )
+
+
+def resize_image(image: Tensor, width: int, height: int) -> Tensor:
+    """Resize with antialiasing.
+
+    Parameters
+    ----------
+    image : Tensor, shape (H, W, 3), uint8
+        On any device.
+    width, height : int
+
+    Returns
+    -------
+    Tensor, shape (height, width, 3), uint8
+        Bilinear with a triangle filter as wide as the reduction asks for (Pillow's definition),
+        rounded to the nearest.
+    """
+    if image.shape[:2] == (height, width):
+        return image
+    planar = image.permute(2, 0, 1)[None]
+    if image.is_cuda:  # torch resizes uint8 on the CPU alone
+        resized = functional.interpolate(
+            planar.float(), (height, width), mode="bilinear", antialias=True
+        )
+        resized = resized.round_().clamp_(0, 255).to(torch.uint8)
+    else:
+        resized = functional.interpolate(planar, (height, width), mode="bilinear", antialias=True)
+    return resized[0].permute(1, 2, 0).contiguous()
+
+
+def prepare_image(image: Tensor, crop: Crop, width: int, height: int) -> Tensor:
+    """Crop and resize a camera image to the network's size.
+
+    Parameters
+    ----------
+    image : Tensor, shape (H, W, 3), uint8, RGB
+    crop : tuple of float
+        See :func:`crop_box`.
+    width, height : int
+        The network's input size.
+
+    Returns
+    -------
+    Tensor, shape (height, width, 3), uint8, RGB
+    """
+    x, y, crop_width, crop_height = crop_box(image.shape[1], image.shape[0], crop)
+    return resize_image(image[y : y + crop_height, x : x + crop_width], width, height)
+
+
+def to_network_input(image: Tensor) -> Tensor:
+    """Turn stored images into what the networks take.
+
+    Parameters
+    ----------
+    image : Tensor, shape (..., H, W, 3), uint8, RGB
+
+    Returns
+    -------
+    Tensor, shape (..., 3, H, W), float32
+        In [0, 1].
+    """
+    return image.movedim(-1, -3).float() / 255.0
