@@ -1,0 +1,209 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The frame store: what is written is read, and damage is noticed."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from monodepth2_ros.camera import PinholeCamera
+from training.frame_store import FrameStore, FrameStoreWriter, Source, write_frame_store
+
+CAMERA = PinholeCamera(8, 6, 10.0, 11.0, 3.5, 2.5)
+
+
+def some_images(count: int = 7) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, 6, 8, 3), dtype=np.uint8)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    images = some_images()
+    truth = np.random.default_rng(1).uniform(0.5, 20.0, (7, 3, 4)).astype(np.float32)
+    truth[2, 1] = np.nan
+    truth[3, 0, 0] = -1.0
+    truth[4, 0, 0] = np.inf
+    poses = np.tile(np.eye(4), (7, 1, 1))
+    poses[:, 0, 3] = np.arange(7)
+    segment = np.array([0, 0, 0, 1, 1, 1, 1])
+    store = write_frame_store(
+        tmp_path / "frames",
+        images,
+        [CAMERA, CAMERA.mirrored()],
+        stamps=np.arange(7) * 50,
+        camera_index=segment,
+        segment=segment,
+        partner=np.array([3, 4, 5, 0, 1, 2, -1]),
+        poses=poses,
+        truth=truth,
+        baselines=[0.12, -0.12],
+        segment_spacing=[1, 4],
+        sources=[Source("bag", "/image")],
+    )
+    assert np.array_equal(store.images, images)
+    assert store.stamps.tolist() == [0, 50, 100, 150, 200, 250, 300]
+    assert store.camera_index.tolist() == store.segment.tolist() == segment.tolist()
+    assert store.partner.tolist() == [3, 4, 5, 0, 1, 2, -1]
+    assert np.array_equal(store.poses, poses)
+    known = np.isfinite(truth) & (truth > 0)
+    assert store.truth is not None
+    assert np.array_equal(store.truth == 0, ~known)
+    assert np.allclose(store.truth[known], truth[known], rtol=2**-11)
+    assert store.cameras == (CAMERA, CAMERA.mirrored())
+    assert store.baselines == (0.12, -0.12)
+    assert store.segment_spacing == (1, 4)
+    assert store.spacing == 4  # of the segment with more frames
+    assert store.segment_ranges().tolist() == [[0, 3], [3, 7]]
+    assert store.sources == (Source("bag", "/image"),)
+    assert (len(store), store.width, store.height) == (7, 8, 6)
+    assert not store.images.flags.writeable
+    FrameStore.open(tmp_path / "frames", verify=True)
+
+
+def test_defaults_and_pickling(tmp_path: Path) -> None:
+    store = write_frame_store(tmp_path / "frames", some_images(), [CAMERA])
+    assert store.truth is None
+    assert np.isnan(store.poses).all()
+    assert set(store.partner) == {-1}
+    assert store.spacing == 1
+    pickled = pickle.dumps(store)
+    assert len(pickled) < 1000  # the path, not the images
+    assert np.array_equal(pickle.loads(pickled).images, store.images)
+
+
+def test_nothing_is_there_before_finish(tmp_path: Path) -> None:
+    path = tmp_path / "frames"
+    with FrameStoreWriter(path, 8, 6) as writer:
+        writer.append(some_images()[0], 0, 0, 0)
+    assert not path.exists()
+    with pytest.raises(FileNotFoundError, match="unfinished extraction"):
+        FrameStore.open(path)
+
+
+def test_resume_continues_at_the_last_save(tmp_path: Path) -> None:
+    images = some_images()
+    truth = np.full((2, 2), 3.0)
+    with FrameStoreWriter(tmp_path / "frames", 8, 6) as writer:
+        writer.append(images[0], 0, 0, 0, truth=truth)
+        writer.append(images[1], 1, 0, 0)
+        writer.save({"done": ["one"]})
+        writer.append(images[5], 5, 0, 1, truth=truth)  # lost
+    with FrameStoreWriter(tmp_path / "frames", 8, 6, resume=True) as writer:
+        assert writer.state == {"done": ["one"]}
+        assert len(writer) == 2
+        writer.append(images[2], 2, 0, 0)
+        writer.finish([CAMERA])
+    store = FrameStore.open(tmp_path / "frames", verify=True)
+    assert np.array_equal(store.images, images[:3])
+    assert store.truth is not None
+    assert store.truth.max(axis=(1, 2)).tolist() == [3.0, 0.0, 0.0]
+    assert not list((tmp_path / "frames").glob("progress*"))
+
+
+def test_without_resume_it_begins_again(tmp_path: Path) -> None:
+    with FrameStoreWriter(tmp_path / "frames", 8, 6) as writer:
+        writer.append(some_images()[0], 0, 0, 0)
+        writer.save({"done": 1})
+    with FrameStoreWriter(tmp_path / "frames", 8, 6) as writer:
+        assert len(writer) == 0
+        assert writer.state == {}
+
+
+def test_truncate_forgets_frames_and_partners(tmp_path: Path) -> None:
+    images = some_images()
+    with FrameStoreWriter(tmp_path / "frames", 8, 6) as writer:
+        for i in range(4):
+            writer.append(images[i], i, 0, 0)
+        writer.set_truth(3, np.ones((2, 2)))
+        writer.set_partner(0, 3)
+        assert writer.column("partner").tolist() == [3, -1, -1, 0]
+        writer.truncate(2)
+        writer.append(images[6], 6, 0, 0)
+        assert np.array_equal(writer.image(2), images[6])
+        assert np.array_equal(writer.image(0), images[0])
+        writer.finish([CAMERA])
+    store = FrameStore.open(tmp_path / "frames")
+    assert np.array_equal(store.images, images[[0, 1, 6]])
+    assert set(store.partner) == {-1}
+    assert store.truth is not None
+    assert not np.any(store.truth)
+
+
+def test_wrong_use_is_refused(tmp_path: Path) -> None:
+    image = some_images()[0]
+    with FrameStoreWriter(tmp_path / "frames", 8, 6) as writer:
+        with pytest.raises(ValueError, match="no frame"):
+            writer.finish([CAMERA])
+        with pytest.raises(ValueError, match=r"\(6, 8, 3\) and uint8 needed"):
+            writer.append(image[:5], 0, 0, 0)
+        with pytest.raises(ValueError, match="segment 1 cannot follow segment -1"):
+            writer.append(image, 0, 0, 1)
+        writer.append(image, 0, 0, 0, truth=np.ones((2, 3)))
+        with pytest.raises(ValueError, match="truth of 2x2 after 3x2"):
+            writer.append(image, 0, 0, 0, truth=np.ones((2, 2)))
+        with pytest.raises(ValueError, match="a camera of 4x3"):
+            writer.finish([CAMERA.resized(4, 3)])
+        with pytest.raises(ValueError, match="0 cameras"):
+            writer.finish([])
+        with pytest.raises(ValueError, match="1 segments, 2 spacings"):
+            writer.finish([CAMERA], segment_spacing=[1, 2])
+    write_frame_store(tmp_path / "taken", some_images(), [CAMERA])
+    with pytest.raises(FileExistsError, match="taken exists"):
+        FrameStoreWriter(tmp_path / "taken", 8, 6)
+
+
+@pytest.mark.parametrize("name", ["images.u8", "stamps.npy", "truth.f16"])
+def test_missing_short_and_changed_files_are_noticed(tmp_path: Path, name: str) -> None:
+    store = write_frame_store(
+        tmp_path / "frames", some_images(), [CAMERA], truth=np.ones((7, 2, 2))
+    )
+    file = store.path / name
+    content = file.read_bytes()
+    changed = bytearray(content)
+    changed[-1] ^= 1
+    file.write_bytes(changed)
+    FrameStore.open(store.path)
+    with pytest.raises(ValueError, match=f"{name} is damaged: its checksum differs"):
+        FrameStore.open(store.path, verify=True)
+    file.write_bytes(content[:-1])
+    with pytest.raises(ValueError, match=f"{name} has .* bytes, .* expected; extract it again"):
+        FrameStore.open(store.path)
+    file.unlink()
+    with pytest.raises(ValueError, match=f"{name} is missing"):
+        FrameStore.open(store.path)
+
+
+def test_a_foreign_or_newer_header_is_refused(tmp_path: Path) -> None:
+    store = write_frame_store(tmp_path / "frames", some_images(), [CAMERA])
+    file = store.path / "store.json"
+    header = json.loads(file.read_text())
+    for change, message in (
+        ({"version": 99}, "version 99; this package reads up to 1"),
+        ({"format": "pictures"}, "describes 'pictures'"),
+        ({"segment_spacing": [1, 1]}, "index does not fit"),
+        ({"cameras": []}, "index does not fit"),
+    ):
+        file.write_text(json.dumps({**header, **change}))
+        with pytest.raises(ValueError, match=message):
+            FrameStore.open(store.path)
+    file.write_text("{")
+    with pytest.raises(ValueError, match="damaged"):
+        FrameStore.open(store.path)
+
+
+def test_a_damaged_progress_is_refused(tmp_path: Path) -> None:
+    with FrameStoreWriter(tmp_path / "frames", 8, 6) as writer:
+        writer.append(some_images()[0], 0, 0, 0)
+        writer.save({})
+    with pytest.raises(ValueError, match=r"holds images of \[8, 6\], not 16x6"):
+        FrameStoreWriter(tmp_path / "frames", 16, 6, resume=True)
+    (tmp_path / "frames.partial" / "images.u8").write_bytes(b"")
+    with pytest.raises(ValueError, match="too short"):
+        FrameStoreWriter(tmp_path / "frames", 8, 6, resume=True)
+    (tmp_path / "frames.partial" / "progress.npz").write_bytes(b"no archive")
+    with pytest.raises(ValueError, match="damaged"):
+        FrameStoreWriter(tmp_path / "frames", 8, 6, resume=True)
