@@ -341,7 +341,7 @@ def _require_even(message: Any, rows: bool) -> None:
         )
 
 
-def _metres(millimetres: NDArray[np.uint16]) -> NDArray[np.float32]:
+def _metres(millimetres: NDArray[Any]) -> NDArray[np.float32]:
     """Convert millimetres, 0 for unknown, to metres, NaN for unknown."""
     depth = millimetres.astype(np.float32) * np.float32(0.001)
     depth[millimetres == 0] = np.nan

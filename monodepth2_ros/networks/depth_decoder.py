@@ -47,7 +47,9 @@ class DepthDecoder(nn.Module):
             skip = encoder_channels[level - 1] if level > 0 else 0
             blocks += [_ConvBlock(channels, width), _ConvBlock(width + skip, width)]
             channels = width
-        heads = [_PaddedConv(DECODER_CHANNELS[scale], num_outputs) for scale in SCALES]
+        heads: list[nn.Module] = [
+            _PaddedConv(DECODER_CHANNELS[scale], num_outputs) for scale in SCALES
+        ]
         self.decoder = nn.ModuleList(blocks + heads)
 
     def forward(self, features: Sequence[Tensor], scales: Sequence[int] = SCALES) -> list[Tensor]:

@@ -1,0 +1,153 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The network in OpenVINO on a CPU, converted in memory from the torch weights."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from monodepth2_ros.backends import BackendError
+from monodepth2_ros.checkpoint import Checkpoint
+
+# Changes whenever the network that is built from the same weights changes.
+_CONVERSION_VERSION = 1
+
+
+class OpenVINOBackend:
+    """See :class:`monodepth2_ros.backends.Backend`.
+
+    The converted model is kept in a cache folder, and OpenVINO keeps its compiled form beside it,
+    so that only the first start with a checkpoint pays for conversion and compilation.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    precision : {"fp32", "bf16"}
+        bf16 pays only on processors that have it (AMX, AVX512-BF16).
+    threads : int
+        0 for all cores.
+    cache_dir : path, optional
+        ``$XDG_CACHE_HOME/monodepth2_ros`` or ``~/.cache/monodepth2_ros`` by default.
+
+    Raises
+    ------
+    BackendError
+        If OpenVINO is not installed or fails to compile the network.
+    """
+
+    name = "openvino"
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        precision: str = "fp32",
+        threads: int = 0,
+        cache_dir: str | Path | None = None,
+    ) -> None:
+        try:
+            import openvino
+        except ImportError as error:
+            raise BackendError(
+                f"backend 'openvino' cannot be imported ({error}); install it with "
+                "'pip install openvino', or set backend to 'torch'"
+            ) from error
+        if precision == "fp16":
+            raise BackendError(
+                "backend 'openvino' computes in fp32 or bf16 on a CPU, precision is 'fp16'; set "
+                "precision to 'fp32'"
+            )
+        self.device = torch.device("cpu")
+        self.precision = precision
+        settings: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+        }
+        if threads > 0:
+            settings["INFERENCE_NUM_THREADS"] = threads
+        core = openvino.Core()
+        folder = Path(cache_dir).expanduser() if cache_dir else _user_cache()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            model = _cached_model(checkpoint, folder)
+            settings["CACHE_DIR"] = str(folder)
+        except OSError:
+            # A read-only or full disk costs start-up time, not the node.
+            model = _convert(checkpoint)
+        try:
+            self._request = core.compile_model(model, "CPU", settings).create_infer_request()
+        except RuntimeError as error:
+            raise BackendError(
+                f"backend 'openvino' cannot compile the network ({error}); set backend to 'torch'"
+            ) from error
+
+    def disparity(self, image: Tensor) -> Tensor:
+        """Run the network; see :meth:`monodepth2_ros.backends.Backend.disparity`."""
+        # share_inputs and share_outputs: no copies on either side.
+        outputs = self._request.infer([image.numpy()[None]], share_inputs=True, share_outputs=True)
+        return torch.from_numpy(outputs[0][0, 0])
+
+
+def _convert(checkpoint: Checkpoint) -> Any:
+    """Convert the network; the pixels' conversion to [0, 1] and planes becomes part of it."""
+    import openvino
+    from openvino.preprocess import PrePostProcessor
+
+    metadata = checkpoint.metadata
+    shape = (1, 3, metadata.height, metadata.width)
+    with torch.inference_mode(), warnings.catch_warnings():
+        # The converter traces with an API that torch deprecates; that is OpenVINO's to change.
+        warnings.simplefilter("ignore", FutureWarning)
+        model = openvino.convert_model(
+            checkpoint.depth_network(), example_input=torch.zeros(shape), input=[shape]
+        )
+    steps = PrePostProcessor(model)
+    steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
+    steps.input().model().set_layout(openvino.Layout("NCHW"))
+    steps.input().preprocess().convert_element_type(openvino.Type.f32).scale(255.0)
+    return steps.build()
+
+
+def _cached_model(checkpoint: Checkpoint, folder: Path) -> Any:
+    """Return the converted model as a file if it was converted before, else convert and keep it."""
+    import openvino
+
+    path = folder / f"{_digest(checkpoint)}.xml"
+    if not path.is_file():
+        model = _convert(checkpoint)
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:
+            part = Path(temporary) / path.name
+            openvino.save_model(model, part, compress_to_fp16=False)
+            # The weights first: the .xml is what says that the pair is complete.
+            os.replace(part.with_suffix(".bin"), path.with_suffix(".bin"))
+            os.replace(part, path)
+    return str(path)
+
+
+def _digest(checkpoint: Checkpoint) -> str:
+    """Name a converted model by all that it is made from."""
+    import openvino
+
+    metadata = checkpoint.metadata
+    digest = hashlib.sha256(
+        f"{_CONVERSION_VERSION} {openvino.__version__} {torch.__version__} "
+        f"{metadata.num_layers} {metadata.width} {metadata.height}".encode()
+    )
+    for network in ("encoder", "depth"):
+        for name, value in sorted(checkpoint.state.get(network, {}).items()):
+            digest.update(name.encode())
+            digest.update(value.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _user_cache() -> Path:
+    """Return the user's cache folder for this package."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "monodepth2_ros"

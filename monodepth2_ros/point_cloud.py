@@ -1,0 +1,107 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Depth and colour to the packed points of an organised cloud, on the device that holds them."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from monodepth2_ros.camera import PinholeCamera
+
+# The network draws the step at an object's edge over about this many pixels of its own image.
+_EDGE_RADIUS = 2
+
+
+def pack_points(depth: Tensor, image: Tensor, camera: PinholeCamera) -> Tensor:
+    """Back-project depth and pack it with colours as a PointCloud2's data.
+
+    Parameters
+    ----------
+    depth : Tensor, shape (H, W), float32
+        Metres along the optical axis; NaN for no point.
+    image : Tensor, shape (H, W, 3), uint8
+        RGB of the same pixels.
+    camera : PinholeCamera
+        Of an image of H × W.
+
+    Returns
+    -------
+    Tensor, shape (H, W, 4), float32
+        x (right), y (down), z (forward) in metres in the camera's optical frame, NaN for no
+        point, and the colour as the bits 0x00RRGGBB.
+
+    Raises
+    ------
+    ValueError
+        If the camera is of another size than the depth.
+    """
+    height, width = depth.shape
+    if (camera.width, camera.height) != (width, height):
+        raise ValueError(
+            f"the camera is of a {camera.width}x{camera.height} image, the depth is "
+            f"{width}x{height}"
+        )
+    columns = torch.arange(width, dtype=torch.float32, device=depth.device)
+    rows = torch.arange(height, dtype=torch.float32, device=depth.device)
+    points = torch.empty((height, width, 4), dtype=torch.float32, device=depth.device)
+    torch.mul(depth, (columns - camera.cx) / camera.fx, out=points[..., 0])
+    torch.mul(depth, ((rows - camera.cy) / camera.fy)[:, None], out=points[..., 1])
+    points[..., 2] = depth
+    points.view(torch.int32)[..., 3] = _pack_colors(image)
+    return points
+
+
+def _pack_colors(image: Tensor) -> Tensor:
+    """Pack RGB bytes as the bits 0x00RRGGBB of an int32."""
+    if image.is_cuda:
+        red, green, blue = image.to(torch.int32).unbind(-1)
+        return (red << 16) | (green << 8) | blue
+    # On a CPU OpenCV's shuffle takes a tenth of the time of the shifts above.
+    bgra = cv2.cvtColor(image.numpy(), cv2.COLOR_RGB2BGRA)
+    return torch.from_numpy(bgra.view(np.int32)[..., 0] & 0xFFFFFF)
+
+
+def depth_edges(disparity: Tensor, threshold: float) -> Tensor:
+    """Find the pixels at depth edges, where points would trail from an object to what is behind.
+
+    Inverse depth of a plane is linear over the image, however the plane is inclined, so its second
+    difference is zero there: unlike a bound on the depth's gradient this keeps a floor up to the
+    horizon. A step shows at both of its ends, and the ramp in between is filled by dilation.
+
+    Parameters
+    ----------
+    disparity : Tensor, shape (H, W)
+        Inverse depth, of any scale.
+    threshold : float
+        Second difference over two pixels, relative to the disparity, from which on there is an
+        edge.
+
+    Returns
+    -------
+    Tensor, shape (H, W), bool
+    """
+    edges = torch.zeros_like(disparity, dtype=torch.bool)
+    for axis in (0, 1):
+        _mark_bends(disparity.movedim(axis, 0), threshold, edges.movedim(axis, 0))
+    return _dilate(_dilate(edges, 0), 1)
+
+
+def _mark_bends(disparity: Tensor, threshold: float, bends: Tensor) -> None:
+    """Mark where the second difference down the rows is over the threshold."""
+    step = _EDGE_RADIUS
+    middle = disparity[step:-step]
+    difference = disparity[2 * step :] + disparity[: -2 * step] - 2.0 * middle
+    bends[step:-step] |= difference.abs_() > threshold * middle
+
+
+def _dilate(mask: Tensor, axis: int) -> Tensor:
+    """Spread a mask by the edge radius along an axis."""
+    spread = mask.clone()
+    source, target = mask.movedim(axis, 0), spread.movedim(axis, 0)
+    for step in range(1, _EDGE_RADIUS + 1):
+        target[step:] |= source[:-step]
+        target[:-step] |= source[step:]
+    return spread
