@@ -5,10 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet
+
+if TYPE_CHECKING:
+    from torchvision.models import ResNet
 
 #: Depths of ResNet that an encoder can have.
 RESNET_LAYERS = (18, 34, 50, 101, 152)
@@ -55,7 +58,11 @@ class ResnetEncoder(nn.Module):
             raise ValueError(f"num_input_images is {num_input_images}; it must be at least 1")
         self.num_layers = num_layers
         self.num_input_images = num_input_images
-        self.encoder: resnet.ResNet = getattr(resnet, f"resnet{num_layers}")(weights=None)
+        # Imported here, because it takes longer than torch itself and a node that finds its network
+        # in OpenVINO's cache builds none.
+        from torchvision.models import resnet
+
+        self.encoder: ResNet = getattr(resnet, f"resnet{num_layers}")(weights=None)
         if num_input_images > 1:
             self.encoder.conv1 = nn.Conv2d(
                 3 * num_input_images, 64, kernel_size=7, stride=2, padding=3, bias=False

@@ -1,0 +1,637 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The ROS 2 node ``depth``: camera images in, depth images and point clouds out.
+
+One executor thread takes messages and leaves the newest frame in a mailbox; one worker thread
+decodes, predicts and publishes. See docs/node.md for topics and parameters.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+# Before torch, because the wheels of ROS 2 re-execute Python when rclpy is imported.
+import cv2
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter as RosParameter
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
+
+from monodepth2_ros import __version__
+from monodepth2_ros.backends import BackendError
+from monodepth2_ros.camera import Calibration, PinholeCamera
+from monodepth2_ros.checkpoint import CheckpointError
+from monodepth2_ros.conversions import (
+    Payload,
+    decode_compressed,
+    decode_image,
+    fill_camera_info,
+    fill_image,
+    fill_point_cloud,
+    stamp_ns,
+)
+from monodepth2_ros.mailbox import Mailbox
+from monodepth2_ros.pairing import CameraInfoPairing
+from monodepth2_ros.parameters import PARAMETERS, Parameter, check_together
+from monodepth2_ros.predictor import DepthPredictor, OutputOptions
+from monodepth2_ros.statistics import FrameStatistics, NodeStatus, judge
+
+# An image waits at most this long for its camera_info before it goes on without.
+_PAIRING_PATIENCE = 0.2
+
+# A worker that has not ended by then does not keep the process from ending.
+_SHUTDOWN_PATIENCE = 0.8
+
+_RELIABILITY = {
+    "best_effort": ReliabilityPolicy.BEST_EFFORT,
+    "reliable": ReliabilityPolicy.RELIABLE,
+}
+
+# Parameters of rclpy itself that may stand in a parameter file.
+_ROS_PARAMETERS = ("use_sim_time", "start_type_description_service", "qos_overrides")
+
+_BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """An image on its way to the worker."""
+
+    image: Image | CompressedImage
+    info: CameraInfo | None
+    received: float
+
+
+@dataclass(frozen=True)
+class _View:
+    """What a camera_info means for images of one size; kept while it stays the same."""
+
+    calibration: Calibration | None
+    size: tuple[int, int]
+    camera: PinholeCamera | None
+    maps: tuple[Any, Any] | None
+    problem: str
+
+
+class DepthNode(LifecycleNode):
+    """The managed node; see docs/node.md."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("depth", **kwargs)
+        self._state = "unconfigured"
+        self._values: dict[str, Any] = {}
+        self._declare_parameters()
+        self._predictor: DepthPredictor | None = None
+        self._options = OutputOptions()
+        self._publishers_by_output: dict[str, Any] = {}
+        self._payloads = {name: Payload() for name in ("depth", "color", "points")}
+        self._input_subscriptions: list[Any] = []
+        self._pairing = CameraInfoPairing(None)
+        self._mailbox: Mailbox[_Frame] = Mailbox()
+        self._worker: threading.Thread | None = None
+        self._view: _View | None = None
+        self._statistics = FrameStatistics()
+        self._failure = ""
+        self._last_stamp_ns = 0
+        # Steady clocks: these timers must run while a simulated clock stands still.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self.create_timer(
+            self._values["diagnostics_period"], self._publish_diagnostics, clock=steady
+        )
+        self.create_timer(_PAIRING_PATIENCE, self._expire_waiting, clock=steady)
+        self._held_since_last_tick = 0
+
+    # Parameters
+
+    def _declare_parameters(self) -> None:
+        """Declare every parameter of the table; refuse what does not fit."""
+        for parameter in PARAMETERS:
+            default = parameter.default
+            value = list(default) if isinstance(default, tuple) else default
+            try:
+                declared = self.declare_parameter(parameter.name, value, _descriptor(parameter))
+            except (InvalidParameterTypeException, InvalidParameterValueException) as error:
+                hint = " (write a number with a decimal point)" if "DOUBLE" in str(error) else ""
+                raise ValueError(f"parameter {parameter.name}: {error}{hint}") from error
+            refusal = parameter.check(declared.value)
+            if refusal:
+                raise ValueError(f"parameter {refusal}")
+            self._values[parameter.name] = declared.value
+        refusal = check_together(self._values)
+        if refusal:
+            raise ValueError(f"parameter {refusal}")
+        # rclpy has no public way to ask which overrides nobody declared.
+        for name in getattr(self, "_parameter_overrides", {}):
+            if name not in _BY_NAME and name.split(".")[0] not in _ROS_PARAMETERS:
+                near = difflib.get_close_matches(name, _BY_NAME, n=1)
+                hint = f"; did you mean '{near[0]}'?" if near else ""
+                self.get_logger().warning(f"parameter '{name}' is unknown and ignored{hint}")
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+
+    def _on_set_parameters(self, changes: list[RosParameter]) -> SetParametersResult:
+        """Check changes, refuse those that cannot happen now, apply the others."""
+        values = dict(self._values)
+        for change in changes:
+            parameter = _BY_NAME.get(change.name)
+            if parameter is None:
+                continue  # rclpy's own
+            refusal = parameter.check(change.value)
+            frozen = not parameter.live and self._state != "unconfigured"
+            if not refusal and frozen and change.value != values[change.name]:
+                refusal = (
+                    f"{change.name} is read when the node configures; call the lifecycle "
+                    "transitions deactivate and cleanup first, or restart the node"
+                )
+            if refusal:
+                return SetParametersResult(successful=False, reason=refusal)
+            values[change.name] = change.value
+        refusal = check_together(values)
+        if refusal:
+            return SetParametersResult(successful=False, reason=refusal)
+        self._values = values
+        if self._predictor is not None:
+            self._options = _output_options(values)
+            if self._values["pairing"] == "stamp":
+                self._pairing.tolerance_ns = _nanoseconds(values["pairing_tolerance"])
+        return SetParametersResult(successful=True)
+
+    # Lifecycle
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the model and create publishers."""
+        values = self._values
+        started = time.monotonic()
+        crop = tuple(values["crop"])
+        try:
+            self._predictor = DepthPredictor(
+                values["checkpoint"],
+                backend=values["backend"],
+                device=values["device"],
+                precision=values["precision"],
+                threads=values["threads"],
+                cache_dir=values["cache_dir"] or None,
+                crop=None if crop[0] < 0.0 else crop,
+            )
+        except (CheckpointError, BackendError) as error:
+            self.get_logger().error(str(error))
+            return TransitionCallbackReturn.FAILURE
+        self._options = _output_options(values)
+        qos = QoSProfile(
+            history=HistoryPolicy.KEEP_LAST,
+            depth=values["output_depth"],
+            reliability=_RELIABILITY[values["output_reliability"]],
+        )
+        create = self.create_lifecycle_publisher
+        self._publishers_by_output = {
+            "depth": create(Image, "depth/image_rect", qos),
+            "camera_info": create(CameraInfo, "depth/camera_info", qos),
+            "color": create(Image, "depth/image_color", qos),
+            "points": create(PointCloud2, "points", qos),
+        }
+        checkpoint, backend = self._predictor.checkpoint, self._predictor.backend
+        if checkpoint.is_random:
+            self.get_logger().warning("THE WEIGHTS ARE RANDOM: depth is meaningless")
+        metadata = checkpoint.metadata
+        self.get_logger().info(
+            f"{checkpoint.source}: ResNet-{metadata.num_layers} at {metadata.width}x"
+            f"{metadata.height} on {backend.device} ({backend.name}, {backend.precision}), "
+            f"{'metric' if metadata.is_metric else 'up to scale'}; loaded in "
+            f"{time.monotonic() - started:.1f} s"
+        )
+        self._state = "inactive"
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start the worker and subscribe."""
+        values = self._values
+        by_stamp = values["pairing"] == "stamp"
+        tolerance = _nanoseconds(values["pairing_tolerance"]) if by_stamp else None
+        self._pairing = CameraInfoPairing(tolerance)
+        self._mailbox = Mailbox()
+        self._failure = ""
+        self._view = None
+        self._worker = threading.Thread(
+            target=self._work, args=(self._mailbox,), name="depth_worker", daemon=True
+        )
+        self._worker.start()
+        image_qos = QoSProfile(
+            history=HistoryPolicy.KEEP_LAST,
+            depth=values["input_depth"],
+            reliability=_RELIABILITY[values["input_reliability"]],
+        )
+        kind = CompressedImage if values["image_transport"] == "compressed" else Image
+        # Infos are small; a few of them are kept so that none is missed while a frame is taken.
+        info_qos = QoSProfile(
+            history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.BEST_EFFORT
+        )
+        self._input_subscriptions = [
+            self.create_subscription(kind, self._image_topic(), self._on_image, image_qos),
+            self.create_subscription(CameraInfo, "camera_info", self._on_info, info_qos),
+        ]
+        if not by_stamp:
+            # A latched camera_info reaches late subscribers only if they ask for it, and who asks
+            # for it hears no others: hence both subscriptions.
+            latched = QoSProfile(
+                history=HistoryPolicy.KEEP_LAST,
+                depth=1,
+                reliability=ReliabilityPolicy.RELIABLE,
+                durability=DurabilityPolicy.TRANSIENT_LOCAL,
+            )
+            self._input_subscriptions.append(
+                self.create_subscription(CameraInfo, "camera_info", self._on_info, latched)
+            )
+        self._state = "active"
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Unsubscribe and let the worker finish its frame."""
+        self._stop()
+        self._state = "inactive"
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the model and the publishers."""
+        self._release()
+        self._state = "unconfigured"
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop whatever runs."""
+        self._stop()
+        self._release()
+        self._state = "finalized"
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Go back to unconfigured after an unforeseen error in a transition."""
+        self._stop()
+        self._release()
+        self._state = "unconfigured"
+        return TransitionCallbackReturn.SUCCESS
+
+    def stop_worker(self, timeout: float | None = None) -> bool:
+        """End the worker; return whether it has ended within `timeout` seconds."""
+        self._mailbox.close()
+        if self._worker is None:
+            return True
+        self._worker.join(timeout)
+        return not self._worker.is_alive()
+
+    def _stop(self) -> None:
+        """Stop taking frames."""
+        for subscription in self._input_subscriptions:
+            self.destroy_subscription(subscription)
+        self._input_subscriptions = []
+        self.stop_worker()
+        self._worker = None
+
+    def _release(self) -> None:
+        """Free what configuring made."""
+        for publisher in self._publishers_by_output.values():
+            self.destroy_lifecycle_publisher(publisher)
+        self._publishers_by_output = {}
+        self._predictor = None
+
+    # Executor thread: messages in
+
+    def _image_topic(self) -> str:
+        """Return the image topic, resolved; compressed images have one of their own below it."""
+        topic = self.resolve_topic_name("image")
+        compressed = self._values["image_transport"] == "compressed"
+        return f"{topic}/compressed" if compressed else topic
+
+    def _on_image(self, image: Image | CompressedImage) -> None:
+        self._statistics.count("received")
+        stamp = stamp_ns(image.header)
+        if stamp < self._last_stamp_ns:
+            self._statistics.count("time jump")
+        self._last_stamp_ns = stamp
+        self._forward(self._pairing.add_image(stamp, (image, time.monotonic())))
+
+    def _on_info(self, info: CameraInfo) -> None:
+        self._forward(self._pairing.add_info(stamp_ns(info.header), info))
+
+    def _expire_waiting(self) -> None:
+        """Release an image that waited for its camera_info since the tick before."""
+        received = self._statistics.total("received")
+        if received == self._held_since_last_tick:
+            self._forward(self._pairing.expire())
+        self._held_since_last_tick = received
+
+    def _forward(self, pairs: list[tuple[Any, Any]]) -> None:
+        for (image, received), info in pairs:
+            if self._mailbox.put(_Frame(image, info, received)):
+                self._statistics.count("dropped")
+
+    # Worker thread: frames out
+
+    def _work(self, mailbox: Mailbox[_Frame]) -> None:
+        """Process frames until the mailbox closes; nothing a frame does ends the node."""
+        while (frame := mailbox.take()) is not None:
+            try:
+                self._process(frame)
+            except Exception as error:
+                if not self.context.ok():
+                    return  # publishing fails once ROS is shut down
+                self._statistics.count("failed")
+                self._failure = f"{type(error).__name__}: {error}"
+                stamp = frame.image.header.stamp
+                self.get_logger().error(
+                    f"frame {stamp.sec}.{stamp.nanosec:09d}: {self._failure}",
+                    throttle_duration_sec=1.0,
+                )
+
+    def _process(self, frame: _Frame) -> None:
+        """Turn one frame into messages for those topics that someone listens to."""
+        listeners = {
+            name: publisher.get_subscription_count()
+            for name, publisher in self._publishers_by_output.items()
+        }
+        if not any(listeners.values()):
+            self._statistics.count("idle")
+            self._failure = ""
+            return
+        started = time.monotonic()
+        decode = decode_compressed if isinstance(frame.image, CompressedImage) else decode_image
+        pixels = decode(frame.image)
+        decoded = time.monotonic()
+        view = self._look_at(frame.info, pixels.shape[1], pixels.shape[0])
+        if view.maps is not None:
+            pixels = np.asarray(cv2.remap(pixels, *view.maps, cv2.INTER_LINEAR), dtype=np.uint8)
+        rectified = time.monotonic()
+
+        wanted = [name for name in ("depth", "color", "points") if listeners[name]]
+        if view.camera is None and "points" in wanted:
+            wanted.remove("points")
+        options = self._options
+        assert self._predictor is not None  # released only after the worker has ended
+        prediction = self._predictor.predict(pixels, view.camera, options, tuple(wanted))
+        predicted = time.monotonic()
+
+        header = frame.image.header
+        if prediction.camera is not None and listeners["camera_info"]:
+            info = CameraInfo(header=header)
+            fill_camera_info(info, prediction.camera)
+            self._publishers_by_output["camera_info"].publish(info)
+        if prediction.depth is not None:
+            message = Image(header=header)
+            fill_image(message, prediction.depth, options.depth_encoding, self._payloads["depth"])
+            self._publishers_by_output["depth"].publish(message)
+        if prediction.color is not None:
+            message = Image(header=header)
+            fill_image(message, prediction.color, "rgb8", self._payloads["color"])
+            self._publishers_by_output["color"].publish(message)
+        if prediction.points is not None:
+            cloud = PointCloud2(header=header)
+            fill_point_cloud(cloud, prediction.points, PointField, self._payloads["points"])
+            self._publishers_by_output["points"].publish(cloud)
+        finished = time.monotonic()
+
+        self._failure = ""
+        self._statistics.count("published")
+        self._statistics.add_latencies(
+            {
+                "wait": started - frame.received,
+                "decode": decoded - started,
+                "rectify": rectified - decoded,
+                **prediction.seconds,
+                "publish": finished - predicted,
+                "total": finished - frame.received,
+            }
+        )
+
+    def _look_at(self, info: CameraInfo | None, width: int, height: int) -> _View:
+        """Return the camera of a frame, worked out anew only when something changed."""
+        calibration = None if info is None else Calibration.from_camera_info(info)
+        view = self._view
+        if view is None or view.calibration != calibration or view.size != (width, height):
+            rectify = self._values["rectify"]
+            view = _make_view(calibration, width, height, rectify, self._image_topic())
+            self._view = view
+            if view.problem and calibration is not None:
+                self.get_logger().warning(view.problem)
+        return view
+
+    # Diagnostics
+
+    def _publish_diagnostics(self) -> None:
+        """Publish state, rates, drops and latencies, and why nothing comes out if so."""
+        statistics = self._statistics
+        image_topic = self._image_topic()
+        info_topic = self.resolve_topic_name("camera_info")
+        publishers = self.get_publishers_info_by_topic(image_topic)
+        status = NodeStatus(
+            lifecycle=self._state,
+            image_topic=image_topic,
+            info_topic=info_topic,
+            image_publishers=len(publishers),
+            info_publishers=self.count_publishers(info_topic),
+            qos_conflict=self._qos_conflict(publishers),
+            image_age=statistics.age("received"),
+            output_age=statistics.age("published"),
+            period=self._values["diagnostics_period"],
+            listeners=sum(
+                publisher.get_subscription_count()
+                for publisher in self._publishers_by_output.values()
+            ),
+            failure=self._failure,
+            infos=self._pairing.received,
+            camera_problem=self._camera_problem(info_topic),
+            weights_are_random=bool(self._predictor and self._predictor.checkpoint.is_random),
+            output_rate=statistics.rate("published"),
+        )
+        level, message = judge(status)
+        values = {
+            "state": self._state,
+            "input rate (Hz)": f"{statistics.rate('received'):.2f}",
+            "output rate (Hz)": f"{statistics.rate('published'):.2f}",
+            "images received": statistics.total("received"),
+            "frames published": statistics.total("published"),
+            "frames dropped": statistics.total("dropped"),
+            "frames failed": statistics.total("failed"),
+            "frames without listener": statistics.total("idle"),
+            "images without camera_info": self._pairing.unpaired,
+            "time jumps": statistics.total("time jump"),
+            "version": __version__,
+        }
+        for stage, (median, high) in statistics.latencies().items():
+            values[f"{stage} median (ms)"] = f"{1e3 * median:.2f}"
+            values[f"{stage} 95 % (ms)"] = f"{1e3 * high:.2f}"
+        if self._predictor is not None:
+            backend = self._predictor.backend
+            values["device"] = str(backend.device)
+            values["backend"] = f"{backend.name} {backend.precision}"
+            values["checkpoint"] = self._predictor.checkpoint.source
+        if self._failure:
+            values["last failure"] = self._failure
+        report = DiagnosticArray()
+        report.header.stamp = self.get_clock().now().to_msg()
+        report.status = [
+            DiagnosticStatus(
+                level=bytes([level]),
+                name=f"{self.get_fully_qualified_name().lstrip('/')}: depth",
+                message=message,
+                hardware_id=image_topic,
+                values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+            )
+        ]
+        self._diagnostics.publish(report)
+
+    def _camera_problem(self, info_topic: str) -> str:
+        """Say why the last frame had no camera, "" if it had one."""
+        view = self._view
+        if view is None:
+            return ""
+        if view.calibration is not None:
+            return view.problem
+        if self._pairing.received == 0:
+            return f"no camera_info on {info_topic}: depth is published, points are not"
+        nearest = self._pairing.nearest_ns
+        if self._pairing.tolerance_ns is None or nearest is None:
+            return ""
+        return (
+            f"camera_info and image stamps do not pair: the nearest differ by "
+            f"{1e-6 * nearest:.1f} ms, pairing_tolerance is "
+            f"{1e-6 * self._pairing.tolerance_ns:.1f} ms; set pairing to 'latest' or raise the "
+            "tolerance. Depth is published, points are not"
+        )
+
+    def _qos_conflict(self, publishers: list[Any]) -> str:
+        """Say why no publisher's QoS fits the image subscription, "" if one does."""
+        if self._values["input_reliability"] == "best_effort" or not publishers:
+            return ""
+        best_effort = ReliabilityPolicy.BEST_EFFORT
+        if all(info.qos_profile.reliability == best_effort for info in publishers):
+            return (
+                "its publisher is best effort, input_reliability is 'reliable'; set it to "
+                "'best_effort'"
+            )
+        return ""
+
+
+def _make_view(
+    calibration: Calibration | None, width: int, height: int, rectify: bool, image_topic: str
+) -> _View:
+    """Work out the camera of an image, and the rectification if it is asked for."""
+    size = (width, height)
+    if calibration is None:
+        return _View(None, size, None, None, "")
+    try:
+        camera = calibration.camera(rectified=True)
+        if (camera.width, camera.height) != size:
+            raise ValueError(
+                f"camera_info is for a {camera.width}x{camera.height} image, the image is "
+                f"{width}x{height}"
+            )
+        maps = calibration.rectification_maps() if rectify else None
+    except ValueError as error:
+        problem = f"{error}. Depth is published, points are not"
+        return _View(calibration, size, None, None, problem)
+    problem = ""
+    name = image_topic.removesuffix("/compressed").rsplit("/", 1)[-1]
+    if calibration.is_distorted and not rectify and "rect" not in name:
+        problem = (
+            f"the camera has lens distortion and {image_topic} is taken as rectified; set "
+            "'rectify' to true, or subscribe to the rectified topic"
+        )
+    return _View(calibration, size, camera, maps, problem)
+
+
+def _output_options(values: dict[str, Any]) -> OutputOptions:
+    """Turn parameters into the predictor's options."""
+    return OutputOptions(
+        output_size=values["output_size"],
+        scale=values["scale"],
+        min_range=values["min_range"],
+        max_range=values["max_range"],
+        points_stride=values["points.stride"],
+        points_max_range=values["points.max_range"],
+        points_edge_filter=values["points.edge_filter"],
+        depth_encoding=values["depth_encoding"],
+        color_map=values["color_map"],
+        color_range=tuple(values["color_range"]),
+    )
+
+
+def _descriptor(parameter: Parameter) -> ParameterDescriptor:
+    """Describe a parameter to ROS."""
+    descriptor = ParameterDescriptor(description=parameter.description)
+    if parameter.choices:
+        descriptor.additional_constraints = f"one of {', '.join(parameter.choices)}"
+    low, high = parameter.minimum, parameter.maximum
+    if low is None or high is None:
+        return descriptor
+    if isinstance(parameter.default, float):
+        descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+    elif isinstance(parameter.default, int):
+        descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=1)]
+    return descriptor
+
+
+def _nanoseconds(seconds: float) -> int:
+    return round(1e9 * seconds)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until ctrl-C, SIGTERM or the end of ROS.
+
+    Returns
+    -------
+    int
+        Exit status: 1 if the node could not start, with the reason in the log.
+    """
+    rclpy.init(args=args)
+    status = 0
+    node = None
+    executor = SingleThreadedExecutor()
+    try:
+        try:
+            node = DepthNode()
+        except ValueError as error:
+            rclpy.logging.get_logger("depth").fatal(str(error))
+            return 1
+        executor.add_node(node)
+        if node.get_parameter("autostart").value:
+            success = TransitionCallbackReturn.SUCCESS
+            if node.trigger_configure() != success or node.trigger_activate() != success:
+                node.get_logger().fatal("the node could not start; see the error above")
+                status = 1
+        if status == 0:
+            executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        ended = node is None or node.stop_worker(_SHUTDOWN_PATIENCE)
+        if not ended:
+            # A long inference must not hold up the shutdown, nor be torn down under its feet.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+        executor.shutdown(timeout_sec=0.1)
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

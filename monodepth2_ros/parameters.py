@@ -1,0 +1,294 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Every parameter of the node, in one table.
+
+The node declares from it, config/depth.yaml and docs/node.md must agree with it (a test sees to
+that), and nothing else states a default.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from monodepth2_ros.backends import BACKENDS, PRECISIONS
+from monodepth2_ros.coloring import COLOR_MAPS
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One ROS parameter.
+
+    Attributes
+    ----------
+    name : str
+    default : bool, int, float, str or tuple of float
+        Gives the type.
+    description : str
+    choices : tuple of str
+        The values a string may have; empty for any.
+    minimum, maximum : float or None
+        Inclusive range of a number, or of each number of an array.
+    live : bool
+        Whether it can change while the node is configured; else it is read on configure.
+    """
+
+    name: str
+    default: bool | int | float | str | tuple[float, ...]
+    description: str
+    choices: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    live: bool = False
+
+    @property
+    def type_name(self) -> str:
+        """The type, as it is called in ROS documentation."""
+        if isinstance(self.default, tuple):
+            return "double[]"
+        return {bool: "bool", int: "int", float: "double", str: "string"}[type(self.default)]
+
+    def check(self, value: Any) -> str | None:
+        """Return why a value is refused, or None if it is fine.
+
+        Parameters
+        ----------
+        value : bool, int, float, str or sequence of float
+            Of the parameter's type: ROS has checked that.
+        """
+        if self.choices and value not in self.choices:
+            return f"{self.name} is '{value}'; it must be one of {', '.join(self.choices)}"
+        if isinstance(self.default, tuple):
+            if len(value) != len(self.default):
+                return f"{self.name} has {len(value)} values; it takes {len(self.default)}"
+            numbers = list(value)
+        elif isinstance(self.default, bool | str):
+            numbers = []
+        else:
+            numbers = [value]
+        for number in numbers:
+            if not math.isfinite(number):
+                return f"{self.name} is {number}; it must be finite"
+            if self.minimum is not None and number < self.minimum:
+                return f"{self.name} is {number}; the least is {self.minimum:g}"
+            if self.maximum is not None and number > self.maximum:
+                return f"{self.name} is {number}; the most is {self.maximum:g}"
+        return None
+
+
+PARAMETERS: tuple[Parameter, ...] = (
+    # The model
+    Parameter(
+        "checkpoint",
+        "",
+        "Model: a .safetensors file, a folder with encoder.pth and depth.pth, 'random' for "
+        "untrained weights, or empty for the one that the package ships.",
+    ),
+    Parameter(
+        "backend",
+        "auto",
+        "What runs the network. auto: torch where there is CUDA, else OpenVINO where it is "
+        "installed, else torch.",
+        choices=BACKENDS,
+    ),
+    Parameter("device", "auto", "auto, cpu, cuda or cuda:N. auto: CUDA if there is any."),
+    Parameter(
+        "precision",
+        "auto",
+        "Arithmetic of the convolutions. auto: fp16 on CUDA, fp32 on a CPU.",
+        choices=PRECISIONS,
+    ),
+    Parameter(
+        "threads",
+        0,
+        "CPU threads of the network; 0 leaves the choice to the backend.",
+        minimum=0,
+        maximum=1024,
+    ),
+    Parameter(
+        "cache_dir",
+        "",
+        "Folder for converted OpenVINO models; empty for ~/.cache/monodepth2_ros.",
+    ),
+    Parameter(
+        "crop",
+        (-1.0, -1.0, -1.0, -1.0),
+        "Fractions of the image to remove at the left, top, right and bottom before the network; "
+        "four times -1 for the checkpoint's own crop.",
+        minimum=-1.0,
+        maximum=0.99,
+    ),
+    # The input
+    Parameter(
+        "image_transport",
+        "raw",
+        "raw subscribes to 'image', compressed to 'image/compressed' (JPEG, PNG).",
+        choices=("raw", "compressed"),
+    ),
+    Parameter(
+        "rectify",
+        False,
+        "Undistort the image here. Leave it false when the image is already rectified.",
+    ),
+    Parameter(
+        "pairing",
+        "stamp",
+        "How an image finds its camera_info. stamp: equal stamps within pairing_tolerance. latest: "
+        "the last one received, for cameras that publish it once (latched) or rarely.",
+        choices=("stamp", "latest"),
+    ),
+    Parameter(
+        "pairing_tolerance",
+        0.001,
+        "Largest difference of the stamps of an image and its camera_info, in seconds.",
+        minimum=0.0,
+        maximum=10.0,
+        live=True,
+    ),
+    Parameter(
+        "input_reliability",
+        "best_effort",
+        "QoS reliability of the image subscription.",
+        choices=("best_effort", "reliable"),
+    ),
+    Parameter(
+        "input_depth",
+        1,
+        "QoS depth of the image subscription; 1 keeps the newest frame only.",
+        minimum=1,
+        maximum=1000,
+    ),
+    # The outputs
+    Parameter(
+        "output_reliability",
+        "reliable",
+        "QoS reliability of the outputs. reliable serves subscribers of either kind (rviz asks for "
+        "reliable by default); best_effort spares the resends on a weak network.",
+        choices=("best_effort", "reliable"),
+    ),
+    Parameter(
+        "output_depth",
+        1,
+        "QoS depth of the outputs.",
+        minimum=1,
+        maximum=1000,
+    ),
+    Parameter(
+        "output_size",
+        "network",
+        "Size of depth, picture and cloud: the network's, or the image's pixel for pixel, with NaN "
+        "where the crop has no depth.",
+        choices=("network", "image"),
+        live=True,
+    ),
+    Parameter(
+        "depth_encoding",
+        "32FC1",
+        "Encoding of depth/image_rect: metres, or millimetres with 0 for unknown.",
+        choices=("32FC1", "16UC1"),
+        live=True,
+    ),
+    Parameter(
+        "scale",
+        1.0,
+        "Multiplies depth, after the checkpoint's own scale. Turns a monocular model's depth into "
+        "metres for the camera it was measured with.",
+        minimum=1e-6,
+        maximum=1e6,
+        live=True,
+    ),
+    Parameter(
+        "min_range",
+        0.1,
+        "Depth below is NaN, in metres.",
+        minimum=0.0,
+        maximum=1e6,
+        live=True,
+    ),
+    Parameter(
+        "max_range",
+        100.0,
+        "Depth beyond is NaN, in metres.",
+        minimum=1e-3,
+        maximum=1e6,
+        live=True,
+    ),
+    Parameter(
+        "points.stride",
+        1,
+        "Keep every n-th row and column of the cloud.",
+        minimum=1,
+        maximum=64,
+        live=True,
+    ),
+    Parameter(
+        "points.max_range",
+        0.0,
+        "Points farther away are left out, in metres; 0 for max_range alone.",
+        minimum=0.0,
+        maximum=1e6,
+        live=True,
+    ),
+    Parameter(
+        "points.edge_filter",
+        0.1,
+        "Drop points at depth edges, which trail from an object to what is behind it: the second "
+        "difference of disparity, relative to it, from which on there is an edge; 0 keeps all.",
+        minimum=0.0,
+        maximum=10.0,
+        live=True,
+    ),
+    Parameter(
+        "color_map",
+        "magma",
+        "Colours of depth/image_color; near is bright.",
+        choices=COLOR_MAPS,
+        live=True,
+    ),
+    Parameter(
+        "color_range",
+        (0.0, 0.0),
+        "Nearest and farthest depth of depth/image_color, in metres; zeros adapt to the scene.",
+        minimum=0.0,
+        maximum=1e6,
+        live=True,
+    ),
+    # The node
+    Parameter("autostart", True, "Configure and activate at start, without a lifecycle manager."),
+    Parameter(
+        "diagnostics_period",
+        1.0,
+        "Seconds between messages on /diagnostics.",
+        minimum=0.1,
+        maximum=3600.0,
+    ),
+)
+
+
+def check_together(values: Mapping[str, Any]) -> str | None:
+    """Return why values that are fine one by one do not fit together, or None.
+
+    Parameters
+    ----------
+    values : mapping of str to value
+        All parameters.
+    """
+    if values["min_range"] >= values["max_range"]:
+        return (
+            f"min_range is {values['min_range']:g} and max_range {values['max_range']:g}; the "
+            "first must be the smaller"
+        )
+    near, far = values["color_range"]
+    if (near, far) != (0.0, 0.0) and not 0.0 < near < far:
+        return f"color_range is [{near:g}, {far:g}]; give near < far above 0, or two zeros"
+    crop = values["crop"]
+    if any(part < 0.0 for part in crop) and any(part != -1.0 for part in crop):
+        return (
+            f"crop is {list(crop)}; give four fractions of at least 0, or four times -1 for the "
+            "checkpoint's own crop"
+        )
+    if crop[0] + crop[2] >= 1.0 or crop[1] + crop[3] >= 1.0:
+        return f"crop is {list(crop)}; it leaves no image"
+    return None

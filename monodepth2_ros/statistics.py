@@ -1,0 +1,174 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Counts, rates and latencies of the node, and the one sentence that says how it is."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+# Rates are taken over this many seconds, latencies over this many frames.
+_RATE_WINDOW = 5.0
+_LATENCY_WINDOW = 200
+
+
+class FrameStatistics:
+    """Counts and times frames; may be used from several threads.
+
+    Times are of the monotonic clock, so that jumps of the ROS clock do not disturb rates.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: dict[str, int] = {}
+        self._arrivals: dict[str, deque[float]] = {}
+        self._stages: dict[str, deque[float]] = {}
+
+    def count(self, event: str) -> None:
+        """Count an event, such as "received", "published", "dropped" or "failed"."""
+        now = time.monotonic()
+        with self._lock:
+            self._counts[event] = self._counts.get(event, 0) + 1
+            times = self._arrivals.setdefault(event, deque(maxlen=1000))
+            times.append(now)
+
+    def total(self, event: str) -> int:
+        """Return how often an event was counted."""
+        with self._lock:
+            return self._counts.get(event, 0)
+
+    def rate(self, event: str) -> float:
+        """Return events a second over the last seconds."""
+        now = time.monotonic()
+        with self._lock:
+            recent = [at for at in self._arrivals.get(event, ()) if now - at <= _RATE_WINDOW]
+        if len(recent) < 2:
+            return 0.0
+        # To the last event while they keep coming, to now once they are overdue.
+        spacing = (recent[-1] - recent[0]) / (len(recent) - 1)
+        overdue = now - recent[-1]
+        return (len(recent) - 1) / (recent[-1] - recent[0] + max(0.0, overdue - 2.0 * spacing))
+
+    def age(self, event: str) -> float:
+        """Return the seconds since an event was last counted; infinite if it never was."""
+        with self._lock:
+            times = self._arrivals.get(event)
+            return time.monotonic() - times[-1] if times else float("inf")
+
+    def add_latencies(self, seconds: dict[str, float]) -> None:
+        """Keep the seconds that a frame spent in each stage."""
+        with self._lock:
+            for stage, value in seconds.items():
+                self._stages.setdefault(stage, deque(maxlen=_LATENCY_WINDOW)).append(value)
+
+    def latencies(self) -> dict[str, tuple[float, float]]:
+        """Return median and 95th percentile of each stage, in seconds."""
+        with self._lock:
+            stages = {name: list(values) for name, values in self._stages.items()}
+        return {
+            name: (float(np.median(values)), float(np.percentile(values, 95)))
+            for name, values in stages.items()
+        }
+
+
+@dataclass
+class NodeStatus:
+    """What :func:`judge` needs to know.
+
+    Attributes
+    ----------
+    lifecycle : str
+        Label of the lifecycle state.
+    image_topic, info_topic : str
+        As resolved.
+    image_publishers, info_publishers : int
+        Publishers that discovery sees.
+    qos_conflict : str
+        Why the publishers' QoS does not fit, or "".
+    image_age : float
+        Seconds since the last image.
+    output_age : float
+        Seconds since the last output.
+    period : float
+        Seconds between judgements.
+    listeners : int
+        Subscribers of all outputs.
+    failure : str
+        The last frame's error, "" if it went well.
+    infos : int
+        camera_info messages received.
+    camera_problem : str
+        Why the last frame had no camera, or was rectified doubtfully; "" if all is well.
+    weights_are_random : bool
+    output_rate : float
+    """
+
+    lifecycle: str
+    image_topic: str
+    info_topic: str
+    image_publishers: int = 0
+    info_publishers: int = 0
+    qos_conflict: str = ""
+    image_age: float = float("inf")
+    output_age: float = float("inf")
+    period: float = 1.0
+    listeners: int = 0
+    failure: str = ""
+    infos: int = 0
+    camera_problem: str = ""
+    weights_are_random: bool = False
+    output_rate: float = 0.0
+
+
+#: Levels of diagnostic_msgs/DiagnosticStatus.
+OK, WARN, ERROR = 0, 1, 2
+
+
+def judge(status: NodeStatus) -> tuple[int, str]:
+    """Say in one sentence how the node is: the first thing that is wrong, with its reason.
+
+    Parameters
+    ----------
+    status : NodeStatus
+
+    Returns
+    -------
+    level : int
+        :data:`OK`, :data:`WARN` or :data:`ERROR`.
+    message : str
+    """
+    if status.lifecycle != "active":
+        return WARN, f"not active: the node is {status.lifecycle}"
+    # Slow cameras exist; two seconds without an image is worth a word all the same.
+    if status.image_age > max(2.0, 2.0 * status.period):
+        return ERROR, _missing_image(status)
+    if status.failure:
+        return ERROR, f"frames fail: {status.failure}"
+    if status.listeners == 0:
+        return OK, "idle: nobody subscribes to an output"
+    if status.camera_problem:
+        return WARN, status.camera_problem
+    if status.weights_are_random:
+        return WARN, "the weights are random: depth is meaningless; set 'checkpoint'"
+    return OK, f"publishing at {status.output_rate:.1f} Hz"
+
+
+def _missing_image(status: NodeStatus) -> str:
+    """Say why there is no image."""
+    since = (
+        "no image yet"
+        if status.image_age == float("inf")
+        else f"no image for {status.image_age:.0f} s"
+    )
+    if status.image_publishers == 0:
+        return f"{since}: nobody publishes {status.image_topic}"
+    if status.qos_conflict:
+        return f"{since}: {status.qos_conflict}"
+    return (
+        f"{since} although {status.image_topic} has {status.image_publishers} publisher(s); is the "
+        "camera or the recording paused?"
+    )
