@@ -10,6 +10,7 @@ from glob import glob
 from setuptools import setup  # first: it brings distutils where Python has none of its own
 
 from distutils.command.install_data import install_data  # isort: skip
+from setuptools.command.develop import develop
 
 PACKAGE = "monodepth2_ros"
 
@@ -94,6 +95,20 @@ class InstallData(install_data):
             self.outfiles.append(path)
 
 
+class Develop(develop):
+    """Let the scripts of `colcon build --symlink-install` start the virtual environment's Python.
+
+    `develop` writes the Python that runs colcon, the system's, into them; `install` writes what
+    setup.cfg says under `build_scripts`. This does the same for both.
+    """
+
+    def write_script(self, name: str, contents: str, mode: str = "t", *blockers: str) -> None:
+        """Write a script with the first line that setup.cfg asks for."""
+        executable = self.get_finalized_command("build_scripts").executable
+        _, _, body = contents.partition("\n")
+        super().write_script(name, f"#!{executable}\n{body}", mode, *blockers)
+
+
 setup(
     name=PACKAGE,
     version="0.1.0",
@@ -136,6 +151,6 @@ setup(
     entry_points={
         "console_scripts": [f"{name} = {target}" for name, target in EXECUTABLES.items()],
     },
-    cmdclass={"install_data": InstallData},
+    cmdclass={"develop": Develop, "install_data": InstallData},
     zip_safe=False,
 )
