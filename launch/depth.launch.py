@@ -21,7 +21,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 # Beside this file in a checkout as in share/.
 CONFIG = Path(__file__).parent.parent / "config"
 
-# The second is what Fast DDS before 2.12 (Humble) reads.
+# Fast DDS 3 (Kilted and later) reads the first, Fast DDS 2 (Humble, Jazzy) only the second.
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 
 BOOLEAN = ["", "true", "false"]
