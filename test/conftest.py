@@ -1,0 +1,65 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a CUDA device where there is none."""
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def golden() -> dict[str, Tensor]:
+    """Numbers of the published implementation in float64; see test/data/README.md."""
+    with np.load(REPOSITORY / "test" / "data" / "golden.npz") as arrays:
+        return {
+            name: torch.from_numpy(arrays[name])
+            for name in arrays.files
+            if arrays[name].dtype.kind == "f"
+        }
+
+
+@pytest.fixture(scope="session")
+def golden_weights() -> Callable[[nn.Module, str], nn.Module]:
+    """Fill a network with the weights that the golden numbers belong to, drawn from its keys."""
+
+    def fill(module: nn.Module, prefix: str) -> nn.Module:
+        state = module.state_dict()
+        for key, value in state.items():
+            if key.endswith("num_batches_tracked"):
+                continue
+            seed = (zlib.crc32(f"{prefix}.{key}".encode()) + 7) % 2**32
+            generator = np.random.RandomState(seed)
+            shape = tuple(value.shape)
+            if key.endswith("running_mean"):
+                drawn = 0.1 * generator.standard_normal(shape)
+            elif key.endswith("running_var"):
+                drawn = 1.0 + 0.5 * generator.random_sample(shape)
+            elif value.ndim == 1:
+                is_norm = ("bn" in key or "downsample.1" in key) and key.endswith("weight")
+                drawn = 0.1 * generator.standard_normal(shape) + is_norm
+            else:
+                drawn = generator.standard_normal(shape) * math.sqrt(2.0 / np.prod(shape[1:]))
+            state[key] = torch.from_numpy(np.asarray(drawn))
+        module.double().load_state_dict(state)
+        return module.eval()
+
+    return fill

@@ -1,0 +1,226 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints: round trips, published folders, and every way a file can be wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from monodepth2_ros import checkpoint as module
+from monodepth2_ros.checkpoint import (
+    CheckpointError,
+    CheckpointMetadata,
+    load_checkpoint,
+    open_checkpoint,
+    random_checkpoint,
+    save_checkpoint,
+)
+from monodepth2_ros.networks import DepthDecoder, ResnetEncoder
+
+METADATA = CheckpointMetadata(
+    num_layers=18,
+    width=96,
+    height=64,
+    min_depth=0.2,
+    max_depth=50.0,
+    crop=(0.0, 0.25, 0.0, 0.1),
+    scale=2.5,
+    scale_spread=0.03,
+    is_metric=True,
+    training={"data": ["a bag"], "steps": 7},
+)
+
+
+@pytest.fixture(scope="module")
+def networks():
+    torch.manual_seed(1)
+    encoder = ResnetEncoder(18)
+    return {"encoder": encoder, "depth": DepthDecoder(encoder.channels)}
+
+
+def test_round_trip(tmp_path, networks):
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(path, METADATA, networks)
+    loaded = load_checkpoint(path)
+    assert loaded.metadata == METADATA
+    assert loaded.source == str(path) and not loaded.is_random
+    image = torch.rand(1, 3, 64, 96)
+    for network in networks.values():
+        network.eval()
+    with torch.inference_mode():
+        expected = networks["depth"](networks["encoder"](image))[0]
+        assert torch.equal(loaded.depth_network()(image), expected)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+def test_half_precision_file_is_used_in_float32(tmp_path, networks):
+    full, half = tmp_path / "full.safetensors", tmp_path / "half.safetensors"
+    save_checkpoint(full, METADATA, networks)
+    save_checkpoint(half, METADATA, networks, dtype=torch.float16)
+    assert half.stat().st_size < 0.52 * full.stat().st_size
+    network = load_checkpoint(half).depth_network()
+    assert all(p.dtype == torch.float32 for p in network.parameters())
+    assert network.encoder.encoder.bn1.num_batches_tracked.dtype == torch.int64
+
+
+def test_failed_write_leaves_the_old_file(tmp_path, networks, monkeypatch):
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(path, METADATA, networks)
+    before = path.read_bytes()
+
+    def full_disk(tensors, filename, metadata):
+        with open(filename, "wb") as file:
+            file.write(b"half a")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "save_file", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(path, METADATA, networks)
+    assert path.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def published_folder(folder, layers=18, **extra):
+    """Write a folder in the published layout."""
+    encoder = ResnetEncoder(layers)
+    depth = DepthDecoder(encoder.channels)
+    folder.mkdir()
+    entries = {"height": 64, "width": 96, "use_stereo": False, **extra}
+    torch.save({**encoder.state_dict(), **entries}, folder / "encoder.pth")
+    torch.save(depth.state_dict(), folder / "depth.pth")
+    return encoder.eval(), depth.eval()
+
+
+@pytest.mark.parametrize("layers", [18, 34, 50])
+def test_published_folder(tmp_path, layers):
+    encoder, depth = published_folder(tmp_path / "mono", layers)
+    loaded = load_checkpoint(tmp_path / "mono")
+    assert loaded.metadata.num_layers == layers
+    assert (loaded.metadata.width, loaded.metadata.height) == (96, 64)
+    assert not loaded.metadata.is_metric and loaded.metadata.scale == 1.0
+    image = torch.rand(1, 3, 64, 96)
+    with torch.inference_mode():
+        assert torch.equal(loaded.depth_network()(image), depth(encoder(image))[0])
+
+
+@pytest.mark.parametrize("layers", [101, 152])
+def test_large_resnets_are_recognised(layers):
+    with torch.device("meta"):
+        keys = ResnetEncoder(layers).state_dict()
+    assert module._resnet_depth(keys, module.Path("x")) == layers
+
+
+def test_published_stereo_is_metric(tmp_path):
+    published_folder(tmp_path / "stereo", use_stereo=True)
+    metadata = load_checkpoint(tmp_path / "stereo").metadata
+    assert metadata.is_metric and metadata.scale == 5.4
+
+
+def test_missing_and_wrong_files_are_named(tmp_path, networks):
+    with pytest.raises(CheckpointError, match=r"nowhere\.safetensors does not exist"):
+        load_checkpoint(tmp_path / "nowhere.safetensors")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(CheckpointError, match=r"has no encoder\.pth"):
+        load_checkpoint(tmp_path / "folder")
+    (tmp_path / "depth.pth").write_bytes(b"x")
+    with pytest.raises(CheckpointError, match="single pickle; give the folder"):
+        load_checkpoint(tmp_path / "depth.pth")
+    (tmp_path / "text.safetensors").write_text("this is no checkpoint")
+    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+        load_checkpoint(tmp_path / "text.safetensors")
+    good = tmp_path / "good.safetensors"
+    save_checkpoint(good, METADATA, networks)
+    (tmp_path / "cut.safetensors").write_bytes(good.read_bytes()[:100_000])
+    with pytest.raises(CheckpointError, match="copied in full"):
+        load_checkpoint(tmp_path / "cut.safetensors")
+    save_file({"a": torch.zeros(1)}, tmp_path / "foreign.safetensors")
+    with pytest.raises(CheckpointError, match="no monodepth2_ros metadata"):
+        load_checkpoint(tmp_path / "foreign.safetensors")
+
+
+def test_pickle_with_code_is_never_run(tmp_path):
+    marker = tmp_path / "executed"
+
+    class Trap:
+        def __reduce__(self):
+            return (os.mkdir, (str(marker),))
+
+    published_folder(tmp_path / "trap")
+    with open(tmp_path / "trap" / "depth.pth", "wb") as file:
+        pickle.dump({"weights": Trap()}, file)
+    with pytest.raises(CheckpointError, match=r"depth\.pth cannot be loaded as plain weights"):
+        load_checkpoint(tmp_path / "trap")
+    assert not marker.exists()
+
+
+def test_wrong_architecture_is_named(tmp_path, networks):
+    path = tmp_path / "model.safetensors"
+    wrong = CheckpointMetadata(num_layers=34, width=96, height=64)
+    save_checkpoint(path, wrong, networks)
+    with pytest.raises(CheckpointError, match="network 'encoder' lacks"):
+        load_checkpoint(path).depth_network()
+    state = {name: dict(network.state_dict()) for name, network in networks.items()}
+    state["depth"]["decoder.10.conv.bias"] = torch.zeros(7)
+    save_checkpoint(path, METADATA, state)
+    expected = r"'depth\.decoder\.10\.conv\.bias' has shape \(7,\) instead of \(1,\)"
+    with pytest.raises(CheckpointError, match=expected):
+        load_checkpoint(path).depth_network()
+    save_checkpoint(path, METADATA, {"encoder": networks["encoder"]})
+    with pytest.raises(CheckpointError, match="no network 'depth'"):
+        load_checkpoint(path).depth_network()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"width": 650}, "650x64; both sides must be multiples of 32"),
+        ({"min_depth": 60.0}, "depth range is 60.0 to 50.0"),
+        ({"scale": 0.0}, "scale is 0.0"),
+        ({"format_version": 99}, "format 99.*update it"),
+        ({"num_layers": 19}, "num_layers is 19"),
+    ],
+)
+def test_bad_metadata_is_named(tmp_path, change, message):
+    header = {
+        "format_version": 1,
+        "num_layers": 18,
+        "width": 96,
+        "height": 64,
+        "min_depth": 0.2,
+        "max_depth": 50.0,
+        "crop": [0, 0, 0, 0],
+        **change,
+    }
+    path = tmp_path / "bad.safetensors"
+    save_file({"depth.a": torch.zeros(1)}, path, {"monodepth2_ros": json.dumps(header)})
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(path)
+
+
+def test_entries_of_later_versions_are_ignored(tmp_path):
+    header = {"format_version": 1, "crop": [0, 0, 0, 0], "a_later_field": 3}
+    path = tmp_path / "later.safetensors"
+    save_file({"depth.a": torch.zeros(1)}, path, {"monodepth2_ros": json.dumps(header)})
+    assert load_checkpoint(path).metadata.width == 640
+
+
+def test_random_checkpoint_is_reproducible_and_leaves_the_generator():
+    before = torch.random.get_rng_state()
+    first, second, other = (random_checkpoint(seed=seed) for seed in (0, 0, 1))
+    assert torch.equal(before, torch.random.get_rng_state())
+    weight = "encoder.conv1.weight"
+    assert torch.equal(first.state["encoder"][weight], second.state["encoder"][weight])
+    assert not torch.equal(first.state["encoder"][weight], other.state["encoder"][weight])
+    assert first.is_random and open_checkpoint("random").is_random
+
+
+def test_no_checkpoint_and_none_shipped(monkeypatch):
+    monkeypatch.setattr(module, "default_checkpoint_path", lambda: None)
+    with pytest.raises(CheckpointError, match="no checkpoint is given.*'random'"):
+        open_checkpoint("")

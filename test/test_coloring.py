@@ -1,0 +1,41 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Colour pictures of depth."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from monodepth2_ros.coloring import COLOR_MAPS, colorize, disparity_range
+
+
+@pytest.mark.parametrize("name", [name for name in COLOR_MAPS if name != "gray"])
+def test_maps_are_opencvs(name):
+    ramp = torch.linspace(0, 1, 256)[None]
+    levels = np.arange(256, dtype=np.uint8)[None]
+    expected = cv2.applyColorMap(levels, getattr(cv2, f"COLORMAP_{name.upper()}"))[..., ::-1]
+    np.testing.assert_array_equal(colorize(ramp, 0.0, 1.0, name).numpy(), expected)
+
+
+def test_near_is_bright_nan_is_black_and_ends_saturate():
+    disparity = torch.tensor([[-5.0, 0.0, 0.5, 1.0, 9.0, torch.nan]])
+    grey = colorize(disparity, 0.0, 1.0, "gray")[0, :, 0].tolist()
+    assert grey == [0, 0, 128, 255, 255, 0]
+    assert colorize(disparity, 0.3, 0.3, "gray").shape == (1, 6, 3)  # an empty range
+
+
+def test_range_leaves_out_extremes_and_nan():
+    disparity = torch.linspace(1.0, 2.0, 100 * 100).reshape(100, 100)
+    disparity[0, :8] = 1e6
+    disparity[50:60] = torch.nan
+    low, high = disparity_range(disparity)
+    assert 1.0 < low < 1.1 and 1.9 < high < 2.0
+    assert disparity_range(torch.full((8, 8), torch.nan)) == (0.0, 1.0)
+
+
+def test_unknown_map_is_named():
+    with pytest.raises(ValueError, match="'rainbow' is unknown; one of magma"):
+        colorize(torch.ones(2, 2), 0.0, 1.0, "rainbow")
