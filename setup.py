@@ -40,6 +40,7 @@ EXTRAS = {
                 "rcl-interfaces",
                 "rosgraph-msgs",
                 "sensor-msgs",
+                "std-msgs",
                 "std-srvs",
             )
         ),
@@ -54,6 +55,7 @@ EXTRAS = {
         "tensorboard>=2.14",
     ],
     "test": [
+        "catkin_pkg>=0.5",
         "mypy>=1.11",
         "onnxruntime>=1.18",
         "psutil>=5.9",

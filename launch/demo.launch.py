@@ -49,7 +49,7 @@ NODE_ARGUMENTS = [
     DeclareLaunchArgument(
         "checkpoint",
         default_value="",
-        description="Weights: a .safetensors file, or a folder with encoder.pth and depth.pth.",
+        description="Weights: a .safetensors file, a folder with encoder.pth and depth.pth, or random.",
     ),
     DeclareLaunchArgument(
         "device", default_value="", description="Where the network runs: auto, cpu, cuda, ..."

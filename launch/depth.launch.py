@@ -50,7 +50,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "checkpoint",
         default_value="",
-        description="Weights: a .safetensors file, or a folder with encoder.pth and depth.pth.",
+        description="Weights: a .safetensors file, a folder with encoder.pth and depth.pth, or random.",
     ),
     DeclareLaunchArgument(
         "device",
