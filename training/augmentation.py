@@ -1,0 +1,181 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Augmentation of whole batches on their device: mirroring and colour jitter, one draw a sample.
+
+All frames of a sample are changed alike, else the photometric error between them would lose its
+meaning. Mirroring changes what is compared, and moves the principal point with it; colour is
+changed only in what the networks see.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+#: Ranges of the colour factors 1 ± x, and of the hue shift ± x in turns.
+BRIGHTNESS = CONTRAST = SATURATION = 0.2
+HUE = 0.1
+
+#: Weights of red, green and blue in grey (ITU-R BT.601).
+_GREY = (0.299, 0.587, 0.114)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Random numbers that decide how a batch is augmented.
+
+    Attributes
+    ----------
+    mirror : Tensor, shape (B,), bool
+        Samples to flip left to right.
+    jitter : Tensor, shape (B,), bool
+        Samples whose colours change.
+    brightness, contrast, saturation : Tensor, shape (B,)
+        Factors.
+    hue : Tensor, shape (B,)
+        Shift in turns of the colour circle.
+    order : Tensor, shape (4,), int
+        Order of the four colour changes, one for the batch.
+    """
+
+    mirror: Tensor
+    jitter: Tensor
+    brightness: Tensor
+    contrast: Tensor
+    saturation: Tensor
+    hue: Tensor
+    order: Tensor
+
+    def rows(self, part: slice) -> Draws:
+        """Return the draws of some samples of the batch."""
+        values = {field.name: getattr(self, field.name)[part] for field in fields(self)}
+        return Draws(**{**values, "order": self.order})
+
+
+def draw(
+    batch: int,
+    generator: torch.Generator,
+    mirror_probability: float = 0.5,
+    jitter_probability: float = 0.5,
+) -> Draws:
+    """Draw the augmentation of a batch.
+
+    Parameters
+    ----------
+    batch : int
+    generator : torch.Generator
+        Of the CPU, so that the draws are the same whatever the device.
+    mirror_probability, jitter_probability : float
+        For each sample.
+    """
+
+    def uniform(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(batch, generator=generator)
+
+    return Draws(
+        mirror=uniform(0, 1) < mirror_probability,
+        jitter=uniform(0, 1) < jitter_probability,
+        brightness=uniform(1 - BRIGHTNESS, 1 + BRIGHTNESS),
+        contrast=uniform(1 - CONTRAST, 1 + CONTRAST),
+        saturation=uniform(1 - SATURATION, 1 + SATURATION),
+        hue=uniform(-HUE, HUE),
+        order=torch.randperm(4, generator=generator),
+    )
+
+
+def mirror_samples(
+    images: Tensor, intrinsics: Tensor, baselines: Tensor, mirror: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Flip some samples left to right.
+
+    Parameters
+    ----------
+    images : Tensor, shape (B, F, 3, H, W)
+    intrinsics : Tensor, shape (B, 4, 4)
+        In pixels at H × W.
+    baselines : Tensor, shape (B,)
+        x coordinate of the stereo partner in the camera's frame.
+    mirror : Tensor, shape (B,), bool
+        Samples to flip; on any device.
+
+    Returns
+    -------
+    images, intrinsics, baselines : Tensors
+        Copies. The principal point goes to W − 1 − cx; the partner changes sides.
+    """
+    mirror = mirror.to(images.device)
+    flipped = torch.where(mirror[:, None, None, None, None], images.flip(-1), images)
+    intrinsics = intrinsics.clone()
+    intrinsics[:, 0, 2] = torch.where(
+        mirror, images.shape[-1] - 1 - intrinsics[:, 0, 2], intrinsics[:, 0, 2]
+    )
+    return flipped, intrinsics, torch.where(mirror, -baselines, baselines)
+
+
+def jitter_colors(images: Tensor, draws: Draws) -> Tensor:
+    """Change the colours of some samples.
+
+    Parameters
+    ----------
+    images : Tensor, shape (B, F, 3, H, W)
+        RGB in [0, 1].
+    draws : Draws
+
+    Returns
+    -------
+    Tensor, shape (B, F, 3, H, W)
+        A copy; brightness, contrast, saturation and hue as torchvision's ``ColorJitter``
+        defines them.
+    """
+    chosen = draws.jitter.nonzero()[:, 0].to(images.device)
+    if len(chosen) == 0:
+        return images
+    x = images[chosen]
+
+    def factor(values: Tensor) -> Tensor:
+        return values[draws.jitter].to(images)[:, None, None, None, None]
+
+    for change in draws.order.tolist():
+        if change == 0:
+            x = (x * factor(draws.brightness)).clamp_(0, 1)
+        elif change == 1:
+            x = _blended(x, _grey(x).mean(dim=(-1, -2), keepdim=True), factor(draws.contrast))
+        elif change == 2:
+            x = _blended(x, _grey(x), factor(draws.saturation))
+        else:
+            x = _hue_shifted(x, factor(draws.hue))
+    result = images.clone()
+    result[chosen] = x
+    return result
+
+
+def _grey(images: Tensor) -> Tensor:
+    """Luma, shape (..., 1, H, W)."""
+    red, green, blue = images.unbind(dim=-3)
+    return (_GREY[0] * red + _GREY[1] * green + _GREY[2] * blue).unsqueeze(-3)
+
+
+def _blended(images: Tensor, base: Tensor, factor: Tensor) -> Tensor:
+    """Move away from (factor > 1) or towards (factor < 1) the base."""
+    return torch.lerp(base.expand_as(images), images, factor).clamp_(0, 1)
+
+
+def _hue_shifted(images: Tensor, turns: Tensor) -> Tensor:
+    """Turn the hue in HSV space; maximum and minimum of the channels stay."""
+    value, brightest = images.max(dim=-3)
+    chroma = value - images.min(dim=-3).values
+    red, green, blue = images.unbind(dim=-3)
+    scale = 1 / chroma.clamp_min(1e-12)
+    hue = torch.where(
+        brightest == 0,
+        (green - blue) * scale,
+        torch.where(brightest == 1, 2 + (blue - red) * scale, 4 + (red - green) * scale),
+    )
+    hue = hue + 6 * turns.squeeze(-3)
+    # The channels are one curve over the colour circle, a third of a turn apart.
+    offset = hue.new_tensor([5.0, 3.0, 1.0])[:, None, None]
+    position = (offset + hue.unsqueeze(-3)).remainder(6)
+    share = torch.minimum(position, 4 - position).clamp_(0, 1)
+    return value.unsqueeze(-3) - chroma.unsqueeze(-3) * share
