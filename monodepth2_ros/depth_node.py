@@ -437,25 +437,20 @@ class DepthNode(LifecycleNode):
         """Publish state, rates, drops and latencies, and why nothing comes out if so."""
         statistics = self._statistics
         image_topic = self._image_topic()
-        info_topic = self.resolve_topic_name("camera_info")
         publishers = self.get_publishers_info_by_topic(image_topic)
         status = NodeStatus(
             lifecycle=self._state,
             image_topic=image_topic,
-            info_topic=info_topic,
             image_publishers=len(publishers),
-            info_publishers=self.count_publishers(info_topic),
             qos_conflict=self._qos_conflict(publishers),
             image_age=statistics.age("received"),
-            output_age=statistics.age("published"),
             period=self._values["diagnostics_period"],
             listeners=sum(
                 publisher.get_subscription_count()
                 for publisher in self._publishers_by_output.values()
             ),
             failure=self._failure,
-            infos=self._pairing.received,
-            camera_problem=self._camera_problem(info_topic),
+            camera_problem=self._camera_problem(),
             weights_are_random=bool(self._predictor and self._predictor.checkpoint.is_random),
             output_rate=statistics.rate("published"),
         )
@@ -496,7 +491,7 @@ class DepthNode(LifecycleNode):
         ]
         self._diagnostics.publish(report)
 
-    def _camera_problem(self, info_topic: str) -> str:
+    def _camera_problem(self) -> str:
         """Say why the last frame had no camera, "" if it had one."""
         view = self._view
         if view is None:
@@ -504,7 +499,8 @@ class DepthNode(LifecycleNode):
         if view.calibration is not None:
             return view.problem
         if self._pairing.received == 0:
-            return f"no camera_info on {info_topic}: depth is published, points are not"
+            topic = self.resolve_topic_name("camera_info")
+            return f"no camera_info on {topic}: depth is published, points are not"
         nearest = self._pairing.nearest_ns
         if self._pairing.tolerance_ns is None or nearest is None:
             return ""

@@ -83,24 +83,20 @@ class NodeStatus:
     ----------
     lifecycle : str
         Label of the lifecycle state.
-    image_topic, info_topic : str
+    image_topic : str
         As resolved.
-    image_publishers, info_publishers : int
+    image_publishers : int
         Publishers that discovery sees.
     qos_conflict : str
         Why the publishers' QoS does not fit, or "".
     image_age : float
         Seconds since the last image.
-    output_age : float
-        Seconds since the last output.
     period : float
         Seconds between judgements.
     listeners : int
         Subscribers of all outputs.
     failure : str
         The last frame's error, "" if it went well.
-    infos : int
-        camera_info messages received.
     camera_problem : str
         Why the last frame had no camera, or was rectified doubtfully; "" if all is well.
     weights_are_random : bool
@@ -109,16 +105,12 @@ class NodeStatus:
 
     lifecycle: str
     image_topic: str
-    info_topic: str
     image_publishers: int = 0
-    info_publishers: int = 0
     qos_conflict: str = ""
     image_age: float = float("inf")
-    output_age: float = float("inf")
     period: float = 1.0
     listeners: int = 0
     failure: str = ""
-    infos: int = 0
     camera_problem: str = ""
     weights_are_random: bool = False
     output_rate: float = 0.0
