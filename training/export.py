@@ -1,0 +1,617 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""``depth_export``: a checkpoint for other engines, checked against torch before it has its name.
+
+Formats: ``onnx``; ``openvino`` (IR: .xml and .bin); ``published`` (a folder with encoder.pth and
+depth.pth); ``safetensors`` (this package's own file, to convert a published folder or to halve the
+size). All is written into a hidden folder beside the output, read back, run on test images and
+compared with the checkpoint in torch. Only if they agree it is moved to its place.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib.util
+import json
+import os
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from monodepth2_ros.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    CheckpointMetadata,
+    load_checkpoint,
+    open_checkpoint,
+    save_checkpoint,
+)
+from monodepth2_ros.geometry import disparity_to_depth
+from monodepth2_ros.networks.depth_network import DepthNetwork
+from monodepth2_ros.preprocessing import NO_CROP
+
+FORMATS = ("onnx", "openvino", "published", "safetensors")
+
+#: Largest difference of sigmoid disparity (0 … 1) from torch, by precision of the weights.
+TOLERANCE = 1e-4
+HALF_TOLERANCE = 1e-2
+
+# Reflection padding, resize and the rest exist in it, and every current engine reads it.
+_ONNX_OPSET = 17
+
+_HALF_FORMATS = ("openvino", "safetensors")
+_GRAPH_FORMATS = ("onnx", "openvino")
+
+# What tools for the published layout take for granted.
+_PUBLISHED_RANGE = (0.1, 100.0)
+_PUBLISHED_STEREO_SCALE = 5.4
+_PUBLISHED_NETWORKS = ("encoder", "depth", "pose_encoder", "pose")
+
+_METADATA_KEY = "monodepth2_ros"
+
+Images = NDArray[np.float32]
+
+
+class ExportError(RuntimeError):
+    """An export is impossible or failed its check; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What was written.
+
+    Attributes
+    ----------
+    path : Path
+    format : str
+    difference : float
+        Largest difference of sigmoid disparity from torch on the test images.
+    tolerance : float
+    engine : str
+        What ran the written model.
+    notes : tuple of str
+        What the format could not hold.
+    """
+
+    path: Path
+    format: str
+    difference: float
+    tolerance: float
+    engine: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A written model, read back: what runs it, its metadata, and images → depth, disparity."""
+
+    engine: str
+    description: dict[str, Any]
+    run: Callable[[Images], tuple[Images, Images]]
+
+
+class DepthModel(nn.Module):
+    """The network with both outputs of an exported graph.
+
+    Parameters
+    ----------
+    network : DepthNetwork
+    metadata : CheckpointMetadata
+    """
+
+    def __init__(self, network: DepthNetwork, metadata: CheckpointMetadata) -> None:
+        super().__init__()
+        self.network = network
+        self.metadata = metadata
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute depth.
+
+        Parameters
+        ----------
+        image : Tensor, shape (B, 3, H, W)
+            RGB in [0, 1].
+
+        Returns
+        -------
+        depth : Tensor, shape (B, 1, H, W)
+            Along the optical axis, times the checkpoint's scale; metres if the model is metric.
+        disparity : Tensor, shape (B, 1, H, W)
+            The network's sigmoid, in (0, 1).
+        """
+        sigmoid = self.network(image)
+        metadata = self.metadata
+        depth = disparity_to_depth(sigmoid, metadata.min_depth, metadata.max_depth)
+        return metadata.scale * depth, sigmoid
+
+
+def export_checkpoint(
+    checkpoint: Checkpoint,
+    output: str | os.PathLike[str],
+    format: str = "",
+    batch: int = 1,
+    half: bool = False,
+    tolerance: float | None = None,
+) -> ExportResult:
+    """Write a checkpoint in another format, check it, and only then give it its name.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    output : path
+        File, or folder for "published"; must not exist yet.
+    format : str
+        One of :data:`FORMATS`; by default told by the ending of `output` (.onnx, .xml,
+        .safetensors, none for a published folder).
+    batch : int
+        Batch size of the graph, 0 for any; "onnx" and "openvino" only.
+    half : bool
+        Store the weights in 16 bits; "openvino" and "safetensors" only.
+    tolerance : float, optional
+        Largest difference of sigmoid disparity; :data:`TOLERANCE` or :data:`HALF_TOLERANCE` by
+        default.
+
+    Raises
+    ------
+    ExportError
+        If the format cannot hold the checkpoint, a library is missing, the output exists or
+        cannot be written, or the check fails. Nothing is left at `output`.
+    CheckpointError
+        If the checkpoint's weights do not fit its metadata.
+    """
+    output = Path(output).expanduser()
+    format = format or _format_of(output)
+    _check_request(output, format, batch, half)
+    if tolerance is None:
+        tolerance = HALF_TOLERANCE if half else TOLERANCE
+    model = DepthModel(checkpoint.depth_network(), checkpoint.metadata).eval()
+    notes: tuple[str, ...] = ()
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    except OSError as error:
+        raise ExportError(f"{output} cannot be written: {error}") from error
+    try:
+        part = folder / output.name
+        if format == "onnx":
+            write_onnx(part, model, batch)
+            written = _open_onnx(part)
+        elif format == "openvino":
+            write_openvino(part, model, batch, half)
+            written = _open_openvino(part)
+        elif format == "published":
+            notes = write_published(part, checkpoint)
+            written = _open_checkpoint(part)
+        else:
+            dtype = torch.float16 if half else None
+            save_checkpoint(part, checkpoint.metadata, checkpoint.state, dtype)
+            written = _open_checkpoint(part)
+        difference = _largest_difference(model, written, batch)
+        problem = ""
+        if not difference <= tolerance:  # NaN fails too
+            problem = f"its disparity differs from torch by up to {difference:.3g}"
+        elif format != "published" and written.description != json.loads(
+            describe(checkpoint.metadata)
+        ):
+            problem = "its metadata is not the checkpoint's"
+        if problem:
+            raise ExportError(
+                f"{output} was not written: run by {written.engine}, {problem} (allowed "
+                f"{tolerance:g}); please report it with the versions of torch and the engine"
+            )
+        _move(part, output, format)
+    except OSError as error:
+        raise ExportError(f"{output} cannot be written: {error}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return ExportResult(output, format, difference, tolerance, written.engine, notes)
+
+
+def write_onnx(path: Path, model: DepthModel, batch: int) -> None:
+    """Write an ONNX file with the checkpoint's metadata among its properties.
+
+    Parameters
+    ----------
+    path : Path
+    model : DepthModel
+    batch : int
+        0 for any.
+    """
+    import onnx
+
+    image = torch.zeros(batch or 2, 3, model.metadata.height, model.metadata.width)
+    names = ["depth", "disparity"]
+    axes = None if batch else {name: {0: "batch"} for name in ["image", *names]}
+    with torch.inference_mode(), warnings.catch_warnings():
+        # The exporter over torch.export needs one more library and gives the same graph.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            model,
+            (image,),
+            str(path),
+            input_names=["image"],
+            output_names=names,
+            dynamic_axes=axes,
+            opset_version=_ONNX_OPSET,
+            dynamo=False,
+        )
+    graph = onnx.load(path)
+    onnx.helper.set_model_props(graph, {_METADATA_KEY: describe(model.metadata)})
+    onnx.checker.check_model(graph)
+    onnx.save(graph, path)
+
+
+def write_openvino(path: Path, model: DepthModel, batch: int, half: bool) -> None:
+    """Write OpenVINO IR, ``path`` (.xml) and its .bin, with the metadata in its runtime info.
+
+    Parameters
+    ----------
+    path : Path
+    model : DepthModel
+    batch : int
+        0 for any.
+    half : bool
+        Store weights in 16 bits.
+    """
+    import openvino
+
+    shape = [batch or -1, 3, model.metadata.height, model.metadata.width]
+    example = torch.zeros(batch or 2, *shape[1:])
+    with torch.inference_mode(), warnings.catch_warnings():
+        # The converter traces with an API that torch deprecates; that is OpenVINO's to change.
+        warnings.simplefilter("ignore")
+        graph = openvino.convert_model(model, example_input=example, input=[shape])
+    graph.input(0).set_names({"image"})
+    for index, name in enumerate(("depth", "disparity")):
+        graph.output(index).set_names({name})
+    graph.set_rt_info(describe(model.metadata), [_METADATA_KEY])
+    openvino.save_model(graph, path, compress_to_fp16=half)
+
+
+def write_published(folder: Path, checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Write a folder of the published layout and return what it could not hold.
+
+    Parameters
+    ----------
+    folder : Path
+        Must not exist. It gets encoder.pth (with height, width and use_stereo), depth.pth,
+        pose_encoder.pth and pose.pth where the checkpoint has them, and monodepth2_ros.json
+        for what has no place in those.
+    checkpoint : Checkpoint
+
+    Raises
+    ------
+    ExportError
+        If tools for the layout would compute another depth from these weights.
+    """
+    metadata = checkpoint.metadata
+    use_stereo, notes = _published_scale(metadata)
+    if metadata.crop != NO_CROP:
+        notes.append(
+            f"the layout knows no crop: remove {list(metadata.crop)} of the image (left, top, "
+            "right, bottom) before you resize it"
+        )
+    extra = sorted(checkpoint.state.keys() - set(_PUBLISHED_NETWORKS))
+    if extra:
+        notes.append(f"the layout has no place for the networks {', '.join(extra)}: left out")
+    folder.mkdir()
+    for name in _PUBLISHED_NETWORKS:
+        if name not in checkpoint.state:
+            continue
+        state: dict[str, Any] = {
+            key: value.float() if value.is_floating_point() else value
+            for key, value in checkpoint.state[name].items()
+        }
+        if name == "encoder":
+            state |= {
+                "height": metadata.height,
+                "width": metadata.width,
+                "use_stereo": use_stereo,
+            }
+        torch.save(state, folder / f"{name}.pth")
+    (folder / "monodepth2_ros.json").write_text(describe(metadata) + "\n", encoding="utf-8")
+    return tuple(notes)
+
+
+def describe(metadata: CheckpointMetadata) -> str:
+    """Return the metadata that exported models carry: the checkpoint's, and the graph's contract.
+
+    Returns
+    -------
+    str
+        A JSON object.
+    """
+    unit = "metres" if metadata.is_metric else "an unknown unit"
+    return json.dumps(
+        {
+            **dataclasses.asdict(metadata),
+            "image": "(B, 3, height, width) float32, RGB in [0, 1], cropped by the fractions "
+            "'crop' (left, top, right, bottom), then resized with antialiasing",
+            "depth": f"(B, 1, height, width) float32, {unit} along the optical axis",
+            "disparity": "(B, 1, height, width) float32, sigmoid; depth = scale / "
+            "(1/max_depth + (1/min_depth - 1/max_depth) * disparity)",
+        }
+    )
+
+
+def _published_scale(metadata: CheckpointMetadata) -> tuple[bool, list[str]]:
+    """Decide `use_stereo`, and say what the reader must know about the scale."""
+    low, high = metadata.min_depth, metadata.max_depth
+    if not np.isclose(high / low, _PUBLISHED_RANGE[1] / _PUBLISHED_RANGE[0], rtol=1e-6):
+        raise ExportError(
+            f"the published layout takes a depth range of {_PUBLISHED_RANGE[0]:g} to "
+            f"{_PUBLISHED_RANGE[1]:g} for granted; this checkpoint has {low:g} to {high:g}, and "
+            "its depth would come out wrong; export to onnx, openvino or safetensors"
+        )
+    if not metadata.is_metric:
+        return False, []
+    factor = metadata.scale * low / _PUBLISHED_RANGE[0]
+    if np.isclose(factor, _PUBLISHED_STEREO_SCALE, rtol=1e-6):
+        return True, []
+    return False, [
+        "the layout knows no scale but that of the published stereo models: multiply its depth "
+        f"by {factor:g} to have metres"
+    ]
+
+
+def _format_of(output: Path) -> str:
+    """Tell the format from the ending."""
+    known = {".onnx": "onnx", ".xml": "openvino", ".safetensors": "safetensors", "": "published"}
+    if output.suffix not in known:
+        raise ExportError(
+            f"the ending '{output.suffix}' of {output} names no format; use .onnx, .xml "
+            "(OpenVINO), .safetensors or none (published folder), or give --format"
+        )
+    return known[output.suffix]
+
+
+def _check_request(output: Path, format: str, batch: int, half: bool) -> None:
+    """Refuse what cannot work before anything is computed."""
+    if format not in FORMATS:
+        raise ExportError(f"--format is '{format}'; it must be one of {', '.join(FORMATS)}")
+    if batch < 0:
+        raise ExportError(f"--batch is {batch}; give at least 1, or 'dynamic'")
+    if batch != 1 and format not in _GRAPH_FORMATS:
+        raise ExportError(f"--batch has no meaning for '{format}', which takes any; leave it out")
+    if half and format not in _HALF_FORMATS:
+        raise ExportError(
+            f"--half is for {' and '.join(_HALF_FORMATS)}, not for '{format}'; leave it out"
+        )
+    if format == "openvino" and output.suffix != ".xml":
+        raise ExportError(f"OpenVINO IR must end in .xml; {output} does not")
+    needed = {"onnx": ["onnx"], "openvino": ["openvino"]}.get(format, [])
+    missing = [name for name in needed if not _installed(name)]
+    if missing:
+        raise ExportError(f"{missing[0]} is not installed; 'pip install {missing[0]}'")
+    if format == "onnx" and not (_installed("onnxruntime") or _installed("openvino")):
+        raise ExportError(
+            "an ONNX file is checked by running it, and neither onnxruntime nor openvino is "
+            "installed; 'pip install onnxruntime'"
+        )
+    paths = [output, output.with_suffix(".bin")] if format == "openvino" else [output]
+    for path in paths:
+        if os.path.lexists(path):
+            raise ExportError(f"{path} exists; remove it or choose another name")
+    if not output.parent.is_dir():
+        raise ExportError(f"the folder {output.parent} does not exist; make it first")
+
+
+def _installed(name: str) -> bool:
+    """Say whether a module can be imported."""
+    return importlib.util.find_spec(name) is not None
+
+
+def _open_onnx(path: Path) -> _Opened:
+    """Open an ONNX file in onnxruntime, or else in OpenVINO."""
+    if not _installed("onnxruntime"):
+        return _open_openvino(path)
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    description = json.loads(session.get_modelmeta().custom_metadata_map[_METADATA_KEY])
+
+    def run(images: Images) -> tuple[Images, Images]:
+        depth, disparity = session.run(["depth", "disparity"], {"image": images})
+        return depth, disparity
+
+    return _Opened(f"onnxruntime {onnxruntime.__version__}", description, run)
+
+
+def _open_openvino(path: Path) -> _Opened:
+    """Open IR or ONNX in OpenVINO."""
+    import openvino
+
+    core = openvino.Core()
+    graph = core.read_model(path)
+    keys = ["framework", _METADATA_KEY] if path.suffix == ".onnx" else [_METADATA_KEY]
+    description = json.loads(graph.get_rt_info(keys).astype(str))
+    # In float32, whatever the processor could do faster.
+    compiled = core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    def run(images: Images) -> tuple[Images, Images]:
+        results = compiled({"image": images})
+        return results["depth"], results["disparity"]
+
+    return _Opened(f"OpenVINO {openvino.__version__.split('-')[0]}", description, run)
+
+
+def _open_checkpoint(path: Path) -> _Opened:
+    """Open what this package itself loads."""
+    checkpoint = load_checkpoint(path)
+    model = DepthModel(checkpoint.depth_network(), checkpoint.metadata)
+    description = json.loads(describe(checkpoint.metadata))
+
+    def run(images: Images) -> tuple[Images, Images]:
+        with torch.inference_mode():
+            depth, disparity = model(torch.from_numpy(images))
+        return depth.numpy(), disparity.numpy()
+
+    return _Opened(f"torch {torch.__version__}", description, run)
+
+
+def _largest_difference(model: DepthModel, written: _Opened, batch: int) -> float:
+    """Return the largest difference of disparity: as given, and as recovered from the depth."""
+    low, high = written.description["min_depth"], written.description["max_depth"]
+    scale = written.description["scale"]
+    largest = 0.0
+    for images in _test_images(model.metadata, batch):
+        with torch.inference_mode():
+            expected = model.network(torch.from_numpy(images)).numpy()
+        depth, disparity = written.run(images)
+        recovered = (scale / depth - 1.0 / high) / (1.0 / low - 1.0 / high)
+        for found in (disparity, recovered):
+            if found.shape != expected.shape:
+                return float("nan")
+            # Not max(): it would drop a NaN.
+            largest = float(np.maximum(largest, np.abs(found - expected).max()))
+    return largest
+
+
+def _test_images(metadata: CheckpointMetadata, batch: int) -> list[Images]:
+    """Make images that excite the network: from smooth shades to pixel noise.
+
+    Batches of `batch` images; where any size will do (0), batches of two sizes.
+    """
+    generator = torch.Generator().manual_seed(0)
+    size = (metadata.height, metadata.width)
+    batches = []
+    for count in (batch,) if batch else (1, 3):
+        images = []
+        for index in range(max(count, 2) if batch == 1 else count):
+            coarse = torch.rand(1, 3, 2 + 5 * (index % 3), 3 + 5 * (index % 3), generator=generator)
+            smooth = functional.interpolate(coarse, size, mode="bilinear", align_corners=False)
+            noise = torch.rand(1, 3, *size, generator=generator)
+            images.append(0.8 * smooth + 0.2 * noise)
+        stack = torch.cat(images).numpy()
+        batches += [stack[i : i + count] for i in range(0, len(stack), count)]
+    return batches
+
+
+def _move(part: Path, output: Path, format: str) -> None:
+    """Give the complete export its name."""
+    files = [path for path in part.parent.rglob("*") if path.is_file()]
+    for file in files:
+        with file.open("rb") as opened:
+            os.fsync(opened.fileno())
+    if format != "openvino":
+        os.rename(part, output)
+        return
+    weights = output.with_suffix(".bin")
+    os.rename(part.with_suffix(".bin"), weights)
+    try:
+        # Last: the .xml is what says that the pair is complete.
+        os.rename(part, output)
+    except OSError:
+        weights.unlink()
+        raise
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        prog="depth_export",
+        description="Write a checkpoint as ONNX, OpenVINO IR, a folder of the published layout, "
+        "or this package's own file; what was written is run and compared with torch.",
+    )
+    parser.add_argument(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help="a .safetensors file, or a folder with encoder.pth and depth.pth",
+    )
+    parser.add_argument(
+        "output",
+        metavar="OUTPUT",
+        help="model.onnx, model.xml (OpenVINO), model.safetensors, or the name of a new folder "
+        "(published layout)",
+    )
+    parser.add_argument("--format", choices=FORMATS, help="instead of by the ending of OUTPUT")
+    parser.add_argument(
+        "--batch",
+        default="1",
+        metavar="N",
+        help="batch size of the ONNX or OpenVINO graph, or 'dynamic' (default: 1)",
+    )
+    parser.add_argument(
+        "--half", action="store_true", help="store the weights of OpenVINO IR or a file in 16 bits"
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        metavar="X",
+        help="largest difference of sigmoid disparity (0 … 1) from torch "
+        f"(default: {TOLERANCE:g}, with --half {HALF_TOLERANCE:g})",
+    )
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run ``depth_export``.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        Command line without the program's name; ``sys.argv`` by default.
+
+    Returns
+    -------
+    int
+        0, or 1 if nothing was written.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        batch = _batch(arguments.batch)
+        checkpoint = open_checkpoint(arguments.checkpoint)
+        result = export_checkpoint(
+            checkpoint,
+            arguments.output,
+            arguments.format or "",
+            batch,
+            arguments.half,
+            arguments.tolerance,
+        )
+    except (ExportError, CheckpointError) as error:
+        print(f"depth_export: {error}", file=sys.stderr)
+        return 1
+    for note in result.notes:
+        print(f"note: {note}")
+    print(
+        f"{result.path}: {result.format}, {_megabytes(result):.1f} MB; run by {result.engine} its "
+        f"disparity differs from torch by at most {result.difference:.2g} (allowed "
+        f"{result.tolerance:g})"
+    )
+    return 0
+
+
+def _batch(text: str) -> int:
+    """Read --batch; 0 stands for any size."""
+    if text == "dynamic":
+        return 0
+    if not text.isdecimal() or int(text) < 1:
+        raise ExportError(f"--batch is '{text}'; give a number of at least 1, or 'dynamic'")
+    return int(text)
+
+
+def _megabytes(result: ExportResult) -> float:
+    """Sum up the sizes of what was written."""
+    path = result.path
+    files = [path, path.with_suffix(".bin")] if result.format == "openvino" else [path]
+    if path.is_dir():
+        files = list(path.iterdir())
+    return sum(file.stat().st_size for file in files) / 1e6
+
+
+if __name__ == "__main__":
+    sys.exit(main())
