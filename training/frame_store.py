@@ -343,6 +343,10 @@ class FrameStoreWriter:
         self._columns["partner"][index] = partner
         self._columns["partner"][partner] = index
 
+    def set_poses(self, first: int, poses: NDArray[np.float64]) -> None:
+        """Give frames from `first` on, already written, their poses (M, 4, 4)."""
+        self._columns["poses"][first : first + len(poses)] = list(poses)
+
     def set_truth(self, index: int, truth: NDArray[np.floating[Any]]) -> None:
         """Give a frame, already written, its depth.
 

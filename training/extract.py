@@ -1,0 +1,381 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""``depth_extract``: recordings to a frame store that ``depth_train`` reads."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import os
+import shutil
+import sys
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from monodepth2_ros.preprocessing import Crop, check_crop, crop_box
+from training.calibration import read_calibration, read_extrinsics
+from training.extraction import (
+    DEFAULT_MIN_FLOW,
+    Book,
+    CameraSource,
+    Rules,
+    extract_camera,
+    extract_partner,
+    stereo_baseline,
+)
+from training.frame_store import FrameStore, FrameStoreWriter, partial_path
+from training.kitti import kitti_cameras
+from training.report import CONTACT_SHEET, FLOW_HISTOGRAM, REPORT_JSON, describe, save_report
+from training.sources import bag_cameras
+from training.view import make_view, stored_size
+
+_INDEX_BYTES = 200  # of a frame, beside its pixels
+
+
+@dataclass(frozen=True)
+class Job:
+    """A camera to extract, with its stereo partner if it has one."""
+
+    camera: CameraSource
+    partner: CameraSource | None = None
+
+    @property
+    def cameras(self) -> tuple[CameraSource, ...]:
+        """The camera and its partner."""
+        return (self.camera,) if self.partner is None else (self.camera, self.partner)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``depth_extract``; return 0 if a store was written."""
+    arguments = _parser().parse_args(argv)
+    # Frames are decoded in parallel; threads inside each would only get in the way.
+    import cv2
+    import torch
+
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    try:
+        return extract(arguments)
+    except (ValueError, FileExistsError) as error:
+        print(f"depth_extract: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(
+            f"depth_extract: the disk is full ({error}). What was finished is kept in "
+            f"{partial_path(arguments.out)}: free some space and run the same command again",
+            file=sys.stderr,
+        )
+        return 1
+    except KeyboardInterrupt:
+        print("depth_extract: interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+
+
+def extract(arguments: argparse.Namespace) -> int:
+    """Plan, check the disk, extract and report; return 0 if a store was written."""
+    from tqdm import tqdm
+
+    out: Path = arguments.out
+    if out.exists():
+        raise FileExistsError(f"{out} exists; remove it or choose another --out")
+    jobs = plan(arguments)
+    rules = _rules(arguments, jobs)
+    _describe_plan(jobs, rules)
+    _check_disk(out, jobs, rules)
+    fingerprint = _fingerprint(arguments)
+    with FrameStoreWriter(out, rules.width, rules.height, rules.crop, resume=True) as writer:
+        book = Book()
+        if writer.state.get("fingerprint") == fingerprint:
+            book = Book.from_state(writer.state["book"])
+            print(f"resuming after {len(writer):,} frames")
+        elif len(writer):
+            print(f"{writer.partial} was begun with other settings; it begins again")
+            writer.truncate(0)
+        done = len(book.reports)
+        for job in jobs:
+            if done > 0:
+                done -= len(job.cameras)
+                continue
+            total = sum(camera.count * (1 + camera.has_truth) for camera in job.cameras)
+            name = f"{job.camera.source.recording} {job.camera.source.topic}"
+            with tqdm(total=total, desc=name, unit=" messages") as bar:
+                _run(job, writer, book, rules, bar)
+            writer.save({"fingerprint": fingerprint, "book": book.to_state()})
+        print(describe(book.reports))
+        if not len(writer):
+            shutil.rmtree(writer.partial, ignore_errors=True)
+            raise ValueError(f"no frame is worth keeping, so {out} was not written; see above why")
+        writer.finish(
+            book.cameras, book.segment_spacing, book.segment_source, book.sources, book.baselines
+        )
+    store = FrameStore.open(out)
+    save_report(store, book.reports)
+    size = sum(file.stat().st_size for file in out.iterdir())
+    print(
+        f"\n{out}: {len(store):,} frames of {store.width}x{store.height}, {_gigabytes(size)}; see "
+        f"{CONTACT_SHEET}, {FLOW_HISTOGRAM} and {REPORT_JSON} there"
+    )
+    return 0
+
+
+def plan(arguments: argparse.Namespace) -> list[Job]:
+    """Find the cameras to extract.
+
+    Raises
+    ------
+    ValueError
+        If a recording cannot be read or the options do not fit together.
+    """
+    if bool(arguments.bags) == bool(arguments.kitti_raw):
+        raise ValueError("give recordings, or --kitti-raw DIR with --split FILE")
+    stereo = tuple(arguments.stereo) if arguments.stereo else None
+    cameras: list[CameraSource] = []
+    if arguments.kitti_raw:
+        if arguments.split is None:
+            raise ValueError("--kitti-raw needs --split FILE, the list of frames")
+        with_truth = arguments.truth != "none"
+        cameras += kitti_cameras(arguments.kitti_raw, arguments.split, stereo, with_truth)
+    else:
+        calibrations = [read_calibration(path) for path in arguments.camera]
+        images = stereo or tuple(arguments.image)
+        if len(calibrations) > 1 and len(calibrations) != len(images):
+            raise ValueError(
+                f"--camera names {len(calibrations)} files for {len(images)} topics; give one for "
+                "all, or one for each topic of --image or --stereo"
+            )
+        extrinsics = read_extrinsics(arguments.extrinsics) if arguments.extrinsics else None
+        for path in arguments.bags:
+            cameras += bag_cameras(
+                path, images, calibrations, arguments.truth, extrinsics, arguments.poses
+            )
+    if stereo is None:
+        return [Job(camera) for camera in cameras]
+    return [Job(left, right) for left, right in zip(cameras[::2], cameras[1::2], strict=True)]
+
+
+def _run(job: Job, writer: FrameStoreWriter, book: Book, rules: Rules, bar: Any) -> None:
+    """Extract a camera, and its partner."""
+    if job.partner is None:
+        extract_camera(writer, book, job.camera, rules, progress=bar.update)
+        return
+    baseline = stereo_baseline(job.camera.calibration, job.partner.calibration)
+    left = extract_camera(writer, book, job.camera, rules, baseline, bar.update)
+    extract_partner(writer, book, job.partner, rules, left, bar.update)
+
+
+def _rules(arguments: argparse.Namespace, jobs: Sequence[Job]) -> Rules:
+    """Settle what holds for all frames, and check that every camera can be used."""
+    crop: Crop = tuple(arguments.crop)
+    check_crop(crop)
+    if arguments.min_flow is not None and arguments.min_flow < 0.0:
+        raise ValueError(f"--min-flow is {arguments.min_flow}; give 0 or more pixels")
+    if arguments.max_gap is not None and arguments.max_gap <= 0.0:
+        raise ValueError(f"--max-gap is {arguments.max_gap}; give seconds above 0")
+    if arguments.workers < 1:
+        raise ValueError(f"--workers is {arguments.workers}; give at least 1")
+    size: tuple[int, int] | None = None
+    for job in jobs:
+        for camera in job.cameras:
+            name = f"{camera.source.recording} {camera.source.topic}"
+            try:
+                view = make_view(camera.calibration, camera.is_rectified, arguments.rectify, crop)
+                if job.partner is not None:
+                    stereo_baseline(job.camera.calibration, job.partner.calibration)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
+            _, _, width, height = crop_box(view.source.width, view.source.height, crop)
+            own = stored_size(width, height, arguments.width, arguments.height)
+            size = size or own
+            if own != size:
+                print(f"note: {name} is stretched from its own {own[0]}x{own[1]}")
+    if size is None:
+        raise ValueError("there is no camera to extract")
+    return Rules(
+        width=size[0],
+        height=size[1],
+        crop=crop,
+        rectify=arguments.rectify,
+        min_flow=arguments.min_flow,
+        max_gap_s=arguments.max_gap,
+        spacing=arguments.spacing,
+        workers=arguments.workers,
+    )
+
+
+def _describe_plan(jobs: Sequence[Job], rules: Rules) -> None:
+    """Say what was found."""
+    for job in jobs:
+        for camera in job.cameras:
+            extras = ["with truth"] if camera.has_truth else []
+            extras += ["rectified as it comes"] if camera.is_rectified else []
+            if job.partner is not None:
+                extras.append("left" if camera is job.camera else "right")
+            print(
+                f"{camera.source.recording}  {camera.source.topic}: {camera.count:,} frames"
+                + "".join(f", {extra}" for extra in extras)
+            )
+    print(f"stored as {rules.width}x{rules.height}")
+
+
+def _check_disk(out: Path, jobs: Sequence[Job], rules: Rules) -> None:
+    """Say how much disk the store may take, and refuse if that is not there."""
+    needed = 0
+    for camera in (camera for job in jobs for camera in job.cameras):
+        size = rules.width, rules.height
+        view = make_view(camera.calibration, camera.is_rectified, rules.rectify, rules.crop, size)
+        truth = view.truth_camera.width * view.truth_camera.height * 2 if camera.has_truth else 0
+        needed += camera.count * (size[0] * size[1] * 3 + truth + _INDEX_BYTES)
+    partial = partial_path(out)
+    present = sum(file.stat().st_size for file in partial.iterdir()) if partial.is_dir() else 0
+    parent = next(folder for folder in out.absolute().parents if folder.exists())
+    free = shutil.disk_usage(parent).free + present
+    print(f"needs at most {_gigabytes(needed)} of disk; {_gigabytes(free)} are free")
+    if needed > free:
+        raise ValueError(
+            f"{out} may need {_gigabytes(needed)}, but only {_gigabytes(free)} are free in "
+            f"{parent}; free some, choose another --out, a smaller --width or --truth none"
+        )
+
+
+def _gigabytes(size: int) -> str:
+    """Write a number of bytes."""
+    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
+
+
+def _fingerprint(arguments: argparse.Namespace) -> str:
+    """Return what an interrupted extraction must have in common to be resumed."""
+    described = {
+        name: str(value)
+        for name, value in sorted(vars(arguments).items())
+        if name not in ("out", "workers")
+    }
+    for path in (*arguments.bags, *arguments.camera, arguments.extrinsics, arguments.split):
+        if path is not None:
+            files = sorted(path.rglob("*")) if path.is_dir() else [path]
+            states = [(str(file), file.stat()) for file in files if file.is_file()]
+            described[f"file {path}"] = str([(n, s.st_size, s.st_mtime_ns) for n, s in states])
+    return f"{zlib.crc32(json.dumps(described).encode()):08x}"
+
+
+def _spacing(text: str) -> int | None:
+    """Read --spacing: None stands for auto."""
+    if text == "auto":
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}': give auto or a number from 1")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        prog="depth_extract",
+        description="Extract training frames from recordings: rosbag2 (sqlite3, MCAP, compressed "
+        "or not), ROS 1 bags, or KITTI raw folders. An interrupted extraction is resumed by the "
+        "same command.",
+    )
+    parser.add_argument("bags", nargs="*", type=Path, metavar="BAG", help="bag folders or files")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the frame store")
+    source = parser.add_argument_group("what to read")
+    source.add_argument(
+        "--image",
+        nargs="+",
+        default=[],
+        metavar="TOPIC",
+        help="image topics (default: all cameras)",
+    )
+    source.add_argument(
+        "--stereo", nargs=2, metavar=("LEFT", "RIGHT"), help="image topics of a rectified pair"
+    )
+    source.add_argument(
+        "--camera",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="camera_info YAML instead of the recorded camera_info: one for all, or one per topic",
+    )
+    source.add_argument(
+        "--truth",
+        default="auto",
+        metavar="auto|none|TOPIC",
+        help="depth image or PointCloud2 topic to store as truth (default: auto)",
+    )
+    source.add_argument(
+        "--extrinsics",
+        type=Path,
+        metavar="FILE",
+        help="YAML with the point cloud's pose in the camera's optical frame: translation: "
+        "[x, y, z], rotation: [x, y, z, w] (default: from /tf_static)",
+    )
+    source.add_argument(
+        "--poses",
+        default="auto",
+        metavar="auto|none|TOPIC",
+        help="Odometry or PoseStamped topic (default: auto, /tf included)",
+    )
+    source.add_argument(
+        "--kitti-raw",
+        type=Path,
+        metavar="DIR",
+        help="KITTI raw folders; --stereo takes image_02 image_03",
+    )
+    source.add_argument("--split", type=Path, metavar="FILE", help="list of KITTI frames")
+    frames = parser.add_argument_group("what to store")
+    frames.add_argument("--width", type=int, help="of the stored images, a multiple of 32")
+    frames.add_argument(
+        "--height", type=int, help="the same (default: at most 640 wide, aspect kept)"
+    )
+    frames.add_argument(
+        "--crop",
+        nargs=4,
+        type=float,
+        default=(0.0, 0.0, 0.0, 0.0),
+        metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"),
+        help="fractions of the image to remove, a bonnet for example",
+    )
+    frames.add_argument(
+        "--rectify",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="auto: what is distorted and has no 'rect' in its topic's name",
+    )
+    frames.add_argument(
+        "--min-flow",
+        type=float,
+        metavar="PIXELS",
+        help="least median motion between kept frames, in stored pixels; 0 keeps all (default: "
+        f"{DEFAULT_MIN_FLOW}; KITTI: 0)",
+    )
+    frames.add_argument(
+        "--max-gap",
+        type=float,
+        metavar="SECONDS",
+        help="a longer gap ends a segment (default: 2.5 times the usual interval)",
+    )
+    frames.add_argument(
+        "--spacing",
+        type=_spacing,
+        metavar="auto|N",
+        help="frames between neighbours (default: auto, from the motion)",
+    )
+    parser.add_argument(
+        "--workers", type=int, default=default_workers(), help="decoding threads (%(default)s)"
+    )
+    return parser
+
+
+def default_workers() -> int:
+    """Return the number of cores this process may use."""
+    has_affinity = hasattr(os, "sched_getaffinity")
+    return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,593 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""From cameras of recordings to a frame store, one camera after the other.
+
+Frames are appended to a single growing store. After each camera the writer saves its place
+together with the :class:`Book`, everything that must outlive a crash; a run that was interrupted
+cuts the store back to that place and goes on with the next camera.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeAlias, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from monodepth2_ros.camera import Calibration, PinholeCamera
+from monodepth2_ros.preprocessing import Crop
+from training.frame_store import SHORTEST_SEGMENT, FrameStoreWriter, Source
+from training.kitti import KittiCamera
+from training.motion import (
+    SpacingMotion,
+    choose_spacing,
+    measure_spacing,
+    motion_image,
+    segment_spacing,
+)
+from training.selection import FrameSelector
+from training.sources import BagCamera, DeliveredFrame, DeliveredTruth
+from training.verdict import judge
+from training.view import View, make_view
+
+CameraSource: TypeAlias = BagCamera | KittiCamera
+
+#: The two images of a stereo pair are taken within this time.
+STEREO_TOLERANCE_NS = 5_000_000
+
+_EMPTY_SHARE = 0.005
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How frames are turned into stored ones, and which.
+
+    Attributes
+    ----------
+    width, height : int
+        Of the stored images.
+    crop : tuple of float
+    rectify : str
+        "auto", "on" or "off".
+    min_flow : float or None
+        Pixels of the stored image; None for the default of the source.
+    max_gap_s : float or None
+    spacing : int or None
+        None to choose it from the motion.
+    workers : int
+        Threads that decode.
+    """
+
+    width: int
+    height: int
+    crop: Crop = (0.0, 0.0, 0.0, 0.0)
+    rectify: str = "auto"
+    min_flow: float | None = None
+    max_gap_s: float | None = None
+    spacing: int | None = None
+    workers: int = 2
+
+
+#: Least motion between kept frames in pixels: half a pixel is where the flow's noise begins.
+DEFAULT_MIN_FLOW = 0.5
+
+
+@dataclass
+class CameraReport:
+    """What became of a camera's frames; plain data for report.json.
+
+    Attributes
+    ----------
+    recording, topic : str
+    seen, kept : int
+        Frames delivered and stored.
+    first_frame : int
+        Index of the first stored frame.
+    left_out, segment_ends : dict
+        Numbers by reason.
+    segments : int
+    spacing : int
+    samples : int
+        Frames with a neighbour on both sides at their segment's spacing.
+    motion : list of dict
+        Median motion measured at spacing 1, 2, … up to the chosen one.
+    flow : list of float
+        Motion since the last kept frame of each kept frame that has one, share of the width.
+    truth_frames, pose_frames : int
+        Stored frames with truth and with a pose.
+    truth_problems : dict
+        Numbers by reason.
+    poses_from : str
+    baseline : float
+        Metres to the stereo partner, 0 for none.
+    notes : list of str
+    verdict : dict
+        Fields of :class:`training.verdict.Verdict`.
+    """
+
+    recording: str
+    topic: str
+    seen: int = 0
+    kept: int = 0
+    first_frame: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
+    segment_ends: dict[str, int] = field(default_factory=dict)
+    segments: int = 0
+    spacing: int = 1
+    samples: int = 0
+    motion: list[dict[str, Any]] = field(default_factory=list)
+    flow: list[float] = field(default_factory=list)
+    truth_frames: int = 0
+    pose_frames: int = 0
+    truth_problems: dict[str, int] = field(default_factory=dict)
+    poses_from: str = ""
+    baseline: float = 0.0
+    notes: list[str] = field(default_factory=list)
+    verdict: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Book:
+    """What is known about the frames beside the frames; saved with them.
+
+    Attributes
+    ----------
+    cameras : list of PinholeCamera
+    baselines : list of float
+        One for each camera.
+    sources : list of Source
+    segment_spacing, segment_source : list of int
+        One for each segment.
+    reports : list of CameraReport
+        One for each camera of each recording that is finished.
+    """
+
+    cameras: list[PinholeCamera] = field(default_factory=list)
+    baselines: list[float] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
+    segment_spacing: list[int] = field(default_factory=list)
+    segment_source: list[int] = field(default_factory=list)
+    reports: list[CameraReport] = field(default_factory=list)
+
+    def to_state(self) -> dict[str, Any]:
+        """Return plain data for :meth:`training.frame_store.FrameStoreWriter.save`."""
+        return asdict(self)
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Book:
+        """Restore from :meth:`to_state`."""
+        return cls(
+            cameras=[PinholeCamera(**camera) for camera in state["cameras"]],
+            baselines=list(state["baselines"]),
+            sources=[Source(**source) for source in state["sources"]],
+            segment_spacing=list(state["segment_spacing"]),
+            segment_source=list(state["segment_source"]),
+            reports=[CameraReport(**report) for report in state["reports"]],
+        )
+
+    def camera_index(self, camera: PinholeCamera, baseline: float) -> int:
+        """Return the index of a camera, which is added if it is new."""
+        for index, known in enumerate(self.cameras):
+            if known == camera and self.baselines[index] == baseline:
+                return index
+        self.cameras.append(camera)
+        self.baselines.append(baseline)
+        return len(self.cameras) - 1
+
+    @property
+    def segments(self) -> int:
+        """Number of segments so far."""
+        return len(self.segment_spacing)
+
+
+Progress = Callable[[], None]
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+def _no_progress() -> None:
+    """Show nothing."""
+
+
+def extract_camera(
+    writer: FrameStoreWriter,
+    book: Book,
+    camera: CameraSource,
+    rules: Rules,
+    baseline: float = 0.0,
+    progress: Progress = _no_progress,
+) -> CameraReport:
+    """Append a camera's frames, with poses and truth, and enter them in the book.
+
+    Parameters
+    ----------
+    writer : FrameStoreWriter
+    book : Book
+    camera : BagCamera or KittiCamera
+    rules : Rules
+    baseline : float
+        Metres, if this is the left camera of a stereo pair; the right one follows with
+        :func:`extract_partner`.
+    progress : callable
+        Called for every frame and every truth that was read.
+    """
+    report = CameraReport(**asdict(camera.source), first_frame=len(writer), baseline=baseline)
+    report.notes.extend(camera.notes)
+    default = DEFAULT_MIN_FLOW if camera.filters_motion else 0.0
+    min_flow = default if rules.min_flow is None else rules.min_flow
+    selector = FrameSelector(min_flow / rules.width, rules.max_gap_s)
+    # A stereo pair is a sample by itself.
+    shortest = 1 if baseline else SHORTEST_SEGMENT
+    starts: list[int] = []
+    flows: list[float] = []
+    views: list[View] = []
+
+    def begin_segment() -> None:
+        """Begin a segment; forget the one before if it holds no sample."""
+        length = len(writer) - starts[-1] if starts else 0
+        if starts and length < shortest:
+            writer.truncate(starts.pop())
+            del flows[len(writer) - report.first_frame :]
+            del views[len(writer) - report.first_frame :]
+            selector.left_out["in a segment too short for a sample"] += length
+        starts.append(len(writer))
+
+    for prepared in _prepared_frames(camera, rules, report):
+        progress()
+        if isinstance(prepared, str):
+            selector.leave_out(prepared)
+            continue
+        index = book.camera_index(prepared.view.camera, baseline)
+        stamp, follows = prepared.frame.stamp, prepared.frame.follows
+        decision = selector.consider(stamp, prepared.grey, index, follows)
+        if not decision.keep:
+            continue
+        if decision.starts_segment:
+            begin_segment()
+        writer.append(prepared.image, stamp, index, book.segments + len(starts) - 1)
+        views.append(prepared.view)
+        flows.append(float("nan") if decision.starts_segment else decision.flow)
+    begin_segment()
+    starts.pop()
+    report.left_out = dict(selector.left_out)
+    report.segment_ends = dict(selector.segment_ends)
+    report.kept, report.segments = len(writer) - report.first_frame, len(starts)
+    empty = views[0].empty_share() if views else 0.0
+    if empty > _EMPTY_SHARE:
+        report.notes.append(
+            f"rectification leaves {empty:.1%} of the image black, which confuses training; remove "
+            "the borders with --crop"
+        )
+    _choose_spacings(writer, book, report, starts, flows, rules)
+    _add_poses(writer, camera, report)
+    _add_truth(writer, camera, rules, report, views, progress)
+    book.reports.append(report)
+    return report
+
+
+def extract_partner(
+    writer: FrameStoreWriter,
+    book: Book,
+    camera: CameraSource,
+    rules: Rules,
+    left: CameraReport,
+    progress: Progress = _no_progress,
+) -> CameraReport:
+    """Append the right camera's frames that were taken together with the left one's.
+
+    Parameters
+    ----------
+    writer, book, rules, progress
+        See :func:`extract_camera`.
+    camera : BagCamera or KittiCamera
+        The right camera.
+    left : CameraReport
+        Of the left camera, from :func:`extract_camera`.
+    """
+    report = CameraReport(**asdict(camera.source), first_frame=len(writer), baseline=-left.baseline)
+    report.notes.extend(camera.notes)
+    left_segment = writer.column("segment")[left.first_frame : left.first_frame + left.kept]
+    matcher = _StampMatcher(
+        writer.column("stamps")[left.first_frame : left.first_frame + left.kept],
+        STEREO_TOLERANCE_NS,
+    )
+    left_out: Counter[str] = Counter()
+    spacings: list[int] = []
+    views: list[View] = []
+    last = -2
+    for prepared in _prepared_frames(camera, rules, report):
+        progress()
+        if isinstance(prepared, str):
+            left_out[prepared] += 1
+            continue
+        position = matcher.take(prepared.frame.stamp)
+        if position is None or position <= last:
+            left_out["no frame of the left camera was kept at this time"] += 1
+            continue
+        if position != last + 1 or left_segment[position] != left_segment[last]:
+            spacings.append(book.segment_spacing[left_segment[position]])
+        last = position
+        views.append(prepared.view)
+        index = book.camera_index(prepared.view.camera, -left.baseline)
+        segment = book.segments + len(spacings) - 1
+        frame = writer.append(prepared.image, prepared.frame.stamp, index, segment)
+        writer.set_partner(frame, left.first_frame + position)
+    report.left_out = dict(left_out)
+    report.kept, report.segments = len(writer) - report.first_frame, len(spacings)
+    report.spacing, report.samples = left.spacing, report.kept
+    if report.kept < left.kept:
+        report.notes.append(f"{left.kept - report.kept} left frames have no partner")
+    report.verdict = left.verdict
+    _enter_segments(book, report, spacings)
+    _add_poses(writer, camera, report)
+    _add_truth(writer, camera, rules, report, views, progress)
+    book.reports.append(report)
+    return report
+
+
+def stereo_baseline(left: Calibration, right: Calibration) -> float:
+    """Return the distance of a stereo pair in metres, from CameraInfo's P[3] = −fx · baseline.
+
+    Raises
+    ------
+    ValueError
+        If there is none, the cameras are swapped, or they are not rectified to one another.
+    """
+    baseline = right.baseline - left.baseline
+    if baseline < 0.0:
+        raise ValueError(
+            f"the stereo baseline from CameraInfo's P[3] is {baseline:.4f} m, so left and right "
+            "are swapped; exchange the two"
+        )
+    if baseline == 0.0:
+        raise ValueError(
+            "the right camera's P[3] is 0, so the baseline is unknown; calibrate the pair, or give "
+            "--camera LEFT.yaml RIGHT.yaml with P[3] = -fx * baseline"
+        )
+    first, second = left.camera(rectified=True), right.camera(rectified=True)
+    if abs(first.fy - second.fy) > 0.01 * first.fy or abs(first.cy - second.cy) > 1.0:
+        raise ValueError(
+            f"the stereo pair is not rectified to a common plane: fy {first.fy:.2f} and "
+            f"{second.fy:.2f}, cy {first.cy:.2f} and {second.cy:.2f}"
+        )
+    return baseline
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A frame, decoded and brought to the size of the store."""
+
+    frame: DeliveredFrame
+    view: View
+    image: NDArray[np.uint8]
+    grey: NDArray[np.uint8]
+
+
+class _Views:
+    """The views of a camera's calibrations, computed when they first appear."""
+
+    def __init__(self, camera: CameraSource, rules: Rules) -> None:
+        self._camera, self._rules = camera, rules
+        self._known: dict[Calibration, View] = {}
+
+    def of(self, calibration: Calibration) -> View:
+        """Return the view; ValueError if the calibration cannot be used."""
+        view = self._known.get(calibration)
+        if view is None:
+            rules = self._rules
+            size = rules.width, rules.height
+            view = make_view(
+                calibration, self._camera.is_rectified, rules.rectify, rules.crop, size
+            )
+            self._known[calibration] = view
+        return view
+
+
+class _StampMatcher:
+    """Finds the frame that belongs to a stamp, each frame at most once unless a nearer one comes.
+
+    The stamps may be in any order.
+    """
+
+    def __init__(self, stamps: NDArray[np.int64], tolerance: int) -> None:
+        self._order = np.argsort(stamps, kind="stable")
+        self._sorted = stamps[self._order]
+        self._distance = np.full(len(stamps), tolerance + 1, np.int64)
+
+    def take(self, stamp: int) -> int | None:
+        """Return the index of the nearest frame, None if that is far or has a nearer match."""
+        if not len(self._sorted):
+            return None
+        after = int(np.searchsorted(self._sorted, stamp).clip(0, len(self._sorted) - 1))
+        before = max(0, after - 1)
+        is_after = abs(self._sorted[after] - stamp) <= abs(self._sorted[before] - stamp)
+        place = after if is_after else before
+        distance = abs(int(self._sorted[place]) - stamp)
+        index = int(self._order[place])
+        if distance >= self._distance[index]:
+            return None
+        self._distance[index] = distance
+        return index
+
+
+def _prepared_frames(
+    camera: CameraSource, rules: Rules, report: CameraReport
+) -> Iterator[_Prepared | str]:
+    """Decode and resize a camera's frames in parallel; for an unusable one the reason."""
+    views = _Views(camera, rules)
+
+    def prepare(frame: DeliveredFrame | str) -> _Prepared | str:
+        if isinstance(frame, str):
+            return frame
+        try:
+            view = views.of(frame.calibration)
+            image = view.image(frame.decode())
+        except (ValueError, cv2.error) as error:
+            return _reason(error)
+        return _Prepared(frame, view, image, motion_image(image))
+
+    frames = _until_it_breaks(camera.frames(), report)
+    for prepared in _in_parallel(prepare, frames, rules.workers):
+        report.seen += 1
+        yield prepared
+
+
+def _choose_spacings(
+    writer: FrameStoreWriter,
+    book: Book,
+    report: CameraReport,
+    starts: Sequence[int],
+    flows: Sequence[float],
+    rules: Rules,
+) -> None:
+    """Measure the motion, judge it, and enter the segments with their spacings."""
+    segment = writer.column("segment")[report.first_frame :]
+    flow = np.array(flows)
+    measured: list[SpacingMotion] = []
+    if report.kept:
+
+        def image(index: int) -> NDArray[np.uint8]:
+            return motion_image(writer.image(report.first_frame + index))
+
+        pinhole = book.cameras[int(writer.column("camera")[report.first_frame])]
+        if rules.spacing is None:
+            measured = choose_spacing(image, segment, pinhole)
+        else:
+            wanted = dict.fromkeys((1, rules.spacing))
+            tried = [measure_spacing(image, segment, pinhole, spacing) for spacing in wanted]
+            measured = [motion for motion in tried if motion is not None]
+    report.spacing = rules.spacing or (measured[-1].spacing if measured else 1)
+    report.motion = [{"spacing": m.spacing, "pairs": m.pairs, **asdict(m.motion)} for m in measured]
+    report.flow = [round(float(value), 5) for value in flow if np.isfinite(value)]
+
+    ends = [*starts[1:], len(writer)]
+    lengths = [end - start for start, end in zip(starts, ends, strict=True)]
+    typical = float(np.median(report.flow)) if report.flow else 0.0
+    spacings = []
+    for start, length in zip(starts, lengths, strict=True):
+        here = flow[start - report.first_frame :][:length]
+        here = here[np.isfinite(here)]
+        own = float(np.median(here)) if rules.spacing is None and len(here) else typical
+        spacings.append(segment_spacing(report.spacing, typical, own, length))
+    report.samples = sum(
+        max(0, length - 2 * spacing) for length, spacing in zip(lengths, spacings, strict=True)
+    )
+    report.verdict = asdict(
+        judge(measured, report.seen, report.samples, is_stereo=report.baseline != 0.0)
+    )
+    _enter_segments(book, report, spacings)
+
+
+def _enter_segments(book: Book, report: CameraReport, spacings: Sequence[int]) -> None:
+    """Add a camera's segments to the book."""
+    if not spacings:
+        return
+    book.sources.append(Source(report.recording, report.topic))
+    book.segment_source.extend([len(book.sources) - 1] * len(spacings))
+    book.segment_spacing.extend(spacings)
+
+
+def _add_poses(writer: FrameStoreWriter, camera: CameraSource, report: CameraReport) -> None:
+    """Store the poses of a camera's frames."""
+    if not report.kept:
+        return
+    stamps = writer.column("stamps")[report.first_frame :]
+    try:
+        poses, report.poses_from = camera.poses(stamps)
+    except ValueError as error:
+        # The images of a bag that breaks off are kept; so its poses up to there are not.
+        report.poses_from = f"none: {error}"
+        return
+    writer.set_poses(report.first_frame, poses)
+    report.pose_frames = int(np.isfinite(poses).all(axis=(1, 2)).sum())
+
+
+def _add_truth(
+    writer: FrameStoreWriter,
+    camera: CameraSource,
+    rules: Rules,
+    report: CameraReport,
+    views: Sequence[View],
+    progress: Progress,
+) -> None:
+    """Store the depth of a camera's frames, matched by stamp."""
+    if not report.kept or not camera.has_truth:
+        return
+    stamps = writer.column("stamps")[report.first_frame :]
+    matcher = _StampMatcher(stamps, camera.truth_tolerance)
+    problems: Counter[str] = Counter()
+    found: set[int] = set()
+
+    def decode(match: _TruthMatch) -> tuple[int, NDArray[np.float32] | str]:
+        try:
+            return match.index, match.truth.decode(views[match.index], writer.truth_size)
+        except (ValueError, cv2.error) as error:
+            return match.index, _reason(error)
+
+    def matches() -> Iterator[_TruthMatch]:
+        for truth in _until_it_breaks(camera.truths(), report):
+            progress()
+            index = matcher.take(truth.stamp)
+            if index is not None:
+                yield _TruthMatch(index, truth)
+
+    for index, depth in _in_parallel(decode, matches(), rules.workers):
+        try:
+            if isinstance(depth, str):
+                raise ValueError(depth)
+            writer.set_truth(report.first_frame + index, depth)
+            found.add(index)
+        except ValueError as error:
+            problems[str(error)] += 1
+    report.truth_frames, report.truth_problems = len(found), dict(problems)
+
+
+@dataclass(frozen=True)
+class _TruthMatch:
+    """A depth measurement and the camera's frame that it belongs to."""
+
+    index: int
+    truth: DeliveredTruth
+
+
+def _until_it_breaks(items: Iterator[_Item], report: CameraReport) -> Iterator[_Item]:
+    """Iterate until the recording breaks off, and note that."""
+    while True:
+        try:
+            item = next(items)
+        except StopIteration:
+            return
+        except ValueError as error:
+            report.notes.append(str(error))
+            return
+        yield item
+
+
+def _in_parallel(
+    function: Callable[[_Item], _Result], items: Iterable[_Item], workers: int
+) -> Iterator[_Result]:
+    """Apply a function to items in threads, a few items ahead, and yield in order."""
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        waiting: deque[Future[_Result]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > 4 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _reason(error: Exception) -> str:
+    """Return why a frame cannot be used, the same for all frames of a kind."""
+    return re.sub(r"\d+ bytes", "… bytes", str(error).splitlines()[0])

@@ -1,0 +1,156 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What an extraction tells: text, report.json, a contact sheet and a histogram of the motion."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from training.extraction import CameraReport
+from training.frame_store import FrameStore
+from training.motion import GOOD_FLOW, TARGET_FLOW
+
+REPORT_TEXT = "report.txt"
+REPORT_JSON = "report.json"
+CONTACT_SHEET = "contact_sheet.png"
+FLOW_HISTOGRAM = "flow_histogram.png"
+
+_SHEET_COLUMNS = 4
+_SHEET_ROWS = 4
+_THUMBNAIL_WIDTH = 320
+_TRUTH_RANGE = (2.0, 98.0)  # percentiles
+
+
+def describe(reports: Sequence[CameraReport]) -> str:
+    """Write the reports as text for the terminal."""
+    return "\n\n".join(_describe_camera(report) for report in reports)
+
+
+def save_report(store: FrameStore, reports: Sequence[CameraReport]) -> None:
+    """Put report.txt, report.json, contact_sheet.png and flow_histogram.png into a store."""
+    text = describe(reports) + "\n"
+    (store.path / REPORT_TEXT).write_text(text, encoding="utf-8")
+    cameras = [{**asdict(report), "flow": _percentiles(report.flow)} for report in reports]
+    (store.path / REPORT_JSON).write_text(
+        json.dumps({"frames": len(store), "cameras": cameras}, indent=1, ensure_ascii=False),
+        encoding="utf-8",
+    )
+    cv2.imwrite(
+        str(store.path / CONTACT_SHEET), cv2.cvtColor(contact_sheet(store), cv2.COLOR_RGB2BGR)
+    )
+    save_flow_histogram(reports, store.path / FLOW_HISTOGRAM)
+
+
+def contact_sheet(store: FrameStore) -> NDArray[np.uint8]:
+    """Show frames spread over a store, each with its truth below where there is truth.
+
+    Returns
+    -------
+    ndarray, shape (H, W, 3), uint8, RGB
+    """
+    count = min(len(store), _SHEET_COLUMNS * _SHEET_ROWS)
+    chosen = np.unique(np.linspace(0, len(store) - 1, count).round().astype(int)).tolist()
+    height = round(_THUMBNAIL_WIDTH * store.height / store.width)
+    tiles = []
+    for index in chosen:
+        size = (_THUMBNAIL_WIDTH, height)
+        tile = cv2.resize(store.images[index], size, interpolation=cv2.INTER_AREA)
+        segment = int(store.segment[index])
+        # Time since the recording's first stored frame.
+        source = store.segment_source[segment]
+        first = int(np.searchsorted(store.segment, store.segment_source.index(source)))
+        seconds = (int(store.stamps[index]) - int(store.stamps[first])) / 1e9
+        label = f"frame {index}, segment {segment}, {seconds:.1f} s"
+        tile[:18] //= 3
+        cv2.putText(tile, label, (6, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255))
+        if store.truth is not None:
+            tile = np.vstack([tile, _colour_depth(store.truth[index], size)])
+        tiles.append(tile)
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % _SHEET_COLUMNS)
+    rows = [np.hstack(tiles[i : i + _SHEET_COLUMNS]) for i in range(0, len(tiles), _SHEET_COLUMNS)]
+    return np.asarray(np.vstack(rows), np.uint8)
+
+
+def save_flow_histogram(reports: Sequence[CameraReport], path: Path) -> None:
+    """Draw how much the picture moves from one kept frame to the next, as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.0, 4.5), layout="constrained")
+    axes = figure.subplots()
+    shown = [report for report in reports if report.flow]
+    values = [100.0 * np.array(report.flow) for report in shown]
+    limit = max([100.0 * GOOD_FLOW[1] * 1.5, *(np.percentile(v, 99) for v in values)])
+    bins = np.linspace(0.0, limit, 61)
+    low, high = (100.0 * flow for flow in GOOD_FLOW)
+    axes.axvspan(low, high, color="0.9", label="good between neighbours")
+    axes.axvline(100.0 * TARGET_FLOW, color="0.5", linestyle=":", label="KITTI")
+    for report, flow in zip(shown, values, strict=True):
+        name = f"{report.recording} {report.topic}: median {np.median(flow):.2f} %"
+        # What is beyond the last bin is counted in it.
+        axes.hist(flow.clip(max=limit), bins=bins.tolist(), histtype="step", label=name)
+    axes.set_xlabel("motion from one kept frame to the next, % of the image width")
+    axes.set_ylabel("frames")
+    axes.legend(fontsize="small")
+    figure.savefig(path, dpi=110)
+
+
+def _describe_camera(report: CameraReport) -> str:
+    """Describe one camera of one recording."""
+    lines = [f"{report.recording}  {report.topic}"]
+    lines.append(
+        f"  {report.seen:,} frames, {report.kept:,} kept in {report.segments:,} "
+        f"segment{'s' * (report.segments != 1)}; "
+        f"{report.samples:,} samples at spacing {report.spacing}"
+    )
+    for title, numbers in (
+        ("left out", report.left_out),
+        ("segments ended", report.segment_ends),
+        ("truth not usable", report.truth_problems),
+    ):
+        if numbers:
+            ordered = sorted(numbers.items(), key=lambda item: -item[1])
+            lines.append(f"  {title}: " + "; ".join(f"{n:,} {reason}" for reason, n in ordered))
+    if report.kept:
+        lines.append(
+            f"  truth for {report.truth_frames:,} frames; poses for {report.pose_frames:,} frames "
+            f"({report.poses_from})"
+        )
+    if report.baseline:
+        lines.append(f"  stereo baseline {abs(report.baseline):.4f} m: depth will be metric")
+    if report.motion:
+        steps = ", ".join(f"{m['spacing']}: {100 * m['flow']:.2f} %" for m in report.motion)
+        lines.append(f"  motion by spacing, of the image width: {steps}")
+    lines.extend(f"  note: {note}" for note in report.notes)
+    verdict = report.verdict
+    lines.append(f"  verdict: {verdict['summary']}")
+    lines.extend(f"    because {reason}" for reason in verdict["reasons"])
+    lines.extend(f"    advice: {advice}" for advice in verdict["advice"])
+    return "\n".join(lines)
+
+
+def _percentiles(values: Sequence[float]) -> dict[str, float]:
+    """Summarise a distribution."""
+    if not values:
+        return {}
+    return {f"p{q}": round(float(np.percentile(values, q)), 5) for q in (5, 25, 50, 75, 95)}
+
+
+def _colour_depth(depth: NDArray[np.float16], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Colour inverse depth, near is bright; black where unknown."""
+    metres = cv2.resize(depth.astype(np.float32), size, interpolation=cv2.INTER_NEAREST)
+    known = metres > 0.0
+    picture = np.zeros((size[1], size[0], 3), np.uint8)
+    if not known.any():
+        return picture
+    inverse = 1.0 / metres[known]
+    low, high = np.percentile(inverse, _TRUTH_RANGE)
+    level = (255.0 * ((inverse - low) / max(high - low, 1e-9)).clip(0.0, 1.0)).astype(np.uint8)
+    picture[known] = cv2.applyColorMap(level[:, None], cv2.COLORMAP_INFERNO)[:, 0, ::-1]
+    return picture
