@@ -50,7 +50,7 @@ class CheckpointMetadata:
     num_layers : int
         Depth of the ResNet encoder.
     width, height : int
-        Network input size in pixels; multiples of 32.
+        Network input size in pixels; multiples of 32, at least 64.
     min_depth, max_depth : float
         Range of :func:`monodepth2_ros.geometry.disparity_to_depth` in training.
     crop : tuple of float
@@ -82,10 +82,11 @@ class CheckpointMetadata:
     def __post_init__(self) -> None:
         if self.num_layers not in RESNET_LAYERS:
             raise CheckpointError(f"num_layers is {self.num_layers}, not one of {RESNET_LAYERS}")
-        if min(self.width, self.height) < 32 or self.width % 32 or self.height % 32:
+        # The encoder reduces by 32, and the decoder's padding reflects a row of what is left.
+        if min(self.width, self.height) < 64 or self.width % 32 or self.height % 32:
             raise CheckpointError(
                 f"the network size is {self.width}x{self.height}; both sides must be multiples "
-                "of 32"
+                "of 32, and at least 64"
             )
         if not 0.0 < self.min_depth < self.max_depth:
             raise CheckpointError(

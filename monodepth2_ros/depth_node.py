@@ -243,9 +243,11 @@ class DepthNode(LifecycleNode):
         info_qos = QoSProfile(
             history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.BEST_EFFORT
         )
+        # The executor serves them in this order: of two that wait, the camera_info comes first, and
+        # its image need not wait for it.
         self._input_subscriptions = [
-            self.create_subscription(kind, self._image_topic(), self._on_image, image_qos),
             self.create_subscription(CameraInfo, "camera_info", self._on_info, info_qos),
+            self.create_subscription(kind, self._image_topic(), self._on_image, image_qos),
         ]
         if not by_stamp:
             # A latched camera_info reaches late subscribers only if they ask for it, and who asks

@@ -180,6 +180,7 @@ def test_wrong_architecture_is_named(tmp_path, networks):
     ("change", "message"),
     [
         ({"width": 650}, "650x64; both sides must be multiples of 32"),
+        ({"height": 32}, "96x32; both sides .* at least 64"),
         ({"min_depth": 60.0}, "depth range is 60.0 to 50.0"),
         ({"scale": 0.0}, "scale is 0.0"),
         ({"format_version": 99}, "format 99.*update it"),

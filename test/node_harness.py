@@ -1,0 +1,271 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the real node in its own process and talks to it over DDS."""
+
+from __future__ import annotations
+
+import array
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rclpy
+from conftest import REPOSITORY
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+
+from monodepth2_ros.camera import PinholeCamera
+
+#: Long enough for a loaded machine; a test that passes never waits for it.
+PATIENCE = 60.0
+
+OUTPUTS = {
+    "depth/image_rect": Image,
+    "depth/camera_info": CameraInfo,
+    "depth/image_color": Image,
+    "points": PointCloud2,
+}
+
+
+def free_domain() -> int:
+    """A ROS domain that nobody on this machine uses: its discovery port can be bound."""
+    for domain in random.SystemRandom().sample(range(1, 100), 99):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("", 7400 + 250 * domain))
+            except OSError:
+                continue
+            return domain
+    raise RuntimeError("no free ROS domain")
+
+
+def use_private_domain() -> None:
+    """Keep this test run's traffic to itself."""
+    os.environ["ROS_DOMAIN_ID"] = str(free_domain())
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    profile = str(REPOSITORY / "config" / "fastdds.xml")
+    os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = profile
+    os.environ["FASTDDS_DEFAULT_PROFILES_FILE"] = profile
+
+
+class NodeProcess:
+    """The node, as a user starts it."""
+
+    def __init__(self, *arguments: str, **parameters: Any) -> None:
+        command = [sys.executable, "-m", "monodepth2_ros.depth_node", "--ros-args"]
+        for name, value in parameters.items():
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            command += ["-p", f"{name.replace('__', '.')}:={text}"]
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the node
+        self.process = subprocess.Popen(
+            [*command, *arguments], cwd=REPOSITORY, stdout=self._log, stderr=subprocess.STDOUT
+        )
+
+    def log(self) -> str:
+        self._log.seek(0)
+        return self._log.read()
+
+    def stop(self, signal_number: int = signal.SIGINT) -> int:
+        """Signal the node and return its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal_number)
+        try:
+            return self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise AssertionError(f"the node did not end; its log:\n{self.log()}") from None
+
+
+class Peer:
+    """The rest of the robot: a camera before the node and a listener behind it."""
+
+    def __init__(self, transport: str = "raw", latched_info: bool = False) -> None:
+        self._context = rclpy.Context()
+        self._context.init()
+        self.node = rclpy.create_node("peer", context=self._context)
+        self._executor = rclpy.executors.SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self.received: dict[str, list[Any]] = {topic: [] for topic in OUTPUTS}
+        self.diagnostics: list[Any] = []
+        self._subscriptions: dict[str, Any] = {}
+        reliable = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+        kind = CompressedImage if transport == "compressed" else Image
+        topic = "image/compressed" if transport == "compressed" else "image"
+        self._images = self.node.create_publisher(kind, topic, reliable)
+        durability = DurabilityPolicy.TRANSIENT_LOCAL if latched_info else DurabilityPolicy.VOLATILE
+        info_qos = QoSProfile(
+            depth=10, reliability=ReliabilityPolicy.RELIABLE, durability=durability
+        )
+        self._infos = self.node.create_publisher(CameraInfo, "camera_info", info_qos)
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self.diagnostics.append, 10)
+
+    def listen(self, *topics: str) -> None:
+        for topic in topics or OUTPUTS:
+            self._subscriptions[topic] = self.node.create_subscription(
+                OUTPUTS[topic], topic, self.received[topic].append, 10
+            )
+
+    def stop_listening(self) -> None:
+        for subscription in self._subscriptions.values():
+            self.node.destroy_subscription(subscription)
+        self._subscriptions = {}
+
+    def spin(self, seconds: float = 0.0) -> None:
+        end = time.monotonic() + seconds
+        while True:
+            self._executor.spin_once(timeout_sec=0.02)
+            if time.monotonic() >= end:
+                return
+
+    def wait(self, condition: Callable[[], Any], what: str, node: NodeProcess) -> Any:
+        """Spin until a condition holds and return its value."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            value = condition()
+            if value:
+                return value
+            if node.process.poll() is not None:
+                break
+            self.spin()
+        raise AssertionError(f"waited for {what} in vain; the node's log:\n{node.log()}")
+
+    def connect(self, node: NodeProcess, inputs: bool = True) -> None:
+        """Wait until discovery has connected what exists on both sides."""
+
+        def connected() -> bool:
+            ready = all(s.get_publisher_count() for s in self._subscriptions.values())
+            if inputs:
+                ready = ready and self._images.get_subscription_count() > 0
+                ready = ready and self._infos.get_subscription_count() > 0
+            return ready
+
+        self.wait(connected, "the node's topics", node)
+        self.spin(0.2)  # the other side's discovery may be a moment behind
+
+    def send(self, message: Any, stamp_ns: int, frame: str = "camera_optical_frame") -> None:
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10**9)
+        message.header.frame_id = frame
+        publisher = self._infos if isinstance(message, CameraInfo) else self._images
+        publisher.publish(message)
+
+    def output(self, topic: str, stamp_ns: int, node: NodeProcess) -> Any:
+        """Wait for the output with a stamp."""
+
+        def find() -> Any:
+            for message in self.received[topic]:
+                stamp = message.header.stamp
+                if stamp.sec * 10**9 + stamp.nanosec == stamp_ns:
+                    return message
+            return None
+
+        return self.wait(find, f"{topic} at {stamp_ns}", node)
+
+    def status(self, text: str, node: NodeProcess) -> dict[str, str]:
+        """Wait for diagnostics whose message contains a text; return level and values."""
+        self.diagnostics.clear()
+
+        def find() -> dict[str, str] | None:
+            for report in self.diagnostics:
+                for status in report.status:
+                    if text in status.message:
+                        values = {item.key: item.value for item in status.values}
+                        return {**values, "level": str(ord(status.level)), "text": status.message}
+            return None
+
+        try:
+            return self.wait(find, f"diagnostics with '{text}'", node)
+        except AssertionError as error:
+            seen = {status.message for report in self.diagnostics for status in report.status}
+            raise AssertionError(f"{error}\nseen instead: {seen}") from None
+
+    def call(self, kind: Any, service: str, request: Any, node: NodeProcess) -> Any:
+        client = self.node.create_client(kind, service)
+        self.wait(client.service_is_ready, f"service {service}", node)
+        future = client.call_async(request)
+        self.wait(future.done, f"an answer from {service}", node)
+        self.node.destroy_client(client)
+        return future.result()
+
+    def set_parameter(self, name: str, value: Any, node: NodeProcess) -> Any:
+        request = SetParameters.Request()
+        request.parameters = [Parameter(name, value=value).to_parameter_msg()]
+        return self.call(SetParameters, "/depth/set_parameters", request, node).results[0]
+
+    def transition(self, label: str, node: NodeProcess) -> bool:
+        request = ChangeState.Request()
+        request.transition.label = label
+        return self.call(ChangeState, "/depth/change_state", request, node).success
+
+    def state(self, node: NodeProcess) -> str:
+        answer = self.call(GetState, "/depth/get_state", GetState.Request(), node)
+        return answer.current_state.label
+
+    def close(self) -> None:
+        self._executor.shutdown()
+        self.node.destroy_node()
+        self._context.try_shutdown()
+
+
+def image_message(rgb: np.ndarray, encoding: str = "rgb8") -> Image:
+    channels = 1 if rgb.ndim == 2 else rgb.shape[2]
+    message = Image(height=rgb.shape[0], width=rgb.shape[1], encoding=encoding)
+    message.step = channels * rgb.shape[1]
+    message.data = array.array("B", np.ascontiguousarray(rgb).tobytes())
+    return message
+
+
+def info_message(camera: PinholeCamera, d: tuple[float, ...] = ()) -> CameraInfo:
+    message = CameraInfo(height=camera.height, width=camera.width)
+    message.distortion_model = "plumb_bob"
+    message.d = list(d or (0.0,) * 5)
+    message.k = camera.matrix.ravel()
+    message.r = np.eye(3).ravel()
+    message.p = np.hstack([camera.matrix, np.zeros((3, 1))]).ravel()
+    return message
+
+
+def image_array(message: Image) -> np.ndarray:
+    """Read an output image by the definition of sensor_msgs/Image."""
+    kind = {"32FC1": "<f4", "16UC1": "<u2", "rgb8": "u1"}[message.encoding]
+    rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
+    values = np.ascontiguousarray(rows).view(kind)
+    return values.reshape(message.height, message.width, -1).squeeze()
+
+
+def cloud_array(message: PointCloud2) -> np.ndarray:
+    """Read a cloud by its own description: an array with the fields by name."""
+    layout = np.dtype(
+        {
+            "names": [field.name for field in message.fields],
+            "formats": ["<f4"] * len(message.fields),
+            "offsets": [field.offset for field in message.fields],
+            "itemsize": message.point_step,
+        }
+    )
+    return np.frombuffer(message.data, layout).reshape(message.height, message.width)
+
+
+def write_model(path: Path, width: int, height: int) -> None:
+    """Write a small model with random weights whose depth is not flat."""
+    import torch
+
+    from monodepth2_ros.checkpoint import CheckpointMetadata, random_checkpoint, save_checkpoint
+
+    state = random_checkpoint(18, width, height, seed=4).state
+    head = state["depth"]["decoder.10.conv.weight"]
+    generator = torch.Generator().manual_seed(4)
+    state["depth"]["decoder.10.conv.weight"] = 3 * torch.randn(head.shape, generator=generator)
+    save_checkpoint(path, CheckpointMetadata(18, width, height), state)
