@@ -1,0 +1,276 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Writes frames with their truth as a rosbag2.
+
+The topics, all with the same header stamps and, but for the odometry, the frame
+``camera_optical_frame``:
+
+========================================  ==========================  ===========================
+/camera/image_raw                         sensor_msgs/Image           rgb8
+/camera/image_raw/compressed              sensor_msgs/CompressedImage JPEG, in place of the former
+/camera/camera_info                       sensor_msgs/CameraInfo      no distortion, R = 1, P = K
+/camera/depth/image_raw                   sensor_msgs/Image           32FC1, metres along the
+                                                                      optical axis, NaN unknown; or
+                                                                      16UC1, millimetres, 0 unknown
+/odom                                     nav_msgs/Odometry           pose of the optical frame
+                                                                      (x right, y down, z forward)
+                                                                      in ``world`` (z up)
+========================================  ==========================  ===========================
+
+The twist of the odometry is not given: NaN.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from training.synthetic import SyntheticFrame
+
+Floats = NDArray[np.float64]
+
+CAMERA_FRAME = "camera_optical_frame"
+WORLD_FRAME = "world"
+IMAGE_TOPIC = "/camera/image_raw"
+CAMERA_INFO_TOPIC = "/camera/camera_info"
+DEPTH_TOPIC = "/camera/depth/image_raw"
+ODOMETRY_TOPIC = "/odom"
+
+DEPTH_ENCODINGS = ("32FC1", "16UC1")
+STORAGES = ("mcap", "sqlite3")
+
+
+def write_recording(
+    target: Path | str,
+    frames: Iterable[SyntheticFrame],
+    storage: str = "mcap",
+    compressed: bool = False,
+    jpeg_quality: int = 90,
+    depth_encoding: str = "32FC1",
+    force: bool = False,
+) -> int:
+    """Write frames as a rosbag2.
+
+    The recording appears under its name when it is complete.
+
+    Parameters
+    ----------
+    target : path
+        The folder to make.
+    frames : iterable of SyntheticFrame
+    storage : str
+        "mcap" or "sqlite3".
+    compressed : bool
+        Write JPEG images instead of raw ones.
+    jpeg_quality : int
+        1 to 100.
+    depth_encoding : str
+        "32FC1" (metres) or "16UC1" (millimetres; beyond 65.535 m unknown).
+    force : bool
+        Replace a recording that is there.
+
+    Returns
+    -------
+    int
+        The number of frames.
+
+    Raises
+    ------
+    FileExistsError
+        If the target exists and `force` is not set, or is not a recording.
+    ValueError
+        If storage or encoding are unknown.
+    """
+    from rosbags.rosbag2 import StoragePlugin, Writer
+    from rosbags.typesys import Stores, get_typestore
+
+    if storage not in STORAGES:
+        raise ValueError(f"storage is '{storage}'; give {' or '.join(STORAGES)}")
+    if depth_encoding not in DEPTH_ENCODINGS:
+        raise ValueError(
+            f"depth_encoding is '{depth_encoding}'; give {' or '.join(DEPTH_ENCODINGS)}"
+        )
+    target = Path(target)
+    check_target(target, force)
+    typestore = get_typestore(Stores.ROS2_JAZZY)
+    types = {
+        CAMERA_INFO_TOPIC: "sensor_msgs/msg/CameraInfo",
+        DEPTH_TOPIC: "sensor_msgs/msg/Image",
+        ODOMETRY_TOPIC: "nav_msgs/msg/Odometry",
+    }
+    if compressed:
+        types[IMAGE_TOPIC + "/compressed"] = "sensor_msgs/msg/CompressedImage"
+    else:
+        types[IMAGE_TOPIC] = "sensor_msgs/msg/Image"
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    count = 0
+    # The files of a bag carry its name, so it is written under its name in a temporary folder.
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as temporary:
+        unfinished = Path(temporary, target.name)
+        plugin = StoragePlugin[storage.upper()]
+        with Writer(unfinished, version=9, storage_plugin=plugin) as writer:
+            connections = {
+                topic: writer.add_connection(topic, kind, typestore=typestore)
+                for topic, kind in types.items()
+            }
+            for frame in frames:
+                messages = _messages(typestore, frame, compressed, jpeg_quality, depth_encoding)
+                for topic, message in messages.items():
+                    data = typestore.serialize_cdr(message, types[topic])
+                    writer.write(connections[topic], frame.stamp, data)
+                count += 1
+        if target.exists():
+            target.rename(Path(temporary, "replaced"))
+        unfinished.rename(target)
+    return count
+
+
+def check_target(target: Path, force: bool) -> None:
+    """Raise FileExistsError where writing would replace what should stay."""
+    if not target.exists():
+        return
+    if not force:
+        raise FileExistsError(
+            f"{target} exists; give another folder, or replace it by force (--force)"
+        )
+    if not (target / "metadata.yaml").is_file():
+        raise FileExistsError(f"{target} exists and is no recording; it will not be replaced")
+
+
+def _messages(
+    typestore: Any,
+    frame: SyntheticFrame,
+    compressed: bool,
+    jpeg_quality: int,
+    depth_encoding: str,
+) -> dict[str, Any]:
+    """Build the messages of a frame, by topic."""
+    types = typestore.types
+    camera = frame.camera
+    sec, nanosec = divmod(frame.stamp, 10**9)
+
+    def header(frame_id: str) -> Any:
+        stamp = types["builtin_interfaces/msg/Time"](sec=sec, nanosec=nanosec)
+        return types["std_msgs/msg/Header"](stamp=stamp, frame_id=frame_id)
+
+    def image(array: NDArray[Any], encoding: str) -> Any:
+        # rosbags takes the bytes as they are in memory; the fields have to agree with them.
+        array = np.ascontiguousarray(array)
+        return types["sensor_msgs/msg/Image"](
+            header=header(CAMERA_FRAME),
+            height=array.shape[0],
+            width=array.shape[1],
+            encoding=encoding,
+            is_bigendian=int(sys.byteorder == "big"),
+            step=array.strides[0],
+            data=array.view(np.uint8).ravel(),
+        )
+
+    messages = {}
+    if compressed:
+        import cv2
+
+        done, jpeg = cv2.imencode(
+            ".jpg", frame.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality]
+        )
+        if not done:
+            raise RuntimeError("the image could not be encoded as JPEG")
+        messages[IMAGE_TOPIC + "/compressed"] = types["sensor_msgs/msg/CompressedImage"](
+            header=header(CAMERA_FRAME), format="rgb8; jpeg compressed bgr8", data=jpeg.ravel()
+        )
+    else:
+        messages[IMAGE_TOPIC] = image(frame.image, "rgb8")
+    matrix = camera.matrix
+    messages[CAMERA_INFO_TOPIC] = types["sensor_msgs/msg/CameraInfo"](
+        header=header(CAMERA_FRAME),
+        height=camera.height,
+        width=camera.width,
+        distortion_model="plumb_bob",
+        d=np.zeros(5),
+        k=matrix.ravel(),
+        r=np.eye(3).ravel(),
+        p=np.column_stack([matrix, np.zeros(3)]).ravel(),
+        binning_x=0,
+        binning_y=0,
+        roi=types["sensor_msgs/msg/RegionOfInterest"](
+            x_offset=0, y_offset=0, height=0, width=0, do_rectify=False
+        ),
+    )
+    messages[DEPTH_TOPIC] = image(encode_depth(frame.depth, depth_encoding), depth_encoding)
+    messages[ODOMETRY_TOPIC] = _odometry(types, header(WORLD_FRAME), frame.pose)
+    return messages
+
+
+def encode_depth(depth: NDArray[np.float32], encoding: str) -> NDArray[Any]:
+    """Encode depth as REP 118 has it.
+
+    Parameters
+    ----------
+    depth : array of float32, shape (H, W)
+        Metres, NaN where unknown.
+    encoding : str
+        "32FC1" or "16UC1".
+
+    Returns
+    -------
+    array, shape (H, W)
+        The same, or uint16 millimetres with 0 for unknown and for what 16 bits cannot hold.
+    """
+    if encoding == "32FC1":
+        return depth
+    millimetres = np.nan_to_num(np.round(depth * 1000.0), nan=0.0)
+    return np.where(millimetres <= 0xFFFF, millimetres, 0.0).astype(np.uint16)
+
+
+def _odometry(types: Any, header: Any, pose: Floats) -> Any:
+    """Build the odometry of a camera pose; its velocity is not given."""
+    x, y, z, w = quaternion(pose[:3, :3])
+    position = dict(zip("xyz", pose[:3, 3].tolist(), strict=True))
+    unknown = {axis: math.nan for axis in "xyz"}
+    vector = types["geometry_msgs/msg/Vector3"]
+    return types["nav_msgs/msg/Odometry"](
+        header=header,
+        child_frame_id=CAMERA_FRAME,
+        pose=types["geometry_msgs/msg/PoseWithCovariance"](
+            pose=types["geometry_msgs/msg/Pose"](
+                position=types["geometry_msgs/msg/Point"](**position),
+                orientation=types["geometry_msgs/msg/Quaternion"](x=x, y=y, z=z, w=w),
+            ),
+            covariance=np.zeros(36),
+        ),
+        twist=types["geometry_msgs/msg/TwistWithCovariance"](
+            twist=types["geometry_msgs/msg/Twist"](
+                linear=vector(**unknown), angular=vector(**unknown)
+            ),
+            covariance=np.zeros(36),
+        ),
+    )
+
+
+def quaternion(rotation: Floats) -> tuple[float, float, float, float]:
+    """Convert a rotation matrix, (3, 3), to a unit quaternion (x, y, z, w) with w ≥ 0.
+
+    The eigenvector to the largest eigenvalue of the symmetric matrix of I. Y. Bar-Itzhack, "New
+    Method for Extracting the Quaternion from a Rotation Matrix", 2000; steady for all angles.
+    """
+    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = rotation.tolist()
+    symmetric = np.array(
+        [
+            [xx - yy - zz, xy + yx, xz + zx, zy - yz],
+            [xy + yx, yy - xx - zz, yz + zy, xz - zx],
+            [xz + zx, yz + zy, zz - xx - yy, yx - xy],
+            [zy - yz, xz - zx, yx - xy, xx + yy + zz],
+        ]
+    )
+    vector = np.linalg.eigh(symmetric)[1][:, -1]
+    x, y, z, w = (vector if vector[3] >= 0.0 else -vector).tolist()
+    return x, y, z, w

@@ -1,0 +1,252 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Motion through the synthetic worlds: the camera's path, and objects that move around it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.props import car, cart, person
+from training.world import Faces, Mover, Route, World, box_faces
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a camera usually travels through a kind of place, and how things move there."""
+
+    speed: float  # m/s
+    height: float  # of the camera, metres
+    leading: float  # distance to what drives ahead, metres
+    crossing: float  # distance ahead of the camera to who crosses, metres
+    span: float  # who crosses walks from this far on one side to as far on the other, metres
+    walk: float  # m/s
+
+
+#: By layout.
+MANNERS = {
+    "street": Manner(speed=8.0, height=1.5, leading=10.0, crossing=7.0, span=6.0, walk=1.6),
+    "room": Manner(speed=0.8, height=1.1, leading=2.5, crossing=1.7, span=1.1, walk=0.7),
+    "open": Manner(speed=3.0, height=1.3, leading=9.0, crossing=5.5, span=6.0, walk=1.8),
+}
+
+
+@dataclass(frozen=True)
+class CameraPath:
+    """Where the camera is at every frame.
+
+    Attributes
+    ----------
+    times : array of float64, shape (T,)
+        Seconds from the start.
+    distances : array of float64, shape (T,)
+        Metres along the route.
+    poses : array of float64, shape (T, 4, 4)
+        World from camera, in the optical frame.
+    """
+
+    times: Floats
+    distances: Floats
+    poses: Floats
+
+
+def camera_path(
+    route: Route,
+    frames: int,
+    rate: float = 10.0,
+    speed: float = 1.0,
+    standstill: float = 0.0,
+    height: float = 1.4,
+    pitch: float = 0.0,
+    sway: float = 1.0,
+    seed: int = 0,
+) -> CameraPath:
+    """Let a camera travel along a route.
+
+    It looks where it goes. While it stands, in the middle of the recording, its pose does not
+    change by a bit.
+
+    Parameters
+    ----------
+    route : Route
+    frames : int
+    rate : float
+        Frames per second.
+    speed : float
+        Mean speed in m/s while it travels.
+    standstill : float
+        Seconds for which it stands; it brakes before and accelerates after.
+    height : float
+        Of the camera above the ground, in metres.
+    pitch : float
+        Degrees by which it looks down.
+    sway : float
+        1 for the sway of a vehicle on an uneven way and some looking around; 0 for none, and for
+        a steady speed.
+    seed : int
+        Of the sway.
+
+    Returns
+    -------
+    CameraPath
+
+    Raises
+    ------
+    ValueError
+        If there is no frame, no rate, or no time left beside the standstill.
+    """
+    if frames < 1:
+        raise ValueError(f"camera_path: frames is {frames}; give at least 1")
+    if not rate > 0.0:
+        raise ValueError(f"camera_path: rate is {rate} frames/s; give more than 0")
+    duration = frames / rate
+    if not 0.0 <= standstill < max(duration, 1e-9):
+        raise ValueError(
+            f"camera_path: standstill is {standstill} s in a recording of {duration:g} s; give 0 "
+            "or more, and less than the recording"
+        )
+    rng = np.random.default_rng([seed, 2])
+    times = np.arange(frames) / rate
+    pace = speed * (1.0 + 0.2 * sway * np.sin(2.0 * np.pi * times / 7.0 + rng.uniform(0.0, 6.28)))
+    if standstill > 0.0:
+        ramp = min(1.0, 0.25 * (duration - standstill))
+        beside = np.abs(times - 0.5 * duration) - 0.5 * standstill
+        pace *= np.clip(beside / ramp, 0.0, 1.0)
+    distances = np.concatenate([[0.0], np.cumsum(pace[:-1])]) / rate
+
+    # The sway follows the distance, not the time, so that nothing moves during the standstill.
+    def swing(amplitude: float, periods: tuple[float, ...]) -> Floats:
+        waves = [
+            np.sin(2.0 * np.pi * distances / (period * max(speed, 1e-6)) + rng.uniform(0.0, 6.28))
+            for period in periods
+        ]
+        return amplitude * sway * np.sum(waves, axis=0) / len(waves)
+
+    points, headings = route.at(distances)
+    yaw = headings + swing(math.radians(4.0), (4.3, 6.1))
+    tilt = math.radians(pitch) + swing(math.radians(0.6), (1.1, 2.3))
+    roll = swing(math.radians(0.8), (1.7, 3.1))
+    up = height + swing(0.015, (0.9, 1.9))
+    poses = np.stack(
+        [_pose(*values) for values in zip(*points.T, up, yaw, tilt, roll, strict=True)]
+    )
+    return CameraPath(times, distances, poses)
+
+
+def _pose(x: float, y: float, z: float, yaw: float, pitch: float, roll: float) -> Floats:
+    """World from optical frame, for a camera at (x, y, z); a positive pitch looks down."""
+    level = np.array(
+        [
+            [np.sin(yaw), 0.0, np.cos(yaw)],
+            [-np.cos(yaw), 0.0, np.sin(yaw)],
+            [0.0, -1.0, 0.0],
+        ]
+    )
+    down = np.array(
+        [
+            [1.0, 0.0, 0.0],
+            [0.0, np.cos(pitch), np.sin(pitch)],
+            [0.0, -np.sin(pitch), np.cos(pitch)],
+        ]
+    )
+    turned = np.array(
+        [
+            [np.cos(roll), -np.sin(roll), 0.0],
+            [np.sin(roll), np.cos(roll), 0.0],
+            [0.0, 0.0, 1.0],
+        ]
+    )
+    pose = np.eye(4)
+    pose[:3, :3] = level @ down @ turned
+    pose[:3, 3] = x, y, z
+    return pose
+
+
+def add_moving_objects(world: World, path: CameraPath, count: int, seed: int = 0) -> World:
+    """Add objects that move while the camera travels.
+
+    In turn: one that drives ahead at the camera's own speed (and stands when the camera stands),
+    one that crosses (the first during the standstill, if there is one), and outdoors one that
+    comes towards the camera.
+
+    Parameters
+    ----------
+    world : World
+    path : CameraPath
+        Along the route of the world.
+    count : int
+    seed : int
+
+    Returns
+    -------
+    World
+        The same with `count` movers more.
+
+    Raises
+    ------
+    ValueError
+        If the count is negative.
+    """
+    if count < 0:
+        raise ValueError(f"add_moving_objects: count is {count}; give 0 or more")
+    rng = np.random.default_rng([seed, 3])
+    manner = MANNERS[world.layout]
+    kinds = ("leading", "crossing") if world.layout == "room" else (
+        "leading", "crossing", "oncoming"
+    )  # fmt: skip
+    movers = []
+    for k in range(count):
+        kind, turn = kinds[k % len(kinds)], k // len(kinds)
+        # Moments spread over the recording, from its middle: 1/2, 1/4, 3/4, 1/8, …
+        moment = float(np.interp(_spread(turn + 1), (0.0, 1.0), path.times[[0, -1]]))
+        at = float(np.interp(moment, path.times, path.distances))
+        parts = cart(rng) if world.layout == "room" else car(rng, rng.uniform(3.6, 5.0))
+        if kind == "crossing":
+            faces = box_faces(person(rng), int(rng.integers(2**31)))
+            side = rng.choice([-1.0, 1.0])
+            movers.append(_crossing(world.route, faces, manner, at, moment, side))
+            continue
+        faces = box_faces(parts, int(rng.integers(2**31)))
+        if kind == "leading":
+            ahead = path.distances + manner.leading * (1.0 + 0.8 * turn)
+            points, yaws = world.route.at(ahead)
+            movers.append(_drive(faces, path.times, points, yaws))
+        else:
+            # It meets the camera at the moment, on the other lane.
+            lane = 0.66 * world.road.half_width if world.road is not None else 3.0
+            way = at - 0.7 * manner.speed * (path.times - moment)
+            points, yaws = world.route.at(way)
+            points = points + lane * np.stack([-np.sin(yaws), np.cos(yaws)], axis=1)
+            movers.append(_drive(faces, path.times, points, yaws + np.pi))
+    return replace(world, movers=(*world.movers, *movers))
+
+
+def _spread(k: int) -> float:
+    """Return number k of 1/2, 1/4, 3/4, 1/8, 5/8, … (van der Corput), counted from 1."""
+    value, weight = 0.0, 0.5
+    while k:
+        value += weight * (k % 2)
+        k, weight = k // 2, 0.5 * weight
+    return value
+
+
+def _drive(faces: Faces, times: Floats, points: Floats, yaws: Floats) -> Mover:
+    """Move a body over the ground."""
+    return Mover(faces, times, np.column_stack([points, np.zeros(len(points))]), yaws)
+
+
+def _crossing(
+    route: Route, faces: Faces, manner: Manner, at: float, moment: float, side: float
+) -> Mover:
+    """Let a body cross the route, ahead of a camera that is `at` metres at the `moment`."""
+    point, heading = route.at(np.array([at + manner.crossing]))
+    left = np.column_stack([-np.sin(heading), np.cos(heading)])
+    reach = manner.span * side
+    times = moment + np.array([-1.0, 1.0]) * manner.span / manner.walk
+    points = point + left * np.array([[-reach], [reach]])
+    return _drive(faces, times, points, np.repeat(heading + 0.5 * np.pi * side, 2))
