@@ -301,7 +301,8 @@ class _Projection:
     def __call__(self, depth: Tensor) -> Tensor:
         batch, _, height, width = depth.shape
         x, y, z = torch.addcmul(self.shift, self.rays, depth.view(batch, 1, -1)).unbind(dim=1)
-        grid = torch.stack([x, y], dim=-1) / (z + 1e-7).unsqueeze(-1) - 1.0
+        inverse = (z + 1e-7).reciprocal()
+        grid = torch.stack([x * inverse - 1.0, y * inverse - 1.0], dim=-1)
         return grid.view(batch, height, width, 2)
 
 
