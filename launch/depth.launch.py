@@ -50,7 +50,8 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "checkpoint",
         default_value="",
-        description="Weights: a .safetensors file, a folder with encoder.pth and depth.pth, or random.",
+        description="Weights: a .safetensors file, a folder with encoder.pth and depth.pth, or "
+        "random for untrained ones.",
     ),
     DeclareLaunchArgument(
         "device",
