@@ -161,12 +161,14 @@ def plan(arguments: argparse.Namespace) -> list[Job]:
 
 def _run(job: Job, writer: FrameStoreWriter, book: Book, rules: Rules, bar: Any) -> None:
     """Extract a camera, and its partner."""
-    if job.partner is None:
-        extract_camera(writer, book, job.camera, rules, progress=bar.update)
-        return
-    baseline = stereo_baseline(job.camera.calibration, job.partner.calibration)
-    left = extract_camera(writer, book, job.camera, rules, baseline, bar.update)
-    extract_partner(writer, book, job.partner, rules, left, bar.update)
+    baseline = 0.0
+    if job.partner is not None:
+        baseline = stereo_baseline(job.camera.calibration, job.partner.calibration)
+    with job.camera.opened() as camera:
+        left = extract_camera(writer, book, camera, rules, baseline, bar.update)
+    if job.partner is not None:
+        with job.partner.opened() as partner:
+            extract_partner(writer, book, partner, rules, left, bar.update)
 
 
 def _rules(arguments: argparse.Namespace, jobs: Sequence[Job]) -> Rules:

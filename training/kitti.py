@@ -12,6 +12,7 @@ sees exactly these.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
@@ -60,6 +61,10 @@ class KittiCamera:
     truth_tolerance: int = 0
     filters_motion: bool = False
     notes: tuple[str, ...] = ()
+
+    def opened(self) -> AbstractContextManager[KittiCamera]:
+        """Return itself: there is nothing to keep open."""
+        return nullcontext(self)
 
     @property
     def source(self) -> Source:

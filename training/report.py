@@ -151,6 +151,7 @@ def _colour_depth(depth: NDArray[np.float16], size: tuple[int, int]) -> NDArray[
         return picture
     inverse = 1.0 / metres[known]
     low, high = np.percentile(inverse, _TRUTH_RANGE)
-    level = (255.0 * ((inverse - low) / max(high - low, 1e-9)).clip(0.0, 1.0)).astype(np.uint8)
+    near = ((inverse - low) / max(high - low, 1e-9)).clip(0.0, 1.0)
+    level = (40.0 + 215.0 * near).astype(np.uint8)  # the map's darkest part looks unknown
     picture[known] = cv2.applyColorMap(level[:, None], cv2.COLORMAP_INFERNO)[:, 0, ::-1]
     return picture

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,6 +105,8 @@ class BagCamera:
         What the user should know.
     filters_motion : bool
         Frames without motion should be left out.
+    reader : AnyReader or None
+        The opened bag, see :meth:`opened`.
     """
 
     path: Path
@@ -115,6 +118,16 @@ class BagCamera:
     wanted_poses: str
     notes: tuple[str, ...] = ()
     filters_motion: bool = True
+    reader: AnyReader | None = None
+
+    @contextmanager
+    def opened(self) -> Iterator[BagCamera]:
+        """Keep the bag open while several things are read from it.
+
+        A bag that is compressed by file is unpacked whenever it is opened.
+        """
+        with open_recording(self.path) as reader:
+            yield replace(self, reader=reader)
 
     @property
     def source(self) -> Source:
@@ -145,7 +158,7 @@ class BagCamera:
     def frames(self) -> Iterator[DeliveredFrame | str]:
         """Iterate the images, each with the camera_info of its stamp (else the nearest)."""
         decode = decode_compressed if self.image.type == COMPRESSED_IMAGE else decode_image
-        with open_recording(self.path) as reader:
+        with self._reading() as reader:
             calibrations = _Calibrations(reader, self.info, self.calibration)
             for stamp, message in read_messages(reader, self.image.name):
                 if message is None:
@@ -157,7 +170,7 @@ class BagCamera:
         """Iterate the depth images or point clouds."""
         if self.truth is None:
             return
-        with open_recording(self.path) as reader:
+        with self._reading() as reader:
             tree = FrameTree()
             if self.truth.type == POINT_CLOUD and self.extrinsics is None:
                 tree = read_frame_tree(reader, list_topics(reader))
@@ -179,13 +192,22 @@ class BagCamera:
         unknown = np.full((len(stamps), 4, 4), np.nan)
         if self.wanted_poses == "none":
             return unknown, "not wanted"
-        with open_recording(self.path) as reader:
+        with self._reading() as reader:
             topics = list_topics(reader)
             tree = read_frame_tree(reader, topics)
             found = find_poses(reader, topics, self.image.frame_id, tree, self.wanted_poses)
             if not isinstance(found, PoseSource):
                 return unknown, f"none: {found}"
             return found.at(stamps), found.description
+
+    @contextmanager
+    def _reading(self) -> Iterator[AnyReader]:
+        """Give the opened bag, or open it."""
+        if self.reader is not None:
+            yield self.reader
+        else:
+            with open_recording(self.path) as reader:
+                yield reader
 
 
 def bag_cameras(
@@ -254,7 +276,7 @@ def bag_cameras(
         raise ValueError("; ".join(problems))
     if problems:
         notes = (*cameras[0].notes, *(f"left out: {problem}" for problem in problems))
-        cameras[0] = BagCamera(**{**vars(cameras[0]), "notes": notes})
+        cameras[0] = replace(cameras[0], notes=notes)
     return cameras
 
 

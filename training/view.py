@@ -117,11 +117,7 @@ class View:
                     f"depth of {width}x{height} cannot be rectified with the images of "
                     f"{self.delivered[0]}x{self.delivered[1]}"
                 )
-            unknown = float("nan")
-            delivered = np.asarray(
-                cv2.remap(delivered, *self.maps, cv2.INTER_NEAREST, borderValue=unknown),
-                np.float32,
-            )
+            delivered = _remap_nearest(delivered, *self.maps)
         x, y, width, height = crop_box(delivered.shape[1], delivered.shape[0], self.crop)
         stride = self._truth_stride(width)
         size = size or (width // stride, height // stride)
@@ -253,6 +249,22 @@ def truth_from_points(
     np.minimum.at(nearest, pixel, depth[inside])
     nearest[np.isinf(nearest)] = np.nan
     return nearest.reshape(camera.height, camera.width).astype(np.float32)
+
+
+def _remap_nearest(
+    depth: NDArray[np.float32], whole: NDArray[np.int16], fraction: NDArray[np.uint16]
+) -> NDArray[np.float32]:
+    """Look depth up at the nearest pixel; NaN outside.
+
+    The maps are OpenCV's: whole pixels, and 5 bits each of the fractions y and x. cv2.remap with
+    INTER_NEAREST would drop the fractions, half a pixel off on average.
+    """
+    column = whole[..., 0] + ((fraction & 31) >= 16)
+    row = whole[..., 1] + ((fraction >> 5) >= 16)
+    height, width = depth.shape
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    found = depth[row.clip(0, height - 1), column.clip(0, width - 1)]
+    return np.where(inside, found, np.float32(np.nan))
 
 
 def _nearest_multiple(value: float) -> int:
