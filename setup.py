@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from glob import glob
+from pathlib import Path
 
 from setuptools import setup  # first: it brings distutils where Python has none of its own
 
@@ -28,6 +29,8 @@ EXECUTABLES = {
 # installation, and the extra adds only what reads recordings.
 ROS_WHEELS = "; sys_platform == 'linux' and platform_machine == 'x86_64'"
 
+ROSBAGS = "rosbags>=0.10.9"  # the first that writes MCAP
+
 EXTRAS = {
     "ros": [
         f"ros-jazzy-rclpy[fastrtps]>=7.1{ROS_WHEELS}",
@@ -44,14 +47,14 @@ EXTRAS = {
                 "std-srvs",
             )
         ),
-        "rosbags>=0.10.4",
+        ROSBAGS,
     ],
     "openvino": ["openvino>=2024.4"],
     "train": [
         "jsonargparse>=4.30",
         "matplotlib>=3.5",
         "onnx>=1.16",
-        "rosbags>=0.10.4",
+        ROSBAGS,
         "tensorboard>=2.14",
     ],
     "test": [
@@ -67,6 +70,9 @@ EXTRAS = {
         "types-PyYAML",
     ],
 }
+
+# The folder in which colcon prepares a symlink install has none.
+README = Path("README.md")
 
 FORWARDER = """\
 #!/bin/sh
@@ -115,6 +121,8 @@ setup(
     name=PACKAGE,
     version="0.1.0",
     description="Monocular depth for robots: a ROS 2 node and self-supervised training.",
+    long_description=README.read_text(encoding="utf-8") if README.is_file() else "",
+    long_description_content_type="text/markdown",
     author="The monodepth2_ros authors",
     maintainer="The monodepth2_ros maintainers",
     maintainer_email="maintainers@monodepth2-ros.example",
@@ -139,6 +147,7 @@ setup(
         (f"share/{PACKAGE}", ["package.xml"]),
         (f"share/{PACKAGE}/launch", sorted(glob("launch/*.launch.py"))),
         (f"share/{PACKAGE}/config", sorted(glob("config/*.*"))),
+        (f"share/{PACKAGE}/docs", sorted(glob("docs/*.md"))),
     ],
     install_requires=[
         "numpy>=1.21",

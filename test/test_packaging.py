@@ -67,6 +67,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     for file in ("package.xml", "pyproject.toml", "setup.cfg", "setup.py", "LICENSE", "NOTICE"):
         shutil.copy(REPOSITORY / file, copy)
+    (copy / "README.md").write_text("# How to\n", encoding="utf-8")
+    (copy / "docs").mkdir()
+    (copy / "docs" / "node.md").write_text("# The node\n", encoding="utf-8")
     return copy
 
 
@@ -207,11 +210,14 @@ def test_wheel_has_every_module_and_file(source: Path, wheel: zipfile.ZipFile) -
         expected.add(f"{shared}/monodepth2_ros/config/{file}")
     for file in ("depth.launch.py", "demo.launch.py"):
         expected.add(f"{shared}/monodepth2_ros/launch/{file}")
+    expected.add(f"{shared}/monodepth2_ros/docs/node.md")
     expected.add(f"{shared}/monodepth2_ros/package.xml")
     expected.add(f"{shared}/ament_index/resource_index/packages/monodepth2_ros")
     assert expected <= names, sorted(expected - names)
     assert not [name for name in names if "__pycache__" in name or name.startswith("test")]
     assert {Path(name).name for name in names} >= {"LICENSE", "NOTICE"}
+    (description,) = (name for name in names if name.endswith(".dist-info/METADATA"))
+    assert "# How to" in wheel.read(description).decode()
 
 
 def test_wheel_executables_forward_to_the_console_scripts(
@@ -264,7 +270,7 @@ def test_colcon_install(source: Path, tmp_path: Path) -> None:
     installed = {p.name for p in (share / "monodepth2_ros").rglob("*") if p.is_file()}
     assert installed == {
         *("package.xml", "depth.launch.py", "demo.launch.py"),
-        *("depth.yaml", "depth.rviz", "fastdds.xml"),
+        *("depth.yaml", "depth.rviz", "fastdds.xml", "node.md"),
     }
 
 
