@@ -135,7 +135,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
     logger = ".".join([*value["namespace"].strip("/").split("/"), value["name"]]).strip(".")
     actions: list[LaunchDescriptionEntity] = []
-    if not any(variable in context.environment for variable in PROFILE_VARIABLES):
+    if not any(context.environment.get(variable) for variable in PROFILE_VARIABLES):
         profile = str(CONFIG / "fastdds.xml")
         actions += [SetEnvironmentVariable(variable, profile) for variable in PROFILE_VARIABLES]
     actions.append(

@@ -237,7 +237,7 @@ VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 
 
 def test_profile_is_set_before_the_node_starts(load: Callable[[str], ModuleType]) -> None:
-    *settings, node = _start(load("depth.launch.py"))
+    *settings, node = _start(load("depth.launch.py"), environment={VARIABLES[0]: ""})
     assert type(node).__name__ == "Node"
     assert dict(setting.arguments for setting in settings) == dict.fromkeys(VARIABLES, PROFILE)
 
