@@ -90,6 +90,11 @@ def open_recording(path: Path) -> Iterator[AnyReader]:
 
     if not path.exists():
         raise ValueError(f"{path} does not exist")
+    if path.is_dir() and path.suffix == ".bag":
+        raise ValueError(
+            f"{path} is a folder that is named like a ROS 1 bag, for which rosbags takes it; "
+            "rename it without '.bag'"
+        )
     paths = [path]
     if path.is_dir() and not (path / "metadata.yaml").exists():
         paths = sorted(file for file in path.iterdir() if file.suffix in _STORAGE_SUFFIXES)
