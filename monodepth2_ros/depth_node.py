@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import difflib
 import os
+import signal
 import sys
 import threading
 import time
 from dataclasses import dataclass
 from typing import Any
 
-# Before torch, because the wheels of ROS 2 re-execute Python when rclpy is imported.
 import cv2
 import numpy as np
 import rclpy
@@ -618,6 +618,8 @@ def main(args: list[str] | None = None) -> int:
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
+        # A terminal's ctrl-C and a launcher's signal may both come; the first has been heard.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         ended = node is None or node.stop_worker(_SHUTDOWN_PATIENCE)
         if not ended:
             # A long inference must not hold up the shutdown, nor be torn down under its feet.
