@@ -275,10 +275,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--camera-height", type=_number(0.0), help="metres above the ground; usual ones by layout")
     add("--pitch", type=_number(-90.0, 90.0), default=0.0, help="degrees the camera looks down")
     add("--speed", type=_number(0.0), help="m/s; a usual one by layout")
-    add("--sway", type=float, default=1.0, help="sway and looking around; 0 for none")
+    add("--sway", type=_number(0.0, closed=True), default=1.0, help="0 for none: the camera glides")
     add(
         "--standstill",
-        type=_number(-math.inf),
+        type=_number(0.0, closed=True),
         default=0.0,
         metavar="SECONDS",
         help="how long the camera stands still, in the middle of the recording",
@@ -336,13 +336,14 @@ def _integer(low: int, high: int | None = None) -> Callable[[str], int]:
     return parse
 
 
-def _number(above: float, below: float = math.inf) -> Callable[[str], float]:
-    """Make a type for argparse: a number inside an open range."""
+def _number(low: float, high: float = math.inf, closed: bool = False) -> Callable[[str], float]:
+    """Make a type for argparse: a finite number above `low` (or equal: `closed`), below `high`."""
 
     def parse(text: str) -> float:
         value = float(text)
-        if not above < value < below:
-            bound = f"more than {above:g}" if math.isinf(below) else f"{above:g} to {below:g}"
+        if not (low < value < high or (closed and value == low)):
+            bound = f"at least {low:g}" if closed else f"more than {low:g}"
+            bound += "" if math.isinf(high) else f" and less than {high:g}"
             raise argparse.ArgumentTypeError(f"{value:g} given; give {bound}")
         return value
 

@@ -40,24 +40,44 @@ def pattern(
     some = np.flatnonzero((fill_a < 1.0) | (fill_b < 1.0) | (tint > 0.0) | (variety > 0.0))
     if not some.size:
         return base
-    cell_a, cell_b = cell_a[some], cell_b[some]
-    across, along = b[some] / cell_b, a[some] / cell_a
-    row = np.floor(across)
-    along += shift[some] * row
-    column = np.floor(along)
+    cell_a, cell_b, shift, tint, variety = (
+        value[some] for value in (cell_a, cell_b, shift, tint, variety)
+    )
+    along, across = a[some] / cell_a, b[some] / cell_b
     width_a, width_b = size_a[some] / cell_a, size_b[some] / cell_b
-    inside = _pulse(along - column, width_a, fill_a[some])
+    row = np.floor(across)
+    offset = along + shift * row
+    inside = _pulse(offset - np.floor(offset), width_a, fill_a[some])
     inside *= _pulse(across - row, width_b, fill_b[some])
-    # Cells smaller than a pixel show their mean colour.
-    distinct = np.clip(2.0 - 2.0 * np.maximum(width_a, width_b), 0.0, 1.0)
-    random = _hash(column.astype(np.int32), row.astype(np.int32), seed[some])
-    level = 1.0 + distinct * tint[some] * _unit(random, 0)
+
+    # The footprint's share of the four cells that it may lie on; of more it is the mean colour.
+    distinct = np.clip(1.5 - 0.5 * np.maximum(width_a, width_b), 0.0, 1.0)
+    rows, row_shares = _overlap(across, width_b)
+    cells = []
+    for row, row_share in zip(rows, row_shares, strict=True):
+        for column, share in zip(*_overlap(along + shift * row, width_a), strict=True):
+            bits = _hash(column.astype(np.int32), row.astype(np.int32), seed[some])
+            cells.append((distinct * row_share * share, bits))
+    level = 1.0 + tint * sum(share * _unit(bits, 0) for share, bits in cells)
     for channel in range(3):
         color = base[channel, some] * level
-        color += distinct * variety[some] * _unit(random, 4 + 6 * channel)
+        varied = np.flatnonzero(variety)
+        if varied.size:
+            color[varied] += variety[varied] * sum(
+                share[varied] * _unit(bits[varied], 4 + 6 * channel) for share, bits in cells
+            )
         frame = material[3 + channel, some]
         base[channel, some] = frame + inside * (color - frame)
     return base
+
+
+def _overlap(place: Floats, width: Floats) -> tuple[list[Floats], list[Floats]]:
+    """Find the two cells of size 1 nearest to a place, and their shares of a span around it."""
+    cell = np.floor(place)
+    phase = place - cell
+    beyond = np.minimum(phase, 1.0 - phase)  # distance to the nearer neighbour
+    share = np.clip(0.5 - beyond / np.maximum(width, 1e-3), 0.0, 0.5)
+    return [cell, np.where(phase < 0.5, cell - 1.0, cell + 1.0)], [1.0 - share, share]
 
 
 def _pulse(phase: Floats, width: Floats, fill: Floats) -> Floats:
