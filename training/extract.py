@@ -89,14 +89,11 @@ def extract(arguments: argparse.Namespace) -> int:
     _describe_plan(jobs, rules)
     _check_disk(out, jobs, rules)
     fingerprint = _fingerprint(arguments)
-    with FrameStoreWriter(out, rules.width, rules.height, rules.crop, resume=True) as writer:
+    with _open_writer(out, rules, fingerprint) as writer:
         book = Book()
-        if writer.state.get("fingerprint") == fingerprint:
+        if writer.state:
             book = Book.from_state(writer.state["book"])
             print(f"resuming after {len(writer):,} frames")
-        elif len(writer):
-            print(f"{writer.partial} was begun with other settings; it begins again")
-            writer.truncate(0)
         done = len(book.reports)
         for job in jobs:
             if done > 0:
@@ -157,6 +154,18 @@ def plan(arguments: argparse.Namespace) -> list[Job]:
     if stereo is None:
         return [Job(camera) for camera in cameras]
     return [Job(left, right) for left, right in zip(cameras[::2], cameras[1::2], strict=True)]
+
+
+def _open_writer(out: Path, rules: Rules, fingerprint: str) -> FrameStoreWriter:
+    """Open the store for writing, where an extraction with the same settings left it."""
+    was_begun = partial_path(out).exists()
+    writer = FrameStoreWriter(out, rules.width, rules.height, rules.crop, resume=True)
+    if writer.state.get("fingerprint") != fingerprint:
+        if was_begun:
+            print(f"{writer.partial} was left early or begun with other settings; it begins again")
+        writer.close()
+        writer = FrameStoreWriter(out, rules.width, rules.height, rules.crop)
+    return writer
 
 
 def _run(job: Job, writer: FrameStoreWriter, book: Book, rules: Rules, bar: Any) -> None:

@@ -467,7 +467,7 @@ def _choose_spacings(
     report.motion = [{"spacing": m.spacing, "pairs": m.pairs, **asdict(m.motion)} for m in measured]
     report.flow = [round(float(value), 5) for value in flow if np.isfinite(value)]
 
-    ends = [*starts[1:], len(writer)]
+    ends = [*starts, len(writer)][1:]
     lengths = [end - start for start, end in zip(starts, ends, strict=True)]
     typical = float(np.median(report.flow)) if report.flow else 0.0
     spacings = []

@@ -214,7 +214,8 @@ class FrameStoreWriter:
     crop : tuple of float, optional
         Fractions removed from the source image, for the record.
     resume : bool
-        Continue where an interrupted writer last saved, if it left something.
+        Continue where an interrupted writer of the same image size last saved, if it left
+        something.
 
     Attributes
     ----------
@@ -226,7 +227,7 @@ class FrameStoreWriter:
     FileExistsError
         If `path` exists.
     ValueError
-        If what is to be resumed is damaged or of another image size.
+        If what is to be resumed is damaged.
     """
 
     def __init__(
@@ -482,7 +483,7 @@ class FrameStoreWriter:
             self._truth.close()
 
     def _load(self) -> None:
-        """Take up the saved index and state."""
+        """Take up the saved index and state, if they are of this image size."""
         path = self.partial / _PROGRESS
         try:
             with np.load(path) as saved:
@@ -491,10 +492,7 @@ class FrameStoreWriter:
         except (OSError, ValueError, KeyError) as error:
             raise ValueError(f"{path} is damaged ({error}); remove {self.partial}") from error
         if progress["image_size"] != [self.width, self.height]:
-            raise ValueError(
-                f"{self.partial} holds images of {progress['image_size']}, not "
-                f"{self.width}x{self.height}; remove it to begin again"
-            )
+            return
         for name, array in arrays.items():
             self._columns[name] = list(array) if name == "poses" else array.tolist()
         self.truth_size = tuple(progress["truth_size"]) if progress["truth_size"] else None
