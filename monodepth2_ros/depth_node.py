@@ -14,8 +14,9 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import cv2
 import numpy as np
@@ -589,16 +590,26 @@ def _nanoseconds(seconds: float) -> int:
     return round(1e9 * seconds)
 
 
-def main(args: list[str] | None = None) -> int:
-    """Run the node until ctrl-C, SIGTERM or the end of ROS.
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run the node until ctrl-C, SIGTERM or the end of ROS; ends the process.
 
-    Returns
-    -------
-    int
-        Exit status: 1 if the node could not start, with the reason in the log.
+    The exit status is 1 if the node could not start, with the reason in the log.
     """
+    try:
+        status = _run(args)
+    except Exception:
+        traceback.print_exc()
+        status = 1
+    # Everything of ROS is closed. What Python would still do is to take torch and OpenVINO apart,
+    # which lasts most of a second, or hangs behind an inference that has not ended.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _run(args: list[str] | None) -> int:
+    """Run the node and return the exit status."""
     rclpy.init(args=args)
-    status = 0
     node = None
     executor = SingleThreadedExecutor()
     try:
@@ -612,26 +623,20 @@ def main(args: list[str] | None = None) -> int:
             success = TransitionCallbackReturn.SUCCESS
             if node.trigger_configure() != success or node.trigger_activate() != success:
                 node.get_logger().fatal("the node could not start; see the error above")
-                status = 1
-        if status == 0:
-            executor.spin()
+                return 1
+        executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
         # A terminal's ctrl-C and a launcher's signal may both come; the first has been heard.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        ended = node is None or node.stop_worker(_SHUTDOWN_PATIENCE)
-        if not ended:
-            # A long inference must not hold up the shutdown, nor be torn down under its feet.
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
-        executor.shutdown(timeout_sec=0.1)
-        if node is not None:
-            node.destroy_node()
+        if node is None or node.stop_worker(_SHUTDOWN_PATIENCE):
+            executor.shutdown(timeout_sec=0.1)
+            if node is not None:
+                node.destroy_node()
         rclpy.try_shutdown()
-    return status
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
