@@ -5,6 +5,10 @@
 from __future__ import annotations
 
 import math
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,6 +29,7 @@ from training.synthetic import (
 )
 from training.travel import camera_path
 
+REPOSITORY = Path(__file__).resolve().parent.parent
 CAMERA = camera_from_field_of_view(96, 64, 80.0)
 
 
@@ -108,9 +113,10 @@ def test_the_standstill_shows_only_what_moves():
 
 
 def test_several_processes_render_the_same():
-    alone = sequence(frames=6, moving_objects=1)
-    together = sequence(frames=6, moving_objects=1, workers=2)
-    assert len(together) == 6
+    # More than two batches.
+    alone = sequence(frames=18, moving_objects=1)
+    together = sequence(frames=18, moving_objects=1, workers=2)
+    assert len(together) == 18
     for one, two in zip(alone, together, strict=True):
         assert one.stamp == two.stamp
         np.testing.assert_array_equal(one.image, two.image)
@@ -337,4 +343,33 @@ def test_the_command_says_what_does_not_fit_together(tmp_path, capsys):
     options = ["--out", str(tmp_path / "bag"), "--frames", "20", "--standstill", "5", *SMALL]
     assert main(options) == 1
     assert "standstill is 5.0 s in a recording of 2 s" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_nothing_behind(tmp_path, number):
+    command = [sys.executable, "-m", "training.synthetic", "--out", str(tmp_path / "bag")]
+    command += [
+        "--layout",
+        "room",
+        "--frames",
+        "3000",
+        "--width",
+        "64",
+        "--height",
+        "32",
+        "--workers",
+        "2",
+    ]
+    with subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60.0
+        # It is at work once the file of the recording grows.
+        while not any(path.stat().st_size for path in tmp_path.glob(".bag.*/bag/*.mcap")):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60.0)
+    assert process.returncode == 130
+    assert "interrupted; nothing was written" in errors
+    assert "Traceback" not in errors
     assert list(tmp_path.iterdir()) == []

@@ -42,6 +42,7 @@ from training.world import World
 Floats = NDArray[np.float64]
 
 _START = 1_700_000_000 * 10**9  # nanoseconds; a stamp of 0 would stand for "no time"
+_BATCH = 8  # frames that a worker process renders at a time
 
 
 @dataclass(frozen=True)
@@ -111,26 +112,37 @@ def _render(
     world: World, path: CameraPath, camera: PinholeCamera, antialias: int, workers: int
 ) -> Iterator[RenderedFrame]:
     """Render in this process or in several."""
-    jobs = zip(path.poses, path.times.tolist(), strict=True)
     if workers <= 1:
-        for pose, time in jobs:
+        for pose, time in zip(path.poses, path.times.tolist(), strict=True):
             yield render_frame(world, pose, camera, time, antialias)
         return
     # Fresh processes: forking one that runs torch's threads can hang.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
-        waiting: deque[Future[RenderedFrame]] = deque()
+        waiting: deque[Future[list[RenderedFrame]]] = deque()
         try:
-            for pose, time in jobs:
-                waiting.append(pool.submit(render_frame, world, pose, camera, time, antialias))
+            for start in range(0, len(path.times), _BATCH):
+                part = slice(start, start + _BATCH)
+                views = (path.poses[part], path.times[part])
+                waiting.append(pool.submit(_render_batch, world, *views, camera, antialias))
                 # A bounded queue: a slow consumer does not fill the memory.
-                if len(waiting) >= 4 * workers:
-                    yield waiting.popleft().result()
+                if len(waiting) > 2 * workers:
+                    yield from waiting.popleft().result()
             while waiting:
-                yield waiting.popleft().result()
+                yield from waiting.popleft().result()
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _render_batch(
+    world: World, poses: Floats, times: Floats, camera: PinholeCamera, antialias: int
+) -> list[RenderedFrame]:
+    """Render some frames in a worker process, to which the world is sent once for all of them."""
+    return [
+        render_frame(world, pose, camera, time, antialias)
+        for pose, time in zip(poses, times.tolist(), strict=True)
+    ]
 
 
 def _start_worker() -> None:
@@ -195,7 +207,8 @@ def synthesize(
         raise ValueError(f"layout is '{layout}'; give {', '.join(LAYOUTS)} or random")
     speed = manner.speed if speed is None else speed
     height = manner.height if camera_height is None else camera_height
-    world = sample_world(seed, layout, 1.2 * speed * frames / rate)
+    # Some more than the camera travels, for what drives ahead of it.
+    world = sample_world(seed, layout, 1.2 * speed * frames / rate + 30.0)
     path = camera_path(world.route, frames, rate, speed, standstill, height, pitch, sway, seed)
     world = add_moving_objects(world, path, moving_objects, seed)
     return render_sequence(world, path, camera, antialias, workers)
@@ -206,6 +219,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tqdm import tqdm
 
     options = _parser().parse_args(argv)
+    # SIGTERM ends it as an interrupt does: by way of the code that removes what is unfinished.
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         # Before anything is rendered.
         check_target(options.out, options.force)
@@ -250,6 +265,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("depth_synthesize: interrupted; nothing was written", file=sys.stderr)
         return 130
+    finally:
+        signal.signal(signal.SIGTERM, previous)
     size = f"{camera.width}x{camera.height}"
     print(f"{options.out}: {count} frames of {size}, {count / options.rate:g} s")
     return 0
@@ -260,28 +277,54 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="depth_synthesize",
         description="Render a small world with exact depth and poses, and write it as a rosbag2.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
+    speeds = ", ".join(f"{layout} {MANNERS[layout].speed:g}" for layout in LAYOUTS)
+    heights = ", ".join(f"{layout} {MANNERS[layout].height:g}" for layout in LAYOUTS)
     add("--out", type=Path, required=True, help="folder of the recording to write")
-    add("--layout", choices=(*LAYOUTS, "random"), default="street", help="kind of place")
-    add("--seed", type=_integer(0), default=0, help="the same seed gives the same recording")
-    add("--frames", type=_integer(1), default=200, help="length of the recording")
-    add("--rate", type=_number(0.0), default=10.0, help="frames per second")
-    add("--width", type=_integer(1), default=320, help="image width in pixels")
-    add("--height", type=_integer(1), default=96, help="image height in pixels")
-    add("--hfov", type=_number(0.0, 179.0), default=80.0, help="horizontal field of view, degrees")
+    add(
+        "--layout",
+        choices=(*LAYOUTS, "random"),
+        default="street",
+        help="kind of place [%(default)s]",
+    )
+    add(
+        "--seed",
+        type=_integer(0),
+        default=0,
+        help="the same seed gives the same recording [%(default)s]",
+    )
+    add("--frames", type=_integer(1), default=200, help="length of the recording [%(default)s]")
+    add("--rate", type=_number(0.0), default=10.0, help="frames per second [%(default)g]")
+    add("--width", type=_integer(1), default=320, help="image width in pixels [%(default)s]")
+    add("--height", type=_integer(1), default=96, help="image height in pixels [%(default)s]")
+    add(
+        "--hfov",
+        type=_number(0.0, 179.0),
+        default=80.0,
+        help="horizontal field of view in degrees [%(default)g]",
+    )
     add("--fx", type=_number(0.0), help="focal length in pixels, in place of --hfov")
-    add("--camera-height", type=_number(0.0), help="metres above the ground; usual ones by layout")
-    add("--pitch", type=_number(-90.0, 90.0), default=0.0, help="degrees the camera looks down")
-    add("--speed", type=_number(0.0), help="m/s; a usual one by layout")
-    add("--sway", type=_number(0.0, closed=True), default=1.0, help="0 for none: the camera glides")
+    add("--camera-height", type=_number(0.0), help=f"metres above the ground [{heights}]")
+    add(
+        "--pitch",
+        type=_number(-90.0, 90.0),
+        default=0.0,
+        help="degrees by which the camera looks down [%(default)g]",
+    )
+    add("--speed", type=_number(0.0), help=f"m/s [{speeds}]")
+    add(
+        "--sway",
+        type=_number(0.0, closed=True),
+        default=1.0,
+        help="0 for a camera that glides [%(default)g]",
+    )
     add(
         "--standstill",
         type=_number(0.0, closed=True),
         default=0.0,
         metavar="SECONDS",
-        help="how long the camera stands still, in the middle of the recording",
+        help="how long the camera stands still, in the middle of the recording [%(default)g]",
     )
     add(
         "--moving-objects",
@@ -289,34 +332,39 @@ def _parser() -> argparse.ArgumentParser:
         default=0,
         metavar="N",
         help="in turn: one ahead at the camera's own speed, one that crosses, and outdoors one "
-        "that comes towards the camera",
+        "that comes towards the camera [%(default)s]",
     )
     add(
         "--antialias",
         type=_integer(1),
         default=2,
         metavar="N",
-        help="pixels on outlines average N x N rays",
+        help="pixels on outlines average N x N rays [%(default)s]",
     )
     add(
         "--compressed",
         action="store_true",
         help=f"write JPEG on {IMAGE_TOPIC}/compressed instead of raw images on {IMAGE_TOPIC}",
     )
-    add("--jpeg-quality", type=_integer(1, 100), default=90, help="of --compressed")
+    add("--jpeg-quality", type=_integer(1, 100), default=90, help="of --compressed [%(default)s]")
     add(
         "--depth-encoding",
         choices=DEPTH_ENCODINGS,
         default="32FC1",
-        help="metres with NaN for unknown, or millimetres with 0 for unknown",
+        help="metres with NaN for unknown, or millimetres with 0 for unknown [%(default)s]",
     )
-    add("--storage", choices=STORAGES, default="mcap", help="storage plugin of the rosbag2")
+    add(
+        "--storage",
+        choices=STORAGES,
+        default="mcap",
+        help="storage plugin of the rosbag2 [%(default)s]",
+    )
     add("--force", action="store_true", help="replace a recording that is there")
     add(
         "--workers",
         type=_integer(1),
         default=os.cpu_count() or 1,
-        help="processes that render; 1 for none beside this one",
+        help="processes that render; 1 for none beside this one [%(default)s]",
     )
     add("--quiet", action="store_true", help="no progress bar")
     return parser

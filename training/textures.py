@@ -21,6 +21,7 @@ Floats = NDArray[np.float32]
 _OCTAVES = 8
 _PERSISTENCE = 0.85  # amplitude of an octave by that of the one before
 _TAPS = 3  # samples along the footprint of a pixel that sees a surface at a slant
+_COLUMN, _ROW = np.uint32(0x9E3779B1), np.uint32(0x85EBCA77)
 
 
 def pattern(
@@ -56,7 +57,7 @@ def pattern(
     cells = []
     for row, row_share in zip(rows, row_shares, strict=True):
         for column, share in zip(*_overlap(along + shift * row, width_a), strict=True):
-            bits = _hash(column.astype(np.int32), row.astype(np.int32), seed[some])
+            (bits,) = _hash(column.astype(np.int32), row.astype(np.int32), seed[some])
             cells.append((distinct * row_share * share, bits))
     level = 1.0 + tint * sum(share * _unit(bits, 0) for share, bits in cells)
     for channel in range(3):
@@ -103,7 +104,8 @@ def grain(
     Returns the sum of all octaves and, independent of it, of the first three; both about −1..1.
     """
     x_column, y_column, x_row, y_row = footprint
-    column, row = np.hypot(x_column, y_column), np.hypot(x_row, y_row)
+    column = np.sqrt(x_column * x_column + y_column * y_column)
+    row = np.sqrt(x_row * x_row + y_row * y_row)
     length, width = np.maximum(column, row), np.minimum(column, row)
     # Seen at a slant, the footprint is long: several samples along it keep the detail across it.
     slanted = length > 1.5 * width
@@ -149,7 +151,7 @@ def _value_noise(
     x *= x * (3.0 - 2.0 * x)
     y *= y * (3.0 - 2.0 * y)
     column, row = left.astype(np.int32), top.astype(np.int32)
-    corners = [_hash(column + i, row + j, seed) for j in (0, 1) for i in (0, 1)]
+    corners = _hash(column, row, seed, neighbours=True)
     return _mix(corners, 16, x, y), _mix(corners, 0, x, y) if two else None
 
 
@@ -171,16 +173,29 @@ def _mix(corners: list[NDArray[np.uint32]], shift: int, x: Floats, y: Floats) ->
 
 
 def _hash(
-    column: NDArray[np.int32], row: NDArray[np.int32], seed: NDArray[np.uint32]
-) -> NDArray[np.uint32]:
-    """Scramble lattice coordinates and a seed to 32 random bits."""
-    bits = column.view(np.uint32) * np.uint32(0x9E3779B1)
-    bits ^= row.view(np.uint32) * np.uint32(0x85EBCA77)
-    bits ^= seed * np.uint32(0x27D4EB2F)
-    bits ^= bits >> np.uint32(15)
-    bits *= np.uint32(0x2C1B3C6D)
-    bits ^= bits >> np.uint32(13)
-    return bits
+    column: NDArray[np.int32],
+    row: NDArray[np.int32],
+    seed: NDArray[np.uint32],
+    neighbours: bool = False,
+) -> list[NDArray[np.uint32]]:
+    """Scramble lattice coordinates and a seed to 32 random bits.
+
+    With `neighbours` also for the next column, the next row, and both.
+    """
+    left = column.view(np.uint32) * _COLUMN
+    above = row.view(np.uint32) * _ROW
+    salt = seed * np.uint32(0x27D4EB2F)
+    columns = (left, left + _COLUMN) if neighbours else (left,)
+    rows = (above ^ salt, (above + _ROW) ^ salt) if neighbours else (above ^ salt,)
+    result = []
+    for below in rows:
+        for right in columns:
+            bits = right ^ below
+            bits ^= bits >> np.uint32(15)
+            bits *= np.uint32(0x2C1B3C6D)
+            bits ^= bits >> np.uint32(13)
+            result.append(bits)
+    return result
 
 
 def _bits(bits: NDArray[np.uint32], shift: int) -> Floats:

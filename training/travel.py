@@ -196,9 +196,7 @@ def add_moving_objects(world: World, path: CameraPath, count: int, seed: int = 0
         raise ValueError(f"add_moving_objects: count is {count}; give 0 or more")
     rng = np.random.default_rng([seed, 3])
     manner = MANNERS[world.layout]
-    kinds = ("leading", "crossing") if world.layout == "room" else (
-        "leading", "crossing", "oncoming"
-    )  # fmt: skip
+    kinds = ("leading", "crossing") + (("oncoming",) if world.layout != "room" else ())
     movers = []
     for k in range(count):
         kind, turn = kinds[k % len(kinds)], k // len(kinds)
