@@ -333,7 +333,7 @@ def test_stereo_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert store.camera_index.tolist() == [0] * 12 + [1] * 11
     printed = capsys.readouterr().out
     assert "stereo baseline 0.1000 m: depth will be metric" in printed
-    assert "1 left frames have no partner" in printed
+    assert "1 of the left camera's frames have no partner" in printed
 
     assert extract(bag, "--out", tmp_path / "swapped", "--stereo", *topics[::-1]) == 1
     assert "left and right are swapped" in capsys.readouterr().err
@@ -460,6 +460,17 @@ def test_a_black_border_is_mentioned(tmp_path: Path) -> None:
     assert extract(tmp_path / "drive", "--out", tmp_path / "frames") == 0
     (told,) = report(tmp_path / "frames")
     assert "remove the borders with --crop" in told["notes"][0]
+
+
+def test_an_unlikely_focal_length_is_mentioned(tmp_path: Path) -> None:
+    with Bag(tmp_path / "drive") as bag:
+        for i, position in enumerate(DRIVE):
+            k = (900.0, 0.0, 79.5, 0.0, 900.0, 47.5, 0.0, 0.0, 1.0)
+            bag.info("/camera_info", START + i * INTERVAL, k=k)
+            bag.image("/image", START + i * INTERVAL, scene(position)[0])
+    assert extract(tmp_path / "drive", "--out", tmp_path / "frames") == 0
+    (told,) = report(tmp_path / "frames")
+    assert "fx = 900.0 for 160 pixels is a field of view of 10°" in told["notes"][0]
 
 
 def test_point_cloud_truth(tmp_path: Path) -> None:

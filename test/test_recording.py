@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bag_builder import FAR, INTERVAL, START, Bag, K, scene, write_drive
+from bag_builder import FAR, INTERVAL, START, Bag, K, encode, scene, write_drive
 
 from training.recording import (
     Topic,
@@ -234,6 +234,17 @@ def test_only_registered_depth_is_truth() -> None:
     assert find_depth(camera, [camera, own, elsewhere, aligned]) == aligned
 
 
+def test_depth_in_png_is_no_picture(tmp_path: Path) -> None:
+    with Bag(tmp_path / "bag") as bag:
+        png = encode(".png", np.full((96, 160), 4000, np.uint16))
+        bag.info("/camera/camera_info", START)
+        bag.image("/camera/image_raw", START, scene(0.0)[0])
+        bag.compressed("/camera/depth/compressed", START, png, "16UC1; png compressed ")
+    (camera,) = bag_cameras(tmp_path / "bag")
+    assert camera.image.name == "/camera/image_raw"
+    assert not camera.has_truth
+
+
 def test_a_camera_without_calibration_is_left_out_or_refused(tmp_path: Path) -> None:
     def write(name: str, k: Sequence[float] | None) -> Path:
         with Bag(tmp_path / name) as bag:
@@ -292,6 +303,14 @@ def test_truth_topics(tmp_path: Path) -> None:
     assert camera.truth is not None
     assert camera.truth.name == "/points"
     assert bag_cameras(path, truth="none")[0].notes == ()
+    with Bag(tmp_path / "two") as bag:
+        for name in ("a", "b"):
+            bag.info(f"/{name}/camera_info", START)
+            bag.image(f"/{name}/image", START, scene(0.0)[0])
+    with pytest.raises(
+        ValueError, match="--extrinsics is about one camera, but there are /a/image"
+    ):
+        bag_cameras(tmp_path / "two", extrinsics=np.eye(4))
     with pytest.raises(ValueError, match="no transform leads from 'lidar'"):
         bag_cameras(path, truth="/points")
     with pytest.raises(ValueError, match="no depth image or PointCloud2 /x; there are: /points"):

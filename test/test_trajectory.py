@@ -12,7 +12,7 @@ from bag_builder import INTERVAL, START, Bag, scene
 
 from training.calibration import pose_from_quaternion, read_calibration, read_extrinsics
 from training.recording import list_topics, open_recording
-from training.trajectory import FrameTree, PoseSource, Trajectory, find_poses, read_frame_tree
+from training.trajectory import FrameTree, PoseSource, Trajectory, find_poses
 
 
 def turned(degrees: float) -> tuple[float, float, float, float]:
@@ -116,8 +116,7 @@ def poses_of(path: Path, wanted: str = "auto") -> np.ndarray | str:
     stamps = START + np.arange(4) * INTERVAL
     with open_recording(path) as reader:
         topics = list_topics(reader)
-        tree = read_frame_tree(reader, topics)
-        found = find_poses(reader, topics, "camera", tree, wanted)
+        found = find_poses(reader, topics, "camera", wanted)
         return found.at(stamps) if isinstance(found, PoseSource) else found
 
 

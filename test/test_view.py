@@ -76,6 +76,13 @@ def test_what_is_rectified() -> None:
     assert not maps(DISTORTED, False, "off")
     assert maps(DISTORTED, True, "on")
     assert maps(PLAIN, False, "on")
+    # R turns the cameras of a pair parallel, distorted or not.
+    turn, _ = cv2.Rodrigues(np.array([0.0, 0.02, 0.0]))
+    turned = replace(PLAIN, r=tuple(turn.reshape(-1).tolist()))
+    assert maps(turned, False, "auto")
+    assert not maps(turned, True, "auto")
+    assert np.array_equal(make_view(turned, True, "auto", NO_CROP, (64, 64)).rotation, turn)
+    assert np.array_equal(make_view(turned, False, "off", NO_CROP, (64, 64)).rotation, np.eye(3))
     # P describes what is rectified, K what is not.
     assert make_view(DISTORTED, True, "auto", NO_CROP, (64, 64)).source.fx == 190.0
     assert make_view(DISTORTED, False, "off", NO_CROP, (64, 64)).source.fx == 200.0

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from monodepth2_ros.preprocessing import Crop, check_crop, crop_box
+from training.book import Book
 from training.calibration import read_calibration, read_extrinsics
 from training.extraction import (
     DEFAULT_MIN_FLOW,
-    Book,
     CameraSource,
     Rules,
     extract_camera,

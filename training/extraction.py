@@ -9,19 +9,21 @@ cuts the store back to that place and goes on with the next camera.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from dataclasses import asdict, dataclass
+from typing import TypeAlias, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from monodepth2_ros.camera import Calibration, PinholeCamera
+from monodepth2_ros.camera import Calibration
 from monodepth2_ros.preprocessing import Crop
+from training.book import Book, CameraReport
 from training.frame_store import SHORTEST_SEGMENT, FrameStoreWriter, Source
 from training.kitti import KittiCamera
 from training.motion import (
@@ -33,15 +35,20 @@ from training.motion import (
 )
 from training.selection import FrameSelector
 from training.sources import BagCamera, DeliveredFrame, DeliveredTruth
+from training.stamps import StampMatcher
 from training.verdict import judge
 from training.view import View, make_view
 
 CameraSource: TypeAlias = BagCamera | KittiCamera
 
+#: Least motion between kept frames in pixels: half a pixel is where the flow's noise begins.
+DEFAULT_MIN_FLOW = 0.5
+
 #: The two images of a stereo pair are taken within this time.
 STEREO_TOLERANCE_NS = 5_000_000
 
 _EMPTY_SHARE = 0.005
+_FIELDS_OF_VIEW = (20.0, 140.0)  # degrees; beyond, the intrinsics deserve a second look
 
 
 @dataclass(frozen=True)
@@ -72,118 +79,6 @@ class Rules:
     max_gap_s: float | None = None
     spacing: int | None = None
     workers: int = 2
-
-
-#: Least motion between kept frames in pixels: half a pixel is where the flow's noise begins.
-DEFAULT_MIN_FLOW = 0.5
-
-
-@dataclass
-class CameraReport:
-    """What became of a camera's frames; plain data for report.json.
-
-    Attributes
-    ----------
-    recording, topic : str
-    seen, kept : int
-        Frames delivered and stored.
-    first_frame : int
-        Index of the first stored frame.
-    left_out, segment_ends : dict
-        Numbers by reason.
-    segments : int
-    spacing : int
-    samples : int
-        Frames with a neighbour on both sides at their segment's spacing.
-    motion : list of dict
-        Median motion measured at spacing 1, 2, … up to the chosen one.
-    flow : list of float
-        Motion since the last kept frame of each kept frame that has one, share of the width.
-    truth_frames, pose_frames : int
-        Stored frames with truth and with a pose.
-    truth_problems : dict
-        Numbers by reason.
-    poses_from : str
-    baseline : float
-        Metres to the stereo partner, 0 for none.
-    notes : list of str
-    verdict : dict
-        Fields of :class:`training.verdict.Verdict`.
-    """
-
-    recording: str
-    topic: str
-    seen: int = 0
-    kept: int = 0
-    first_frame: int = 0
-    left_out: dict[str, int] = field(default_factory=dict)
-    segment_ends: dict[str, int] = field(default_factory=dict)
-    segments: int = 0
-    spacing: int = 1
-    samples: int = 0
-    motion: list[dict[str, Any]] = field(default_factory=list)
-    flow: list[float] = field(default_factory=list)
-    truth_frames: int = 0
-    pose_frames: int = 0
-    truth_problems: dict[str, int] = field(default_factory=dict)
-    poses_from: str = ""
-    baseline: float = 0.0
-    notes: list[str] = field(default_factory=list)
-    verdict: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class Book:
-    """What is known about the frames beside the frames; saved with them.
-
-    Attributes
-    ----------
-    cameras : list of PinholeCamera
-    baselines : list of float
-        One for each camera.
-    sources : list of Source
-    segment_spacing, segment_source : list of int
-        One for each segment.
-    reports : list of CameraReport
-        One for each camera of each recording that is finished.
-    """
-
-    cameras: list[PinholeCamera] = field(default_factory=list)
-    baselines: list[float] = field(default_factory=list)
-    sources: list[Source] = field(default_factory=list)
-    segment_spacing: list[int] = field(default_factory=list)
-    segment_source: list[int] = field(default_factory=list)
-    reports: list[CameraReport] = field(default_factory=list)
-
-    def to_state(self) -> dict[str, Any]:
-        """Return plain data for :meth:`training.frame_store.FrameStoreWriter.save`."""
-        return asdict(self)
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Book:
-        """Restore from :meth:`to_state`."""
-        return cls(
-            cameras=[PinholeCamera(**camera) for camera in state["cameras"]],
-            baselines=list(state["baselines"]),
-            sources=[Source(**source) for source in state["sources"]],
-            segment_spacing=list(state["segment_spacing"]),
-            segment_source=list(state["segment_source"]),
-            reports=[CameraReport(**report) for report in state["reports"]],
-        )
-
-    def camera_index(self, camera: PinholeCamera, baseline: float) -> int:
-        """Return the index of a camera, which is added if it is new."""
-        for index, known in enumerate(self.cameras):
-            if known == camera and self.baselines[index] == baseline:
-                return index
-        self.cameras.append(camera)
-        self.baselines.append(baseline)
-        return len(self.cameras) - 1
-
-    @property
-    def segments(self) -> int:
-        """Number of segments so far."""
-        return len(self.segment_spacing)
 
 
 Progress = Callable[[], None]
@@ -259,12 +154,7 @@ def extract_camera(
     report.left_out = dict(selector.left_out)
     report.segment_ends = dict(selector.segment_ends)
     report.kept, report.segments = len(writer) - report.first_frame, len(starts)
-    empty = views[0].empty_share() if views else 0.0
-    if empty > _EMPTY_SHARE:
-        report.notes.append(
-            f"rectification leaves {empty:.1%} of the image black, which confuses training; remove "
-            "the borders with --crop"
-        )
+    report.notes.extend(_remarks(views[0]) if views else ())
     _choose_spacings(writer, book, report, starts, flows, rules)
     _add_poses(writer, camera, report)
     _add_truth(writer, camera, rules, report, views, progress)
@@ -294,7 +184,7 @@ def extract_partner(
     report = CameraReport(**asdict(camera.source), first_frame=len(writer), baseline=-left.baseline)
     report.notes.extend(camera.notes)
     left_segment = writer.column("segment")[left.first_frame : left.first_frame + left.kept]
-    matcher = _StampMatcher(
+    matcher = StampMatcher(
         writer.column("stamps")[left.first_frame : left.first_frame + left.kept],
         STEREO_TOLERANCE_NS,
     )
@@ -323,7 +213,9 @@ def extract_partner(
     report.kept, report.segments = len(writer) - report.first_frame, len(spacings)
     report.spacing, report.samples = left.spacing, report.kept
     if report.kept < left.kept:
-        report.notes.append(f"{left.kept - report.kept} left frames have no partner")
+        report.notes.append(
+            f"{left.kept - report.kept} of the left camera's frames have no partner"
+        )
     report.verdict = left.verdict
     _enter_segments(book, report, spacings)
     _add_poses(writer, camera, report)
@@ -370,6 +262,23 @@ class _Prepared:
     grey: NDArray[np.uint8]
 
 
+def _remarks(view: View) -> Iterator[str]:
+    """Say what looks wrong with a view."""
+    empty = view.empty_share()
+    if empty > _EMPTY_SHARE:
+        yield (
+            f"rectification leaves {empty:.1%} of the image black, which confuses training; remove "
+            "the borders with --crop"
+        )
+    source = view.source
+    angle = 2.0 * math.degrees(math.atan(source.width / (2.0 * source.fx)))
+    if not _FIELDS_OF_VIEW[0] < angle < _FIELDS_OF_VIEW[1]:
+        yield (
+            f"fx = {source.fx:.1f} for {source.width} pixels is a field of view of {angle:.0f}°; "
+            "if that is not your lens, the calibration is wrong and training will fail"
+        )
+
+
 class _Views:
     """The views of a camera's calibrations, computed when they first appear."""
 
@@ -388,33 +297,6 @@ class _Views:
             )
             self._known[calibration] = view
         return view
-
-
-class _StampMatcher:
-    """Finds the frame that belongs to a stamp, each frame at most once unless a nearer one comes.
-
-    The stamps may be in any order.
-    """
-
-    def __init__(self, stamps: NDArray[np.int64], tolerance: int) -> None:
-        self._order = np.argsort(stamps, kind="stable")
-        self._sorted = stamps[self._order]
-        self._distance = np.full(len(stamps), tolerance + 1, np.int64)
-
-    def take(self, stamp: int) -> int | None:
-        """Return the index of the nearest frame, None if that is far or has a nearer match."""
-        if not len(self._sorted):
-            return None
-        after = int(np.searchsorted(self._sorted, stamp).clip(0, len(self._sorted) - 1))
-        before = max(0, after - 1)
-        is_after = abs(self._sorted[after] - stamp) <= abs(self._sorted[before] - stamp)
-        place = after if is_after else before
-        distance = abs(int(self._sorted[place]) - stamp)
-        index = int(self._order[place])
-        if distance >= self._distance[index]:
-            return None
-        self._distance[index] = distance
-        return index
 
 
 def _prepared_frames(
@@ -521,7 +403,7 @@ def _add_truth(
     if not report.kept or not camera.has_truth:
         return
     stamps = writer.column("stamps")[report.first_frame :]
-    matcher = _StampMatcher(stamps, camera.truth_tolerance)
+    matcher = StampMatcher(stamps, camera.truth_tolerance)
     problems: Counter[str] = Counter()
     found: set[int] = set()
 

@@ -151,7 +151,7 @@ def list_topics(reader: AnyReader) -> list[Topic]:
                 count,
                 frame_id=first.header.frame_id if first is not None else "",
                 is_depth="compressedDepth" in encoding
-                or encoding in _DEPTH_ENCODINGS
+                or encoding.split(";")[0] in _DEPTH_ENCODINGS
                 or (encoding == "mono16" and "depth" in name),
                 width=int(getattr(first, "width", 0)),
             )
@@ -247,7 +247,13 @@ def find_depth(camera: Topic, topics: Sequence[Topic]) -> Topic | None:
 
     Of several the one nearest in namespace, then the raw one.
     """
-    fitting = [topic for topic in topics if topic.is_depth and topic.frame_id == camera.frame_id]
+    fitting = [
+        topic
+        for topic in topics
+        if topic.is_depth
+        and topic.frame_id == camera.frame_id
+        and (topic.type == IMAGE or topic.name.endswith("compressedDepth"))
+    ]
     return max(
         fitting,
         key=lambda depth: (_shared_tokens(depth.name, camera.name), depth.type == IMAGE),

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.extraction import CameraReport
+from training.book import CameraReport
 from training.frame_store import FrameStore
 from training.motion import GOOD_FLOW, TARGET_FLOW
 

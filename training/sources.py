@@ -33,6 +33,7 @@ from training.recording import (
     open_recording,
     read_messages,
 )
+from training.stamps import nearest_stamp
 from training.trajectory import FrameTree, PoseSource, find_poses, read_frame_tree
 from training.view import View, truth_from_points
 
@@ -194,8 +195,7 @@ class BagCamera:
             return unknown, "not wanted"
         with self._reading() as reader:
             topics = list_topics(reader)
-            tree = read_frame_tree(reader, topics)
-            found = find_poses(reader, topics, self.image.frame_id, tree, self.wanted_poses)
+            found = find_poses(reader, topics, self.image.frame_id, self.wanted_poses)
             if not isinstance(found, PoseSource):
                 return unknown, f"none: {found}"
             return found.at(stamps), found.description
@@ -245,7 +245,15 @@ def bag_cameras(
             found = find_cameras(topics, images)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
-        tree = read_frame_tree(reader, topics)
+        if extrinsics is not None and len(found) > 1:
+            raise ValueError(
+                f"{path}: --extrinsics is about one camera, but there are "
+                f"{', '.join(image.name for image in found)}; choose one with --image, or let "
+                "/tf_static place the point cloud"
+            )
+        tree = FrameTree()
+        if truth != "none" and any(topic.type == POINT_CLOUD for topic in topics):
+            tree = read_frame_tree(reader, topics)
         cameras, problems = [], []
         for index, image in enumerate(found):
             info = None
@@ -334,10 +342,7 @@ class _Calibrations:
         """Return the calibration of this stamp, else the nearest in time."""
         if not len(self.stamps):
             return self.distinct[0]
-        after = int(np.searchsorted(self.stamps, stamp).clip(0, len(self.stamps) - 1))
-        before = max(0, after - 1)
-        is_after = abs(self.stamps[after] - stamp) <= abs(self.stamps[before] - stamp)
-        return self.distinct[self.indices[after if is_after else before]]
+        return self.distinct[self.indices[nearest_stamp(self.stamps, stamp)]]
 
 
 def _first_calibration(reader: AnyReader, info: Topic | None) -> Calibration | None:

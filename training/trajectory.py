@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -216,7 +216,7 @@ class PoseSource:
 
 
 def find_poses(
-    reader: AnyReader, topics: Sequence[Topic], camera_frame: str, tree: FrameTree, wanted: str
+    reader: AnyReader, topics: Sequence[Topic], camera_frame: str, wanted: str
 ) -> PoseSource | str:
     """Find where a camera's poses are recorded.
 
@@ -229,7 +229,6 @@ def find_poses(
     topics : sequence of Topic
     camera_frame : str
         The camera's optical frame.
-    tree : FrameTree
     wanted : str
         "auto", "none" or a topic. A given PoseStamped topic is taken as the camera's own pose.
 
@@ -251,8 +250,7 @@ def find_poses(
         candidates = [t for t in topics if t.name == wanted and t.type in (ODOMETRY, POSE)]
         if not candidates:
             raise ValueError(f"there is no Odometry or PoseStamped topic {wanted}")
-    reasons = []
-    found = []
+    bodies = []
     for topic in candidates:
         rows, body = [], camera_frame
         for stamp, message in read_messages(reader, topic.name):
@@ -262,20 +260,20 @@ def find_poses(
             rows.append((stamp, pose.position, pose.orientation))
             if topic.type == ODOMETRY:
                 body = message.child_frame_id.lstrip("/")
-        if body == camera_frame or tree.transform(
-            body, camera_frame, np.zeros(0, np.int64)
-        ) is not (None):
-            source = PoseSource(topic.name, Trajectory.from_rows(rows), body, camera_frame, tree)
-            found.append(source)
-        else:
-            reasons.append(
-                f"{topic.name} is about frame '{body}', and no transform leads from there to the "
-                f"camera's frame '{camera_frame}'"
-            )
-    # The camera's own odometry before that of a body.
-    found.sort(key=lambda source: source.body != camera_frame)
-    if found:
-        return found[0]
+        trajectory = Trajectory.from_rows(rows)
+        if body == camera_frame:
+            return PoseSource(topic.name, trajectory, body, camera_frame, FrameTree())
+        bodies.append(PoseSource(topic.name, trajectory, body, camera_frame, FrameTree()))
+    # Only now, as reading all transforms takes long.
+    tree = read_frame_tree(reader, topics)
+    reasons = []
+    for source in bodies:
+        if tree.transform(source.body, camera_frame, np.zeros(0, np.int64)) is not None:
+            return replace(source, tree=tree)
+        reasons.append(
+            f"{source.description} is about frame '{source.body}', and no transform leads from "
+            f"there to the camera's frame '{camera_frame}'"
+        )
     if wanted != "auto":
         raise ValueError("; ".join(reasons))
     if tree.moves(camera_frame):

@@ -155,7 +155,8 @@ def make_view(
     is_rectified : bool
         The images are rectified already, so P describes them.
     rectify : {"auto", "on", "off"}
-        Auto rectifies what is distorted and not rectified yet; on rectifies in any case.
+        Auto rectifies what is distorted, or turned by R, and not rectified yet; on rectifies in
+        any case.
     crop : tuple of float
     size : tuple of int, optional
         Width and height of the stored images; by default see :func:`stored_size`.
@@ -166,8 +167,10 @@ def make_view(
         If the camera is not calibrated or cannot be rectified, with the reason.
     """
     is_rectified = is_rectified and rectify != "on"
+    turn = np.reshape(calibration.r, (3, 3)) if any(calibration.r) else np.eye(3)
+    is_turned = not np.allclose(turn, np.eye(3), atol=1e-9)
     needs_rectification = rectify == "on" or (
-        rectify == "auto" and calibration.is_distorted and not is_rectified
+        rectify == "auto" and not is_rectified and (calibration.is_distorted or is_turned)
     )
     delivered = calibration.camera(rectified=is_rectified)
     source = calibration.camera(rectified=is_rectified or needs_rectification)
@@ -180,8 +183,7 @@ def make_view(
             f"{width}x{height} image; is the calibration of another size?"
         )
     stored = cropped.resized(*(size or stored_size(width, height)))
-    is_turned = (is_rectified or needs_rectification) and any(calibration.r)
-    rotation = np.reshape(calibration.r, (3, 3)) if is_turned else np.eye(3)
+    rotation = turn if is_rectified or needs_rectification else np.eye(3)
     return View((delivered.width, delivered.height), source, crop, stored, maps, rotation)
 
 

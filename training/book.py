@@ -1,0 +1,119 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What an extraction knows about its frames, beside the frames: plain data that is saved."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from monodepth2_ros.camera import PinholeCamera
+from training.frame_store import Source
+
+
+@dataclass
+class CameraReport:
+    """What became of a camera's frames; plain data for report.json.
+
+    Attributes
+    ----------
+    recording, topic : str
+    seen, kept : int
+        Frames delivered and stored.
+    first_frame : int
+        Index of the first stored frame.
+    left_out, segment_ends : dict
+        Numbers by reason.
+    segments : int
+    spacing : int
+    samples : int
+        Frames with a neighbour on both sides at their segment's spacing.
+    motion : list of dict
+        Median motion measured at spacing 1, 2, … up to the chosen one.
+    flow : list of float
+        Motion since the last kept frame of each kept frame that has one, share of the width.
+    truth_frames, pose_frames : int
+        Stored frames with truth and with a pose.
+    truth_problems : dict
+        Numbers by reason.
+    poses_from : str
+    baseline : float
+        Metres to the stereo partner, 0 for none.
+    notes : list of str
+    verdict : dict
+        Fields of :class:`training.verdict.Verdict`.
+    """
+
+    recording: str
+    topic: str
+    seen: int = 0
+    kept: int = 0
+    first_frame: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
+    segment_ends: dict[str, int] = field(default_factory=dict)
+    segments: int = 0
+    spacing: int = 1
+    samples: int = 0
+    motion: list[dict[str, Any]] = field(default_factory=list)
+    flow: list[float] = field(default_factory=list)
+    truth_frames: int = 0
+    pose_frames: int = 0
+    truth_problems: dict[str, int] = field(default_factory=dict)
+    poses_from: str = ""
+    baseline: float = 0.0
+    notes: list[str] = field(default_factory=list)
+    verdict: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Book:
+    """What is known about the frames beside the frames; saved with them.
+
+    Attributes
+    ----------
+    cameras : list of PinholeCamera
+    baselines : list of float
+        One for each camera.
+    sources : list of Source
+    segment_spacing, segment_source : list of int
+        One for each segment.
+    reports : list of CameraReport
+        One for each camera of each recording that is finished.
+    """
+
+    cameras: list[PinholeCamera] = field(default_factory=list)
+    baselines: list[float] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
+    segment_spacing: list[int] = field(default_factory=list)
+    segment_source: list[int] = field(default_factory=list)
+    reports: list[CameraReport] = field(default_factory=list)
+
+    def to_state(self) -> dict[str, Any]:
+        """Return plain data for :meth:`training.frame_store.FrameStoreWriter.save`."""
+        return asdict(self)
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Book:
+        """Restore from :meth:`to_state`."""
+        return cls(
+            cameras=[PinholeCamera(**camera) for camera in state["cameras"]],
+            baselines=list(state["baselines"]),
+            sources=[Source(**source) for source in state["sources"]],
+            segment_spacing=list(state["segment_spacing"]),
+            segment_source=list(state["segment_source"]),
+            reports=[CameraReport(**report) for report in state["reports"]],
+        )
+
+    def camera_index(self, camera: PinholeCamera, baseline: float) -> int:
+        """Return the index of a camera, which is added if it is new."""
+        for index, known in enumerate(self.cameras):
+            if known == camera and self.baselines[index] == baseline:
+                return index
+        self.cameras.append(camera)
+        self.baselines.append(baseline)
+        return len(self.cameras) - 1
+
+    @property
+    def segments(self) -> int:
+        """Number of segments so far."""
+        return len(self.segment_spacing)
