@@ -11,10 +11,14 @@ import os
 import shutil
 import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import cv2
+import torch
 
 from monodepth2_ros.preprocessing import Crop, check_crop, crop_box
 from training.book import Book
@@ -52,14 +56,9 @@ class Job:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``depth_extract``; return 0 if a store was written."""
     arguments = _parser().parse_args(argv)
-    # Frames are decoded in parallel; threads inside each would only get in the way.
-    import cv2
-    import torch
-
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
     try:
-        return extract(arguments)
+        with _single_threaded():
+            return extract(arguments)
     except (ValueError, FileExistsError) as error:
         print(f"depth_extract: {error}", file=sys.stderr)
         return 1
@@ -154,6 +153,19 @@ def plan(arguments: argparse.Namespace) -> list[Job]:
     if stereo is None:
         return [Job(camera) for camera in cameras]
     return [Job(left, right) for left, right in zip(cameras[::2], cameras[1::2], strict=True)]
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Keep OpenCV and torch to one thread each: frames are decoded in parallel already."""
+    before = cv2.getNumThreads(), torch.get_num_threads()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before[0])
+        torch.set_num_threads(before[1])
 
 
 def _open_writer(out: Path, rules: Rules, fingerprint: str) -> FrameStoreWriter:
