@@ -1,0 +1,482 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Plays a recording through the depth node and keeps pictures (``depth_demo``).
+
+The node runs in its own process and is reached over DDS, as on a robot.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from monodepth2_ros import __version__
+from monodepth2_ros.demo_options import (
+    FILES,
+    DemoError,
+    Model,
+    choose_model,
+    is_rectifying,
+    make_parser,
+    node_arguments,
+    own_recording,
+)
+from monodepth2_ros.playback import Event, Playback, PlaybackError, RecordingWriter
+from monodepth2_ros.video import CODEC_NOTES
+
+if TYPE_CHECKING:
+    from monodepth2_ros.demo_gallery import Gallery
+    from monodepth2_ros.demo_player import Frame, Link
+
+_END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_RANDOM_NOTICE = """
+  ############################################################################
+  ##                                                                        ##
+  ##     R A N D O M   W E I G H T S                                        ##
+  ##     T H I S   D E P T H   I S   M E A N I N G L E S S                  ##
+  ##                                                                        ##
+  ##     The network is untrained; stamps, rates, intrinsics and latencies  ##
+  ##     are real. For depth that means something: --checkpoint FILE        ##
+  ##                                                                        ##
+  ############################################################################
+"""
+
+
+@dataclass
+class _Outcome:
+    """How playing went.
+
+    Attributes
+    ----------
+    seconds : float
+        From the first image to the last output.
+    counts : dict of str to int
+    node : dict of str to str
+        The node's last diagnostics.
+    error : str
+        Why it ended early, "" if it did not.
+    interrupted : bool
+    """
+
+    seconds: float = 0.0
+    counts: dict[str, int] = field(default_factory=dict)
+    node: dict[str, str] = field(default_factory=dict)
+    error: str = ""
+    interrupted: bool = False
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the demo.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Command line; that of the process by default.
+
+    Returns
+    -------
+    int
+        0 for success, 1 for a failure whose reason is printed, 130 after ctrl-C.
+    """
+    arguments = make_parser().parse_args(argv)
+    # SIGINT as well: a shell script starts what it puts in the background with it ignored.
+    for number in _END_SIGNALS:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        return _run(arguments)
+    except (DemoError, PlaybackError) as error:
+        print(f"depth_demo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ndepth_demo: interrupted; nothing is kept", file=sys.stderr)
+        return 130
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """Play a recording and write what came out."""
+    _check_targets(arguments)
+    try:
+        # The ROS wheels start Python once more here, so it comes before anything with an effect.
+        import monodepth2_ros.demo_player  # noqa: F401
+    except ImportError as error:
+        raise DemoError(
+            f"{error}. The demo needs ROS 2 and rosbags: pip install 'monodepth2_ros[ros]', or "
+            "source a ROS 2 installation and pip install rosbags"
+        ) from error
+    from monodepth2_ros.demo_gallery import RANDOM_BANNER, Gallery, Style
+
+    _spare_cores()
+    model = choose_model(arguments)
+    if model.is_random:
+        print(_RANDOM_NOTICE, flush=True)
+    bag = arguments.bag or own_recording()
+    with ExitStack() as stack:
+        playback = stack.enter_context(
+            Playback(bag, arguments.image_topic, arguments.camera_info_topic, arguments.depth_topic)
+        )
+        folder = stack.enter_context(_folder_beside(arguments.output))
+        banner = RANDOM_BANNER if model.is_random else None
+        style = Style(bag.resolve().stem, model.unit, banner, is_rectifying(arguments))
+        gallery = Gallery(folder, style)
+        recorder = _recorder(arguments, playback)
+        if recorder:
+            stack.callback(recorder.discard)
+        outcome = _play(arguments, playback, model, gallery, recorder, folder)
+        if gallery.figures.published == 0:
+            if outcome.interrupted:
+                raise KeyboardInterrupt
+            raise DemoError(outcome.error)
+        files = _write(arguments, gallery, outcome)
+        report = _report(arguments, playback, model, gallery, outcome, files)
+        (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        if recorder:
+            recorder.finish(replace=arguments.force)
+        _move(folder, arguments.output)
+    _print_summary(report, arguments)
+    if outcome.error:
+        raise DemoError(f"{outcome.error}\nWhat came before is in {arguments.output}")
+    return 130 if outcome.interrupted else 0
+
+
+def _spare_cores() -> None:
+    """Leave the processor to the node."""
+    import cv2
+    import torch
+
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+def _check_targets(arguments: argparse.Namespace) -> None:
+    """Refuse at once what could not be written in the end."""
+    output, record = arguments.output, arguments.record
+    if output.exists() and not output.is_dir():
+        raise DemoError(f"--output {output} is a file; give a folder")
+    if output.is_dir() and not arguments.force:
+        foreign = sorted(path.name for path in output.iterdir() if path.name not in FILES)
+        if foreign and not (output / "report.json").is_file():
+            raise DemoError(
+                f"--output {output} holds other files ({', '.join(foreign[:3])}); give another "
+                "folder, or --force to write among them"
+            )
+    if record is not None and record.exists() and not _is_empty(record):
+        if not arguments.force:
+            raise DemoError(f"--record {record} exists; give another folder, or --force to replace")
+        if not (record / "metadata.yaml").is_file():
+            raise DemoError(f"--record {record} exists and is no recording; give another folder")
+    if arguments.rate is not None and arguments.as_fast_as_possible:
+        raise DemoError("--rate and --as-fast-as-possible exclude each other; give one of them")
+
+
+def _is_empty(path: Path) -> bool:
+    """Tell whether a path is a folder with nothing in it."""
+    return path.is_dir() and not any(path.iterdir())
+
+
+@contextmanager
+def _folder_beside(output: Path) -> Iterator[Path]:
+    """Make a temporary folder on the file system of the output; remove it in the end."""
+    output = output.absolute()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _recorder(arguments: argparse.Namespace, playback: Playback) -> RecordingWriter | None:
+    """Begin the recording of --record."""
+    if arguments.record is None:
+        return None
+    from monodepth2_ros.demo_player import OUTPUT_TOPICS, OUTPUT_TYPES
+
+    names = _outputs(arguments, playback)
+    return RecordingWriter(
+        arguments.record, {OUTPUT_TOPICS[name]: OUTPUT_TYPES[name] for name in names}
+    )
+
+
+def _outputs(arguments: argparse.Namespace, playback: Playback) -> tuple[str, ...]:
+    """Name the node's outputs to subscribe to; the node computes no others."""
+    names = ["depth"]
+    if playback.topics.camera_info is not None:
+        names += ["camera_info", "points"]
+    if arguments.record is not None:
+        names += ["color"]
+    return tuple(names)
+
+
+def _play(
+    arguments: argparse.Namespace,
+    playback: Playback,
+    model: Model,
+    gallery: Gallery,
+    recorder: RecordingWriter | None,
+    folder: Path,
+) -> _Outcome:
+    """Start the node, play the recording through it, end the node."""
+    from monodepth2_ros.demo_player import OUTPUT_TOPICS, Link, PlayError, play
+    from monodepth2_ros.node_process import NodeProcess, prepare_environment
+
+    image, info = _first_messages(playback, arguments.start)
+    is_own_domain = not os.environ.get("ROS_DOMAIN_ID")
+    prepare_environment(os.environ)
+    _print_plan(playback, is_own_domain)
+    rate = None if arguments.as_fast_as_possible else arguments.rate or 1.0
+    outcome = _Outcome()
+    with ExitStack() as stack:
+        raise_if_interrupted = stack.enter_context(_interrupts_wait())
+        process = stack.enter_context(
+            NodeProcess(
+                node_arguments(arguments, playback.topics, model), folder / "node.log", _say
+            )
+        )
+
+        def check() -> None:
+            raise_if_interrupted()
+            if death := process.death():
+                raise PlayError(death)
+
+        bar = stack.enter_context(
+            tqdm(total=_frame_count(arguments, playback), unit="frame", mininterval=0.5)
+        )
+
+        def draw(frame: Frame) -> None:
+            gallery.add(frame)
+            if recorder:
+                for name, data in frame.data.items():
+                    recorder.write(OUTPUT_TOPICS[name], frame.event.stamp_ns, data)
+            bar.set_postfix(missing=frame.number + 1 - gallery.figures.published, refresh=False)
+            bar.update()
+
+        link = None
+        try:
+            bar.set_description("starting the node")
+            link = stack.enter_context(Link(playback.topics, _outputs(arguments, playback), check))
+            link.connect()
+            link.warm_up(image, info)
+            bar.set_description("playing")
+            bar.reset()
+            events = playback.events(arguments.start, arguments.frames)
+            play(events, link, rate, gallery.add_truth, draw)
+            link.wait_for_diagnostics()
+        except PlayError as error:
+            outcome.error = str(error)
+        except KeyboardInterrupt:
+            outcome.interrupted = True
+        if link is not None:
+            _take_counts(link, gallery, outcome)
+    return outcome
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[Callable[[], None]]:
+    """Hold the first ctrl-C back until the function that this gives is called.
+
+    So that it does not strike in the middle of writing a message. A second one strikes at once.
+    """
+    came = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        if came:
+            signal.default_int_handler(number, frame)
+        came = True
+
+    def raise_if_interrupted() -> None:
+        if came:
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, note) for number in _END_SIGNALS}
+    try:
+        yield raise_if_interrupted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _first_messages(playback: Playback, start: float) -> tuple[Event, Event | None]:
+    """Return the image and the camera_info with which the node is warmed up."""
+    image = playback.first("image", start)
+    if image is None:
+        raise DemoError(
+            f"{playback.path} has no readable image {start:g} s after its beginning; give a "
+            "smaller --start"
+        )
+    return image, playback.first("camera_info", start) or playback.first("camera_info")
+
+
+def _frame_count(arguments: argparse.Namespace, playback: Playback) -> int:
+    """Estimate how many images will be played."""
+    share = 1.0 - min(arguments.start / max(playback.seconds, 1e-9), 1.0)
+    left = max(1, round(playback.topics.image.count * share))
+    return min(left, arguments.frames) if arguments.frames else left
+
+
+def _take_counts(link: Link, gallery: Gallery, outcome: _Outcome) -> None:
+    """Note what the session amounted to."""
+    published = gallery.figures.published
+    outcome.seconds = link.seconds
+    outcome.node = dict(link.diagnostics)
+    outcome.counts = {
+        "played": link.played,
+        "published": published,
+        "failed": link.failed,
+        "dropped": link.played - published - link.failed,
+        "with_points": gallery.figures.clouds,
+        "outputs_with_unknown_stamp": link.strangers,
+    }
+    if published == 0 and not outcome.error:
+        outcome.error = f"no frame came back; the node says: {link.complaint}"
+
+
+def _write(arguments: argparse.Namespace, gallery: Gallery, outcome: _Outcome) -> dict[str, str]:
+    """Write pictures, video and cloud."""
+    # Who interrupts does not want to wait.
+    codec = "mp4v" if outcome.interrupted and arguments.video == "auto" else arguments.video
+
+    def progress(pictures: Iterable[Any], count: int) -> Iterable[Any]:
+        return tqdm(pictures, total=count, unit="frame", desc="writing the video")
+
+    files = gallery.write("" if codec == "auto" else codec, progress)
+    return {**files, "node.log": "what the node said"}
+
+
+def _report(
+    arguments: argparse.Namespace,
+    playback: Playback,
+    model: Model,
+    gallery: Gallery,
+    outcome: _Outcome,
+    files: dict[str, str],
+) -> dict[str, Any]:
+    """Gather the figures."""
+    from monodepth2_ros.demo_report import node_stages
+
+    topics, figures, counts = playback.topics, gallery.figures, outcome.counts
+    fast = arguments.as_fast_as_possible
+    report: dict[str, Any] = {"made_by": f"depth_demo {__version__}"}
+    if model.is_random:
+        report["WARNING"] = "THE WEIGHTS ARE RANDOM: ALL DEPTH BELOW IS MEANINGLESS"
+    if outcome.error:
+        report["error"] = outcome.error
+    return report | {
+        "interrupted": outcome.interrupted,
+        "recording": {
+            "path": str(playback.path),
+            "image_topic": topics.image.name,
+            "camera_info_topic": topics.camera_info.name if topics.camera_info else None,
+            "depth_topic": topics.depth.name if topics.depth else None,
+            "images": topics.image.count,
+            "seconds": round(playback.seconds, 3),
+            "unreadable_messages": playback.unreadable,
+        },
+        "model": {
+            "checkpoint": outcome.node.get("checkpoint", model.checkpoint),
+            "random_weights": model.is_random,
+            "metric": model.is_metric,
+            "device": outcome.node.get("device"),
+            "backend": outcome.node.get("backend"),
+        },
+        "speed": "as fast as possible" if fast else f"{arguments.rate or 1.0:g} x recorded",
+        "seconds": round(outcome.seconds, 3),
+        "published_per_second": round(counts["published"] / max(outcome.seconds, 1e-9), 2),
+        "frames": counts,
+        "latency_ms": {
+            "note": "from publishing the image to receiving the output, by the demo's clock",
+            **figures.latency_report(),
+        },
+        "node_stages_ms": {
+            "note": "by the node's own clock, over its last frames",
+            **node_stages(outcome.node),
+        },
+        "node_counts": {key: int(value) for key, value in outcome.node.items() if value.isdigit()},
+        "depth_m": {
+            **figures.depth.percentiles(),
+            "valid_share": round(figures.depth.valid_share, 4),
+        },
+        "truth": figures.truth_report(topics.depth.name if topics.depth else None),
+        "problems": gallery.problems,
+        "files": files,
+    }
+
+
+def _move(folder: Path, output: Path) -> None:
+    """Put the files into the output folder, the report last; remove those of an earlier demo."""
+    output.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        if (folder / name).exists():
+            os.replace(folder / name, output / name)
+        else:
+            (output / name).unlink(missing_ok=True)
+
+
+def _say(line: str) -> None:
+    """Show a warning of the node's above the progress bar."""
+    tqdm.write(f"node: {line}", file=sys.stderr)
+
+
+def _print_plan(playback: Playback, is_own_domain: bool) -> None:
+    """Say what will be played."""
+    topics = playback.topics
+    info = topics.camera_info.name if topics.camera_info else "no camera_info, so no points"
+    truth = f", truth on {topics.depth.name}" if topics.depth else ""
+    print(f"{playback.path}: {topics.image.count} images on {topics.image.name}, {info}{truth}")
+    if playback.others:
+        print(f"Not played (see --image-topic): {', '.join(playback.others)}")
+    if is_own_domain:
+        print(
+            f"To watch: export ROS_DOMAIN_ID={os.environ['ROS_DOMAIN_ID']} "
+            f"ROS_AUTOMATIC_DISCOVERY_RANGE={os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE']}"
+        )
+    sys.stdout.flush()
+
+
+def _print_summary(report: dict[str, Any], arguments: argparse.Namespace) -> None:
+    """Say in a few lines what came out."""
+    frames, latency, truth = report["frames"], report["latency_ms"], report["truth"]
+    print(
+        f"{frames['played']} frames played in {report['seconds']:.1f} s: {frames['published']} "
+        f"published, {frames['dropped']} dropped, {frames['failed']} failed"
+    )
+    for output in ("depth", "points"):
+        if output in latency:
+            values = latency[output]
+            print(f"latency of {output}: {values['median']:.0f} ms, 95 % {values['95 %']:.0f} ms")
+    depth = report["depth_m"]
+    if "50 %" in depth:
+        print(f"depth: 5 % {depth['5 %']:g}, median {depth['50 %']:g}, 95 % {depth['95 %']:g} m")
+    if truth["compared"]:
+        print(
+            f"against {truth['topic']}, scaled to its median: abs_rel {truth['abs_rel']:.3f}, "
+            f"rmse {truth['rmse']:.2f} m, a1 {truth['a1']:.3f} over {truth['compared']} frames"
+        )
+    else:
+        print(truth["note"])
+    for name, note in report["files"].items():
+        codec = note.split(",")[0]
+        print(f"{arguments.output / name}: {note}", end="")
+        print(f" ({CODEC_NOTES[codec]})" if codec in CODEC_NOTES else "")
+    if arguments.record is not None:
+        print(f"{arguments.record}: what the node published")
+    if "WARNING" in report:
+        print(_RANDOM_NOTICE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

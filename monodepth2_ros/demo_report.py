@@ -1,0 +1,210 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The figures of a demo: how fast, how far, and how close to the truth where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monodepth2_ros.pictures import Window
+
+Floats = NDArray[np.float32]
+
+#: Of depth and latency.
+PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
+
+# Depths that count against the truth, in metres (the usual bounds in the literature).
+_MIN_DEPTH, _MAX_DEPTH = 1e-3, 80.0
+
+# Depths are counted in bins of a fifth of a per cent, so that a long recording takes no more memory
+# than a short one.
+_LOG_LOW, _LOG_HIGH, _BINS = np.log(1e-3), np.log(1e6), 10_000
+
+
+class DepthHistogram:
+    """Percentiles of depth over any number of images."""
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(_BINS, dtype=np.int64)
+        self._pixels = 0
+
+    def add(self, depth: Floats) -> None:
+        """Count the pixels of a depth image (every fourth in both directions)."""
+        values = depth[::4, ::4]
+        self._pixels += values.size
+        values = values[np.isfinite(values) & (values > 0.0)]
+        place = (np.log(values) - _LOG_LOW) * (_BINS / (_LOG_HIGH - _LOG_LOW))
+        bins = np.clip(place.astype(np.int64), 0, _BINS - 1)
+        self._counts += np.bincount(bins, minlength=_BINS)
+
+    @property
+    def valid_share(self) -> float:
+        """Share of pixels that have a depth."""
+        return float(self._counts.sum() / self._pixels) if self._pixels else 0.0
+
+    def percentiles(self) -> dict[str, float]:
+        """Return depths in metres by "5 %" and the like; empty where there are none."""
+        total = self._counts.sum()
+        if total == 0:
+            return {}
+        reached = np.cumsum(self._counts)
+        width = (_LOG_HIGH - _LOG_LOW) / _BINS
+        bins = [int(np.searchsorted(reached, 0.01 * p * total)) for p in PERCENTILES]
+        values = [float(np.exp(_LOG_LOW + (index + 0.5) * width)) for index in bins]
+        return {f"{p} %": _rounded(value) for p, value in zip(PERCENTILES, values, strict=True)}
+
+
+def compare_depth(truth: Floats, depth: Floats, window: Window) -> dict[str, float] | None:
+    """Compare a depth image with the truth, after scaling it to the same median.
+
+    The definitions are those of Eigen et al. 2014. They stand here again, in few lines, because the
+    package must not import ``training``, where the full set for evaluations is.
+
+    Parameters
+    ----------
+    truth : ndarray, shape (H, W), float32
+        Metres, NaN where unknown, of the view of the camera image.
+    depth : ndarray, shape (h, w), float32
+        Metres, NaN where unknown. Each pixel of the truth is compared with the nearest one here.
+    window : Window
+        Where `depth` lies on the camera image.
+
+    Returns
+    -------
+    dict or None
+        abs_rel, rmse (metres), a1, scale (median of the truth over the median of depth) and
+        pixels; None where there is nothing to compare.
+    """
+    found = sample_nearest(depth, window, truth.shape[0], truth.shape[1])
+    with np.errstate(invalid="ignore"):
+        valid = (truth > _MIN_DEPTH) & (truth < _MAX_DEPTH) & np.isfinite(found) & (found > 0.0)
+    if not valid.any():
+        return None
+    true, guess = truth[valid].astype(np.float64), found[valid].astype(np.float64)
+    scale = float(np.median(true) / np.median(guess))
+    guess = np.clip(guess * scale, _MIN_DEPTH, _MAX_DEPTH)
+    ratio = np.maximum(guess / true, true / guess)
+    return {
+        "abs_rel": float(np.mean(np.abs(guess - true) / true)),
+        "rmse": float(np.sqrt(np.mean((guess - true) ** 2))),
+        "a1": float(np.mean(ratio < 1.25)),
+        "scale": scale,
+        "pixels": float(valid.sum()),
+    }
+
+
+def sample_nearest(depth: Floats, window: Window, height: int, width: int) -> Floats:
+    """Look up a depth image at the pixels of another image of the same view.
+
+    Parameters
+    ----------
+    depth : ndarray, shape (h, w), float32
+    window : Window
+        Where `depth` lies on the view.
+    height, width : int
+        Of the other image, which shows all of the view.
+
+    Returns
+    -------
+    ndarray, shape (height, width), float32
+        NaN outside the window.
+    """
+    rows = _indices(height, window.top, window.bottom, depth.shape[0])
+    columns = _indices(width, window.left, window.right, depth.shape[1])
+    padded = np.pad(depth, ((0, 1), (0, 1)), constant_values=np.nan)
+    return padded[rows[:, None], columns[None, :]]
+
+
+def _indices(size: int, first: float, last: float, available: int) -> NDArray[np.int64]:
+    """Return the nearest pixel for each of `size`; `available` for those outside."""
+    place = ((np.arange(size) + 0.5) / size - first) / (last - first) * available
+    index = np.floor(place).astype(np.int64)
+    return np.where((index < 0) | (index >= available), available, index)
+
+
+@dataclass
+class Figures:
+    """What is gathered while playing.
+
+    Attributes
+    ----------
+    published : int
+        Frames whose depth came back.
+    clouds : int
+        Frames whose points came back.
+    latencies : dict of str to list of float
+        Seconds from sending the image to receiving an output, by output.
+    depth : DepthHistogram
+    truth : list of dict
+        See :func:`compare_depth`, one for each frame compared.
+    """
+
+    published: int = 0
+    clouds: int = 0
+    latencies: dict[str, list[float]] = field(default_factory=dict)
+    depth: DepthHistogram = field(default_factory=DepthHistogram)
+    truth: list[dict[str, float]] = field(default_factory=list)
+
+    def add_latency(self, output: str, seconds: float) -> None:
+        """Note how long an output took."""
+        self.latencies.setdefault(output, []).append(seconds)
+
+    def latency_report(self) -> dict[str, dict[str, float]]:
+        """Return percentiles in milliseconds by output."""
+        return {output: _milliseconds(values) for output, values in self.latencies.items()}
+
+    def truth_report(self, topic: str | None) -> dict[str, Any]:
+        """Return the mean figures over the frames, or why there are none."""
+        if topic is None:
+            return {"compared": 0, "note": "the recording has no depth topic to compare with"}
+        if not self.truth:
+            return {"topic": topic, "compared": 0, "note": f"no frame has valid depth on {topic}"}
+        means = {
+            name: _rounded(float(np.mean([frame[name] for frame in self.truth])))
+            for name in ("abs_rel", "rmse", "a1")
+        }
+        scales = np.array([frame["scale"] for frame in self.truth])
+        return {
+            "topic": topic,
+            "compared": len(self.truth),
+            **means,
+            "scale_median": _rounded(float(np.median(scales))),
+            "scale_relative_spread": _rounded(float(np.std(scales / np.median(scales)))),
+            "note": "mean over frames; each frame is scaled to the median of its truth, compared "
+            f"at the nearest pixel, from {_MIN_DEPTH:g} to {_MAX_DEPTH:g} m",
+        }
+
+
+def node_stages(diagnostics: Mapping[str, str]) -> dict[str, dict[str, float]]:
+    """Read the node's own latencies, in milliseconds, from its diagnostics.
+
+    Parameters
+    ----------
+    diagnostics : mapping of str to str
+        With keys such as "network median (ms)" and "network 95 % (ms)".
+    """
+    stages: dict[str, dict[str, float]] = {}
+    for key, value in diagnostics.items():
+        for suffix, name in ((" median (ms)", "median"), (" 95 % (ms)", "95 %")):
+            if key.endswith(suffix):
+                stages.setdefault(key.removesuffix(suffix), {})[name] = float(value)
+    return stages
+
+
+def _milliseconds(seconds: Sequence[float]) -> dict[str, float]:
+    """Return the percentiles and the largest of durations."""
+    values = np.percentile(seconds, [50, 95, 99, 100]) * 1e3
+    return {
+        name: round(float(value), 2)
+        for name, value in zip(("median", "95 %", "99 %", "largest"), values, strict=True)
+    }
+
+
+def _rounded(value: float) -> float:
+    """Round to four significant digits."""
+    return float(f"{value:.4g}")
