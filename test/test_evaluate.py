@@ -15,7 +15,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import test_kitti
 import torch
+from bag_builder import scene, write_drive
+from test_kitti import raw  # noqa: F401 - a fixture
 
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.checkpoint import (
@@ -52,7 +55,7 @@ from training.evaluation import (
     win_share,
 )
 from training.evaluation_report import choose_frames, error_picture, spread_points
-from training.frame_store import FrameStore, Source, write_frame_store
+from training.frame_store import FrameStore, FrameStoreWriter, Source, write_frame_store
 from training.metrics import FrameResult
 
 WIDTH, HEIGHT = 96, 64
@@ -147,9 +150,9 @@ def test_scale_is_taken_as_the_protocol_says(tmp_path: Path, checkpoint: Checkpo
     median = summarize(evaluated(metric, store, scaling="median", **far))
     assert median.mean["abs_rel"] < 2e-3
     assert median.scale == pytest.approx(1.0, rel=2e-3)
-    raw = summarize(evaluated(metric, store, scaling="none", **far))
-    assert raw.mean["abs_rel"] == pytest.approx(2 / 3, rel=2e-3)
-    assert raw.scale == pytest.approx(3.0, rel=2e-3)
+    unscaled = summarize(evaluated(metric, store, scaling="none", **far))
+    assert unscaled.mean["abs_rel"] == pytest.approx(2 / 3, rel=2e-3)
+    assert unscaled.scale == pytest.approx(3.0, rel=2e-3)
 
 
 def test_disparity_is_resized_before_it_is_inverted(tmp_path: Path, checkpoint: Checkpoint) -> None:
@@ -680,31 +683,91 @@ def test_a_published_folder_and_a_metric_one(
 def test_a_recording_is_extracted_for_the_time_being(
     tmp_path: Path, checkpoint: Checkpoint, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("rosbags")
-    from bag_builder import scene, write_drive
-
     positions = [0.0, 3.0, 6.0, 6.0, 6.0, 9.0, 12.0, 15.0]  # standing frames count, too
     bag = write_drive(tmp_path / "drive", positions, with_depth=True, with_odometry=True)
     cropping = with_metadata(checkpoint, crop=(0.0, 0.25, 0.0, 0.0))
     file = tmp_path / "model.safetensors"
     save_checkpoint(file, cropping.metadata, cropping.state)
-    threads = torch.get_num_threads()
     out = tmp_path / "out.json"
-    assert main([str(file), "--data", str(bag), "--device", "cpu", "--json", str(out)]) == 0
-    assert torch.get_num_threads() == threads
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)  # extraction sets 1 for itself
+    try:
+        assert main([str(file), "--data", str(bag), "--device", "cpu", "--json", str(out)]) == 0
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
     said = capsys.readouterr().out
     assert "drive: 8 frames with truth, 0 without" in said
     assert "verdict" not in said
+    assert "note: no mean depth image" in said
+    assert said.count("note:") == 1
     told = json.loads(out.read_text())
-    found = [frame["abs_rel"] for frame in told["baselines"][0]["depth"]["per_frame"]]
-    for position, error in zip(positions, found, strict=True):
-        depth = scene(position)[1][24:]
-        assert error == pytest.approx(np.mean(np.abs(np.median(depth) - depth) / depth), rel=0.02)
+    frames = [
+        evaluation["depth"]["per_frame"] for evaluation in (told["models"][0], told["baselines"][0])
+    ]
+    for position, of_model, of_constant in zip(positions, *frames, strict=True):
+        image, depth = scene(position)
+        truth, found = depth[24:], robot_depth(cropping, image)[24:]
+        scaled = found * (np.median(truth) / np.median(found))
+        for told_frame, prediction in ((of_model, scaled), (of_constant, np.median(truth))):
+            expected = np.mean(np.abs(prediction - truth) / truth)
+            assert told_frame["abs_rel"] == pytest.approx(expected, rel=1e-3)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "drive",
         "model.safetensors",
         "out.json",
     ]
+
+
+def test_kitti_folders_are_read_with_their_split(
+    tmp_path: Path,
+    checkpoint: Checkpoint,
+    raw: Path,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "model.safetensors"
+    save_checkpoint(file, checkpoint.metadata, checkpoint.state)
+    listed = test_kitti.split(tmp_path, *(f"{test_kitti.DRIVE} {i} l" for i in (2, 3, 9)))
+    command = [str(file), "--kitti-raw", str(raw), "--kitti-split", str(listed)]
+    out = tmp_path / "out.json"
+    assert main([*command, "--device", "cpu", "--json", str(out)]) == 0
+    # The listed frames and their neighbours: 1 to 4 and 8 to 10. The scanner sees one wall.
+    assert "KITTI raw, split.txt: 3 frames with truth, 4 without" in capsys.readouterr().out
+    told = json.loads(out.read_text())
+    assert told["baselines"][0]["depth"]["mean"]["abs_rel"] == pytest.approx(0.0, abs=1e-3)
+    assert told["models"][0]["depth"]["mean"]["abs_rel"] > 0.01
+
+
+def test_checkpoints_of_different_crops_are_compared_where_both_see(
+    tmp_path: Path, checkpoint: Checkpoint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crops = {"top": (0.0, 0.25, 0.0, 0.0), "left": (0.5, 0.0, 0.0, 0.0)}
+    files = [tmp_path / f"{name}.safetensors" for name in crops]
+    for file, crop in zip(files, crops.values(), strict=True):
+        save_checkpoint(file, with_metadata(checkpoint, crop=crop).metadata, checkpoint.state)
+    store = make_store(tmp_path / "frames", some_images(2), np.full((2, HEIGHT, WIDTH), 3.0))
+    out = tmp_path / "out.json"
+    command = ["--compare", *map(str, files), "--data", str(store.path), "--device", "cpu"]
+    assert main([*command, "--json", str(out)]) == 0
+    assert "the checkpoints differ in their crops" in capsys.readouterr().out
+    told = json.loads(out.read_text())
+    for evaluated_one in (*told["models"], *told["baselines"]):
+        for frame in evaluated_one["depth"]["per_frame"]:
+            assert frame["pixels"] == (HEIGHT - 16) * (WIDTH // 2)
+
+
+def test_a_store_that_shows_less_than_the_robot_is_mentioned(
+    tmp_path: Path, checkpoint: Checkpoint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "model.safetensors"
+    save_checkpoint(file, checkpoint.metadata, checkpoint.state)
+    with FrameStoreWriter(tmp_path / "frames", WIDTH, HEIGHT, (0.0, 0.2, 0.0, 0.0)) as writer:
+        writer.append(some_images(1)[0], 0, 0, 0, truth=np.full((HEIGHT, WIDTH), 3.0))
+        writer.finish([PinholeCamera(WIDTH, HEIGHT, 60.0, 60.0, 48.0, 32.0)])
+    assert main([str(file), "--data", str(tmp_path / "frames"), "--device", "cpu"]) == 0
+    said = capsys.readouterr().out
+    assert "was extracted with --crop 0 0.2 0 0" in said
+    assert "expects 0 0 0 0: it sees less here than on the robot" in said
 
 
 def test_odometry_without_depth(
