@@ -153,7 +153,7 @@ def test_pickle_with_code_is_never_run(tmp_path):
 
     published_folder(tmp_path / "trap")
     with open(tmp_path / "trap" / "depth.pth", "wb") as file:
-        pickle.dump({"weights": Trap()}, file)
+        pickle.dump({"weights": Trap()}, file, protocol=2)  # as torch writes
     with pytest.raises(CheckpointError, match=r"depth\.pth cannot be loaded as plain weights"):
         load_checkpoint(tmp_path / "trap")
     assert not marker.exists()
