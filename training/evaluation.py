@@ -34,6 +34,7 @@ from training.metrics import (
     mean_metrics,
     odometry_errors,
     scale_statistics,
+    snippet_error,
     valid_mask,
 )
 from training.models import DepthAndMotion, PoseKind
@@ -537,12 +538,15 @@ def evaluate_odometry(
             errors.append(odometry_errors(truths[-1], trajectory(np.concatenate(steps))))
     if not errors:
         return None
-    speed = _best_direction(truths)
+    snippets = np.concatenate([_snippets(poses) for poses in truths])
+    # The direction in which the camera gets on most, ahead or back.
+    direction = np.linalg.svd(snippets[:, -1], full_matrices=False)[2][0]
+    line = np.arange(SNIPPET_LENGTH)[:, None] * direction
     return Odometry(
         checkpoint.source,
         np.concatenate(errors),
-        np.concatenate([odometry_errors(true, _steady(len(true), 0 * speed)) for true in truths]),
-        np.concatenate([odometry_errors(true, _steady(len(true), speed)) for true in truths]),
+        np.array([snippet_error(snippet, np.zeros_like(snippet)) for snippet in snippets]),
+        np.array([snippet_error(snippet, line) for snippet in snippets]),
     )
 
 
@@ -670,20 +674,14 @@ def _motions(model: DepthAndMotion, images: Tensor) -> NDArray[np.float64]:
     return transforms.double().cpu().numpy()
 
 
-def _best_direction(truths: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Return the direction in which cameras go most, either way, as seen by themselves."""
-    ahead = SNIPPET_LENGTH - 1
-    moves = np.concatenate(
-        [(np.linalg.inv(poses[:-ahead]) @ poses[ahead:])[:, :3, 3] for poses in truths]
-    )
-    return np.linalg.svd(moves, full_matrices=False)[2][0]
-
-
-def _steady(count: int, speed: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the poses of a camera that never turns and has constant speed, (count, 4, 4)."""
-    poses = np.tile(np.eye(4), (count, 1, 1))
-    poses[:, :3, 3] = np.arange(count)[:, None] * speed
-    return poses
+def _snippets(poses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the positions of each snippet's cameras in its first one, (S, SNIPPET_LENGTH, 3)."""
+    snippets = []
+    for start in range(len(poses) - SNIPPET_LENGTH + 1):
+        inside = np.linalg.inv(poses[start]) @ poses[start : start + SNIPPET_LENGTH]
+        # The first is 0 but for rounding, which would be scaled up where nothing moves.
+        snippets.append(inside[:, :3, 3] - inside[0, :3, 3])
+    return np.stack(snippets)
 
 
 def _mean_depth(selection: Selection, protocol: Protocol) -> NDArray[np.float32]:
