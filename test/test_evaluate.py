@@ -683,7 +683,7 @@ def test_a_published_folder_and_a_metric_one(
     assert float(row.split()[1]) == pytest.approx(1 - 1 / 5.4, abs=2e-3)
 
 
-def test_a_recording_is_extracted_for_the_time_being(
+def test_a_recording_is_extracted_to_a_temporary_store(
     tmp_path: Path, checkpoint: Checkpoint, capsys: pytest.CaptureFixture[str]
 ) -> None:
     positions = [0.0, 3.0, 6.0, 6.0, 6.0, 9.0, 12.0, 15.0]  # standing frames count, too
@@ -705,6 +705,13 @@ def test_a_recording_is_extracted_for_the_time_being(
     assert "note: no mean depth image" in said
     assert said.count("note:") == 1
     told = json.loads(out.read_text())
+    assert told["stores"] == [
+        {
+            "name": "drive",
+            "sources": [{"recording": "drive", "topic": "/camera/image_raw"}],
+            "frames": 8,
+        }
+    ]
     frames = [
         evaluation["depth"]["per_frame"] for evaluation in (told["models"][0], told["baselines"][0])
     ]

@@ -110,7 +110,7 @@ def evaluate(arguments: argparse.Namespace, scratch: Path) -> Report:
     has_truth = any(store.truth is not None for store in stores)
     if not has_truth and not arguments.odometry:
         raise EvaluationError(
-            f"there is no depth to compare with in {', '.join(str(store.path) for store in stores)}"
+            f"there is no depth to compare with in {', '.join(store.path.name for store in stores)}"
             "; extract with --truth TOPIC, or give --odometry to compare the motion alone"
         )
     selections, learnable = [], []
@@ -229,7 +229,7 @@ def _open_data(
     """Open the stores; extract what is no store."""
     if arguments.kitti_raw is not None:
         source = ["--kitti-raw", str(arguments.kitti_raw), "--split", str(arguments.kitti_split)]
-        return [_extract(source, "KITTI", checkpoints, scratch / "kitti")]
+        return [_extract(source, "KITTI", checkpoints, scratch / "KITTI")]
     stores = []
     for index, path in enumerate(arguments.data):
         if not path.exists():
@@ -239,7 +239,9 @@ def _open_data(
         if path.is_dir() and not _is_recording(path):
             stores.append(FrameStore.open(path))
         else:
-            stores.append(_extract([str(path)], path.name, checkpoints, scratch / f"{index}"))
+            stores.append(
+                _extract([str(path)], path.name, checkpoints, scratch / f"{index}" / path.stem)
+            )
     return stores
 
 
@@ -289,6 +291,11 @@ def _split(
     return np.intersect1d(chosen, wanted), fitted
 
 
+def _path(text: str) -> Path:
+    """Read --data; absolute, so that "." has a name."""
+    return Path(text).expanduser().absolute()
+
+
 def _stretch(text: str) -> tuple[float, float]:
     """Read --stretch."""
     try:
@@ -321,15 +328,15 @@ def _notes(
         if checkpoint.is_random:
             notes.append(f"{name}: untrained")
         for selection in selections:
-            store = selection.store
+            store, shown = selection.store, selection.store.path.name
             if sees_less(store.crop, metadata.crop):
                 notes.append(
-                    f"{store.path} was extracted with --crop {_spaced(store.crop)}, {name} expects "
+                    f"{shown} was extracted with --crop {_spaced(store.crop)}, {name} expects "
                     f"{_spaced(metadata.crop)}: it sees less here than on the robot"
                 )
             if (store.width, store.height) != (metadata.width, metadata.height):
                 notes.append(
-                    f"frames of {store.path} are resized a second time, from "
+                    f"frames of {shown} are resized a second time, from "
                     f"{store.width}x{store.height} to {metadata.width}x{metadata.height} for {name}"
                 )
             known = _training_frames(checkpoint, store)
@@ -337,7 +344,7 @@ def _notes(
             if count and arguments.split != "train":
                 notes.append(
                     f"{name} was trained on this recording: {count:,} of the "
-                    f"{len(selection.frames):,} frames of {store.path} are not new to it; give "
+                    f"{len(selection.frames):,} frames of {shown} are not new to it; give "
                     "--split validation to leave them out"
                 )
     if arguments.split != "all" and "options" not in checkpoints[0].metadata.training:
@@ -457,10 +464,10 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument(
         "--data",
         nargs="+",
-        type=Path,
+        type=_path,
         default=[],
         metavar="STORE",
-        help="frame stores of depth_extract; recordings are extracted for the time being",
+        help="frame stores of depth_extract; recordings are extracted to temporary ones",
     )
     data.add_argument(
         "--kitti-raw", type=Path, metavar="DIR", help="KITTI raw folders, with velodyne truth"

@@ -157,7 +157,7 @@ def as_json(report: Report) -> str:
             "data": report.data,
             "stores": [
                 {
-                    "path": str(selection.store.path),
+                    "name": selection.store.path.name,
                     "sources": [asdict(source) for source in selection.store.sources],
                     "frames": len(selection.frames),
                 }
