@@ -15,7 +15,6 @@ import argparse
 import array
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -122,10 +121,9 @@ def measure(arguments: argparse.Namespace) -> None:
     """Run the three processes and print the tables."""
     import psutil
 
-    os.environ.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 99)))
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    for variable in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
-        os.environ.setdefault(variable, str(REPOSITORY / "config" / "fastdds.xml"))
+    from monodepth2_ros.node_process import prepare_environment
+
+    prepare_environment(os.environ)
     own = [sys.executable, __file__, *sys.argv[1:]]
     parameters = {
         "checkpoint": arguments.checkpoint,

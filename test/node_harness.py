@@ -6,9 +6,7 @@ from __future__ import annotations
 
 import array
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -28,6 +26,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from monodepth2_ros.camera import PinholeCamera
+from monodepth2_ros.node_process import prepare_environment
 
 #: Long enough for a loaded machine; a test that passes never waits for it.
 PATIENCE = 60.0
@@ -40,25 +39,11 @@ OUTPUTS = {
 }
 
 
-def free_domain() -> int:
-    """A ROS domain that nobody on this machine uses: its discovery port can be bound."""
-    for domain in random.SystemRandom().sample(range(1, 100), 99):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind(("", 7400 + 250 * domain))
-            except OSError:
-                continue
-            return domain
-    raise RuntimeError("no free ROS domain")
-
-
 def use_private_domain() -> None:
-    """Keep this test run's traffic to itself."""
-    os.environ["ROS_DOMAIN_ID"] = str(free_domain())
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    profile = str(REPOSITORY / "config" / "fastdds.xml")
-    os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = profile
-    os.environ["FASTDDS_DEFAULT_PROFILES_FILE"] = profile
+    """Keep this test run's traffic to itself, whatever the user has set."""
+    for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE"):
+        os.environ.pop(name, None)
+    prepare_environment(os.environ)
 
 
 class NodeProcess:
