@@ -175,6 +175,15 @@ def test_disparity_is_resized_before_it_is_inverted(tmp_path: Path, checkpoint: 
         assert depth[row, column] == pytest.approx(1 / value, rel=1e-4)
 
 
+def test_damaged_weights_are_named(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    depth = dict(checkpoint.state["depth"])
+    depth["decoder.10.conv.bias"] = torch.full((1,), torch.nan)
+    damaged = dataclasses.replace(checkpoint, state={**checkpoint.state, "depth": depth})
+    store = make_store(tmp_path / "frames", some_images(1), np.ones((1, 4, 4)))
+    with pytest.raises(ValueError, match="frames 0 to 0 of .*frames; its weights are damaged"):
+        evaluated(damaged, store)
+
+
 def four_pixels(path: Path) -> FrameStore:
     truth = np.array([[[2.0, 2.0], [2.0, 8.0]]])
     return make_store(path, np.zeros((1, 32, 32, 3), np.uint8), truth)

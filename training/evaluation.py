@@ -340,6 +340,11 @@ def depth_predictor(checkpoint: Checkpoint, device: torch.device, protocol: Prot
         crop = remaining_crop(store.crop, metadata.crop)
         images = network_images(store, frames, crop, metadata.width, metadata.height).to(device)
         sigmoid = _sigmoid(network, to_network_input(images), protocol.flip)
+        if not torch.isfinite(sigmoid).all():
+            raise ValueError(
+                f"checkpoint {checkpoint.source} predicts values that are not numbers on frames "
+                f"{frames[0]} to {frames[-1]} of {store.path}; its weights are damaged"
+            )
         disparity = far + (near - far) * sigmoid
         height, width = store.truth.shape[1:]
         x, y, box_width, box_height = crop_box(width, height, crop)

@@ -100,12 +100,11 @@ class Report:
 
 def as_text(report: Report) -> str:
     """Write the report for the terminal."""
-    parts = [_table(_depth_rows(report))] if report.evaluations else []
-    parts.insert(0, describe_frames(report))
-    comparison = describe_comparison(report)
-    if comparison:
-        parts.append(comparison)
+    parts = [describe_frames(report)]
     if report.evaluations:
+        parts.append(_table(_depth_rows(report)))
+        comparison = describe_comparison(report)
+        parts += [comparison] if comparison else []
         parts.append("abs_rel by distance\n" + _table(_distance_rows(report)))
     odometry = _odometry_rows(report)
     if odometry:
@@ -198,9 +197,7 @@ def as_html(report: Report) -> str:
         comparison = describe_comparison(report)
         sections.append(f"<p>{_escape(comparison)}</p>" if comparison else "")
         sections.append("<h2>Frame by frame</h2>" + _charts(report))
-        sections.append(
-            "<h2>abs_rel by distance</h2>" + _html_table(_distance_rows(report), is_even=True)
-        )
+        sections.append("<h2>abs_rel by distance</h2>" + _html_table(_distance_rows(report)))
     odometry = _odometry_rows(report)
     if odometry:
         sections.append(
@@ -413,7 +410,7 @@ def _escape(text: str) -> str:
     return html.escape(text, quote=True)
 
 
-def _html_table(rows: Sequence[Sequence[str]], is_even: bool = False) -> str:
+def _html_table(rows: Sequence[Sequence[str]]) -> str:
     """Write rows as a table; a row whose name is indented belongs to the one above."""
     head = "".join(f"<th>{_escape(cell)}</th>" for cell in rows[0])
     body = []
