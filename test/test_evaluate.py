@@ -702,7 +702,7 @@ def test_a_recording_is_extracted_to_a_temporary_store(
     save_checkpoint(file, cropping.metadata, cropping.state)
     out = tmp_path / "out.json"
     threads = torch.get_num_threads()
-    torch.set_num_threads(2)  # extraction sets 1 for itself
+    torch.set_num_threads(2)  # extraction sets 1, but only for itself
     try:
         assert main([str(file), "--data", str(bag), "--device", "cpu", "--json", str(out)]) == 0
         assert torch.get_num_threads() == 2
@@ -736,6 +736,23 @@ def test_a_recording_is_extracted_to_a_temporary_store(
         "model.safetensors",
         "out.json",
     ]
+
+
+def test_what_goes_wrong_in_extraction_ends_the_evaluation(
+    tmp_path: Path, recorded: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken.mcap"
+    broken.write_bytes(b"no recording")
+    command = [str(recorded[0]), "--data", str(broken), "--device", "cpu"]
+    assert main(command) == 1
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("depth_extract: ")
+    assert "broken.mcap cannot be read" in first
+    assert last == "depth_evaluate: broken.mcap cannot be read as frames; see above why"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.extract.main", lambda command: 130)
+        assert main(command) == 130
+    assert capsys.readouterr().err == "depth_evaluate: interrupted\n"
 
 
 def test_kitti_folders_are_read_with_their_split(

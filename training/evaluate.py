@@ -267,12 +267,11 @@ def _extract(
     command = [*source, "--out", str(out), "--min-flow", "0"]
     command += ["--width", str(metadata.width), "--height", str(metadata.height)]
     command += ["--crop", *(str(side) for side in crop)]
-    threads = torch.get_num_threads()
-    said = io.StringIO()
     # Whether a recording can train a model is not the question here.
-    with contextlib.redirect_stdout(said):
+    with contextlib.redirect_stdout(io.StringIO()):
         code = extract.main(command)
-    torch.set_num_threads(threads)
+    if code == 130:
+        raise KeyboardInterrupt
     if code != 0:
         raise EvaluationError(f"{name} cannot be read as frames; see above why")
     return FrameStore.open(out)
