@@ -164,17 +164,16 @@ def draw_cloud(
     valid = np.isfinite(points[..., :3]).all(axis=-1)
     if not valid.any():
         raise ValueError("the cloud has no valid point to draw")
-    reach = float(np.percentile(z[valid], _FARTHEST))
-    valid &= z <= reach
+    valid &= z <= np.percentile(z[valid], _FARTHEST)
     if view == "above":
         ceiling = _cut_height(y[valid])
         valid &= -y <= ceiling
         across, up, toward = x, z, -y
-        caption = f"seen from above, without what is more than {ceiling:.2g} above the camera"
+        caption = f"seen from above, without what is over {ceiling:.2g} m above the camera"
     else:
         across, up, toward = z, -y, x
         caption = "seen from the right"
-    plot = _choose_plot(view, across[valid], up[valid], reach)
+    plot = _choose_plot(view, across[valid], up[valid], float(z[valid].max()))
 
     shape = (
         plot.height + _MARGIN_TOP + _MARGIN_BOTTOM,
@@ -288,6 +287,9 @@ def _rasterise(
     index = np.full(size, -1, dtype=np.int32)
     for number in order.tolist():
         cv2.fillConvexPoly(index, corners[number], number, cv2.LINE_8, 4)
+    # A wall seen from above is one line, of half a pixel in the end: make it a whole one.
+    index[1:] = np.where(index[1:] < 0, index[:-1], index[1:])
+    index[:, 1:] = np.where(index[:, 1:] < 0, index[:, :-1], index[:, 1:])
     return index
 
 

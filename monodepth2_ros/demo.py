@@ -124,13 +124,14 @@ def _run(arguments: argparse.Namespace) -> int:
     if model.is_random:
         print(_RANDOM_NOTICE, flush=True)
     bag = arguments.bag or own_recording()
+    name = bag.resolve().stem if arguments.bag else "a rendered street"
     with ExitStack() as stack:
         playback = stack.enter_context(
             Playback(bag, arguments.image_topic, arguments.camera_info_topic, arguments.depth_topic)
         )
         folder = stack.enter_context(_folder_beside(arguments.output))
         banner = RANDOM_BANNER if model.is_random else None
-        style = Style(bag.resolve().stem, model.unit, banner, is_rectifying(arguments))
+        style = Style(name, model.unit, banner, is_rectifying(arguments))
         gallery = Gallery(folder, style)
         recorder = _recorder(arguments, playback)
         if recorder:

@@ -28,6 +28,7 @@ ACCENT: Color = (255, 176, 64)
 _UNKNOWN: Color = (58, 62, 72)
 _WARNING: Color = (255, 255, 255)
 
+_WIDEST = 800  # panel, pixels
 _GAP = 6  # between panels, pixels
 _BAR_WIDTH = 0.42  # of a panel
 
@@ -162,7 +163,8 @@ def side_by_side(
         Of even width and height, as video needs it.
     """
     image = panels[0].picture
-    width = 2 * max(round(0.5 * math.sqrt(area * image.shape[1] / image.shape[0])), 40)
+    width = min(math.sqrt(area * image.shape[1] / image.shape[0]), _WIDEST)
+    width = 2 * max(round(0.5 * width), 40)
     height = 2 * max(round(0.5 * width * image.shape[0] / image.shape[1]), 20)
     size = min(max(round(width / 30), 12), 24)  # of the text
     header = 2 * round(1.4 * size)
@@ -210,7 +212,10 @@ def _draw_legend(canvas: Picture, colors: DepthColors, size: int) -> None:
         share = (1.0 / colors.near - 1.0 / depth) / (1.0 / colors.near - 1.0 / colors.far)
         x = left + share * (right - left)
         canvas[bottom : bottom + 3, round(x) : round(x) + 1] = FAINT_TEXT
-        draw_text(canvas, f"{depth:g}", (x, bottom + 4), size, anchor="ma")
+        label = f"{depth:g}"
+        half = 0.5 * _text_mask(label, size).shape[1]
+        x = min(max(x, half), width - half)  # those at the ends must not be cut off
+        draw_text(canvas, label, (x, bottom + 4), size, anchor="ma")
 
 
 def _ticks(colors: DepthColors, width: float, spacing: float) -> list[float]:

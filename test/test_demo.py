@@ -1,0 +1,487 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The demo: its figures, its options, and the whole of it over DDS on tiny recordings."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+from bag_builder import HEIGHT, INTERVAL, START, WIDTH, Bag, K, scene, write_drive
+from conftest import REPOSITORY
+
+from monodepth2_ros import demo, demo_options, node_process
+from monodepth2_ros.camera import PinholeCamera
+from monodepth2_ros.checkpoint import (
+    CheckpointMetadata,
+    default_checkpoint_path,
+    random_checkpoint,
+    save_checkpoint,
+)
+from monodepth2_ros.demo_gallery import find_window
+from monodepth2_ros.demo_options import DemoError, choose_model, make_parser, node_arguments
+from monodepth2_ros.demo_report import (
+    DepthHistogram,
+    Figures,
+    compare_depth,
+    node_stages,
+    sample_nearest,
+)
+from monodepth2_ros.pictures import Window
+from monodepth2_ros.playback import COMPRESSED_IMAGE, IMAGE, Topic, Topics
+from monodepth2_ros.preprocessing import crop_box
+from training.metrics import depth_metrics
+
+MODEL_WIDTH, MODEL_HEIGHT = 96, 64
+CROP = (0.1, 0.25, 0.05, 0.0)
+
+# Figures
+
+
+def test_comparison_agrees_with_the_evaluation():
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(0.5, 100.0, (60, 80)).astype(np.float32)
+    truth[rng.random(truth.shape) < 0.3] = np.nan
+    depth = (rng.uniform(0.7, 1.4, truth.shape) * np.nan_to_num(truth, nan=5.0) / 3.0).astype("f4")
+    depth[5:9] = np.nan
+    compared = compare_depth(truth, depth, Window())
+    valid = (truth < 80.0) & np.isfinite(depth)
+    scale = np.median(truth[valid].astype(float)) / np.median(depth[valid].astype(float))
+    expected = depth_metrics(truth[valid], np.clip(depth[valid].astype(float) * scale, 1e-3, 80.0))
+    assert compared["scale"] == pytest.approx(scale)
+    assert compared["pixels"] == valid.sum()
+    for name in ("abs_rel", "rmse", "a1"):
+        assert compared[name] == pytest.approx(expected[name], rel=1e-6)
+
+
+def test_a_prediction_that_is_right_up_to_scale_is_perfect():
+    truth = np.linspace(1.0, 50.0, 4000, dtype=np.float32).reshape(50, 80)
+    compared = compare_depth(truth, truth / 7.0, Window())
+    assert compared["abs_rel"] == pytest.approx(0.0, abs=1e-6)
+    assert (compared["a1"], compared["scale"]) == (1.0, pytest.approx(7.0))
+
+
+def test_nothing_to_compare_is_said():
+    nothing = np.full((4, 4), np.nan, np.float32)
+    assert compare_depth(nothing, np.ones((4, 4), np.float32), Window()) is None
+    assert "no depth topic" in Figures().truth_report(None)["note"]
+    assert "/depth" in Figures().truth_report("/depth")["note"]
+
+
+def test_sampling_takes_the_pixel_that_holds_the_centre():
+    depth = np.arange(12, dtype=np.float32).reshape(3, 4)
+    np.testing.assert_array_equal(sample_nearest(depth, Window(), 3, 4), depth)
+    doubled = depth.repeat(2, axis=0).repeat(2, axis=1)
+    np.testing.assert_array_equal(sample_nearest(depth, Window(), 6, 8), doubled)
+    # On the right half of a view of 3 x 8 pixels.
+    half = sample_nearest(depth, Window(0.5, 0.0, 1.0, 1.0), 3, 8)
+    assert np.isnan(half[:, :4]).all()
+    np.testing.assert_array_equal(half[:, 4:], depth)
+
+
+def test_the_window_follows_from_the_intrinsics():
+    image = PinholeCamera(540, 360, 495.0, 496.0, 269.0, 170.0)
+    x, y, width, height = crop_box(540, 360, CROP)
+    network = image.cropped(x, y, width, height).resized(96, 64)
+    window = find_window(image, network)
+    expected = (x / 540, y / 360, (x + width) / 540, (y + height) / 360)
+    assert (window.left, window.top, window.right, window.bottom) == pytest.approx(expected)
+
+
+def test_histogram_percentiles_are_those_of_all_depths():
+    rng = np.random.default_rng(1)
+    images = [np.exp(rng.normal(1.0, 1.5, (80, 80))).astype(np.float32) for _ in range(20)]
+    images[3][:40] = np.nan
+    histogram = DepthHistogram()
+    for image in images:
+        histogram.add(image)
+    values = np.concatenate([image[::4, ::4].reshape(-1) for image in images])
+    for percent in (1, 5, 50, 95, 99):
+        expected = np.nanpercentile(values, percent)
+        assert histogram.percentiles()[f"{percent} %"] == pytest.approx(expected, rel=0.02)
+    assert histogram.valid_share == pytest.approx(1.0 - 0.5 / 20)
+    assert DepthHistogram().percentiles() == {}
+
+
+def test_latencies_and_stages_are_in_milliseconds():
+    figures = Figures()
+    for value in (0.010, 0.020, 0.030):
+        figures.add_latency("depth", value)
+    assert figures.latency_report()["depth"]["median"] == 20.0
+    assert figures.latency_report()["depth"]["largest"] == 30.0
+    report = {"network median (ms)": "12.50", "network 95 % (ms)": "20.00", "state": "active"}
+    assert node_stages(report) == {"network": {"median": 12.5, "95 %": 20.0}}
+
+
+# Options
+
+RAW = Topics(Topic("/cam/image", IMAGE, 100), Topic("/cam/camera_info", "info", 100))
+LATCHED = Topics(
+    Topic("/cam/image/compressed", COMPRESSED_IMAGE, 100), Topic("/cam/camera_info", "info", 1)
+)
+RANDOM = demo_options.Model("random", is_random=True, is_metric=False)
+
+
+def parameters(words):
+    """What the node makes of its command line: of equal parameters the last one counts."""
+    pairs = [words[i + 1].split(":=") for i, word in enumerate(words) if word == "-p"]
+    return dict(pairs)
+
+
+def test_the_node_is_told_how_the_images_come():
+    words = node_arguments(make_parser().parse_args([]), RAW, RANDOM)
+    assert "image:=/cam/image" in words and "camera_info:=/cam/camera_info" in words
+    values = parameters(words)
+    assert (values["image_transport"], values["pairing"]) == ("raw", "stamp")
+    assert values["checkpoint"] == "random"
+    assert "input_reliability" not in values
+    latched = node_arguments(make_parser().parse_args([]), LATCHED, RANDOM)
+    assert "image:=/cam/image" in latched
+    values = parameters(latched)
+    assert (values["image_transport"], values["pairing"]) == ("compressed", "latest")
+
+
+def test_the_user_has_the_last_word_but_for_lock_step():
+    line = ["-p", "pairing:=stamp", "-p", "input_reliability:=best_effort", "--as-fast-as-possible"]
+    values = parameters(node_arguments(make_parser().parse_args(line), LATCHED, RANDOM))
+    assert values["pairing"] == "stamp"
+    assert values["input_reliability"] == values["output_reliability"] == "reliable"
+
+
+def test_the_model_is_chosen_before_the_node_starts(tmp_path):
+    def chosen(*line):
+        return choose_model(make_parser().parse_args(line))
+
+    path = tmp_path / "model.safetensors"
+    checkpoint = random_checkpoint(width=MODEL_WIDTH, height=MODEL_HEIGHT)
+    save_checkpoint(path, CheckpointMetadata(width=96, height=64), checkpoint.state)
+    if default_checkpoint_path() is None:
+        assert chosen().is_random
+    assert chosen("--checkpoint", "random").is_random
+    model = chosen("--checkpoint", str(path))
+    assert model == demo_options.Model(str(path), is_random=False, is_metric=False)
+    assert "unscaled" in model.unit
+    assert chosen("--checkpoint", str(path), "-p", "scale:=2.5").unit == "m"
+    assert chosen("-p", f"checkpoint:={path}").checkpoint == str(path)
+    file = tmp_path / "depth.yaml"
+    file.write_text(f"/**:\n  ros__parameters:\n    checkpoint: {path}\n    rectify: true\n")
+    assert chosen("--params", str(file)).checkpoint == str(path)
+    assert chosen("--params", str(file), "-p", "checkpoint:=random").is_random
+    assert demo_options.is_rectifying(make_parser().parse_args(["--params", str(file)]))
+    with pytest.raises(DemoError, match=r"nowhere\.safetensors does not exist"):
+        chosen("--checkpoint", "nowhere.safetensors")
+    with pytest.raises(DemoError, match="cannot be read"):
+        chosen("--params", str(tmp_path / "nothing.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (["--frames", "0"], "give at least 1"),
+        (["--rate", "0"], "give more than 0"),
+        (["--rate", "inf"], "give more than 0"),
+        (["--start", "-1"], "give at least 0"),
+        (["-p", "scale=2"], "NAME:=VALUE"),
+        (["--video", "gif"], "invalid choice"),
+    ],
+)
+def test_wrong_options_are_refused(capsys, line, said):
+    with pytest.raises(SystemExit) as caught:
+        make_parser().parse_args(line)
+    assert caught.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_other_peoples_files_are_left_alone(tmp_path, capsys):
+    bag = str(tmp_path / "bag")
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("…")
+    assert demo.main([bag, "--output", str(tmp_path / "thesis")]) == 1
+    assert "chapter.tex" in capsys.readouterr().err
+    for force in ([], ["--force"]):
+        line = [bag, "--output", str(tmp_path / "out"), "--record", str(tmp_path / "thesis")]
+        assert demo.main([*line, *force]) == 1
+        assert "exists" in capsys.readouterr().err
+    assert demo.main([bag, "--rate", "2", "--as-fast-as-possible"]) == 1
+    assert "exclude each other" in capsys.readouterr().err
+
+
+def test_the_environment_is_completed_not_overruled():
+    environment: dict[str, str] = {}
+    node_process.prepare_environment(environment)
+    assert 1 <= int(environment["ROS_DOMAIN_ID"]) <= 101
+    assert environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
+    profile = environment["FASTDDS_DEFAULT_PROFILES_FILE"]
+    assert environment["FASTRTPS_DEFAULT_PROFILES_FILE"] == profile
+    assert os.path.samefile(profile, REPOSITORY / "config" / "fastdds.xml")
+    users = {
+        "ROS_DOMAIN_ID": "7",
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET",
+        "FASTRTPS_DEFAULT_PROFILES_FILE": "/mine.xml",
+    }
+    environment = dict(users)
+    node_process.prepare_environment(environment)
+    assert environment == users
+
+
+def test_a_recording_is_rendered_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    small = ("--frames", "3", "--width", "64", "--height", "32", "--workers", "1", "--quiet")
+    monkeypatch.setattr(demo_options, "_OWN_RECORDING", small)
+    path = demo_options.own_recording()
+    assert path.is_relative_to(tmp_path) and (path / "metadata.yaml").is_file()
+    written = (path / "metadata.yaml").stat().st_mtime_ns
+    assert demo_options.own_recording() == path
+    assert (path / "metadata.yaml").stat().st_mtime_ns == written
+    monkeypatch.setattr(demo_options, "_OWN_RECORDING", ("--frames", "none"))
+    with pytest.raises(DemoError, match="depth_demo BAG"):
+        demo_options.own_recording()
+
+
+# The whole of it, over DDS
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    pytest.importorskip("rclpy", reason="rclpy is not installed")
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    metadata = CheckpointMetadata(width=MODEL_WIDTH, height=MODEL_HEIGHT, crop=CROP)
+    state = random_checkpoint(width=MODEL_WIDTH, height=MODEL_HEIGHT).state
+    save_checkpoint(path, metadata, state)
+    return path
+
+
+@pytest.fixture
+def environment():
+    """The user's, without what other tests set."""
+    ours = ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "FASTDDS_", "FASTRTPS_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+
+def command(*words):
+    fast = ("-p", "backend:=torch", "-p", "threads:=1", "-p", "device:=cpu")
+    return [sys.executable, "-m", "monodepth2_ros.demo", *map(str, words), *fast]
+
+
+def run(environment, *words):
+    done = subprocess.run(
+        command(*words),
+        env=environment,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def messages(path, topic):
+    """Messages of a recording by stamp."""
+    from rosbags.highlevel import AnyReader
+
+    found = {}
+    with AnyReader([path]) as reader:
+        connections = [c for c in reader.connections if c.topic == topic]
+        for connection, time_ns, data in reader.messages(connections):
+            message = reader.deserialize(data, connection.msgtype)
+            stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+            assert time_ns == stamp
+            found[stamp] = message
+    return found
+
+
+@pytest.mark.ros
+def test_lock_step_processes_every_frame_and_keeps_everything(tmp_path, model, environment):
+    count = 8
+    bag = write_drive(tmp_path / "drive", [3.0 * i for i in range(count)], with_depth=True)
+    output, record = tmp_path / "demo_output", tmp_path / "published"
+    words = (bag, "--as-fast-as-possible", "--output", output, "--record", record)
+    status, said, complained = run(environment, *words, "--checkpoint", model)
+    assert status == 0, complained
+    assert f"{count} frames played" in said and "RANDOM" not in said.replace(" ", "")
+
+    # The report
+    assert sorted(path.name for path in output.iterdir()) == sorted(demo_options.FILES)
+    report = json.loads((output / "report.json").read_text())
+    frames = report["frames"]
+    assert (frames["played"], frames["published"], frames["dropped"]) == (count, count, 0)
+    assert frames["with_points"] == count and frames["outputs_with_unknown_stamp"] == 0
+    assert report["node_counts"]["frames published"] == count + 1  # and the warm-up
+    assert report["truth"]["compared"] == count
+    assert 0.0 < report["latency_ms"]["depth"]["median"] <= report["latency_ms"]["depth"]["95 %"]
+    assert report["node_stages_ms"]["network"]["median"] > 0.0
+    assert report["model"]["checkpoint"] == str(model) and not report["model"]["random_weights"]
+    assert "WARNING" not in report
+
+    # What was published: the input's stamps, and the intrinsics of the cropped, resized image
+    depths = messages(record, "/depth/image_rect")
+    infos = messages(record, "/depth/camera_info")
+    clouds = messages(record, "/points")
+    colors = messages(record, "/depth/image_color")
+    stamps = [START + i * INTERVAL for i in range(count)]
+    assert list(depths) == list(infos) == list(clouds) == list(colors) == stamps
+    left, top = round(CROP[0] * WIDTH), round(CROP[1] * HEIGHT)
+    right, bottom = WIDTH - round(CROP[2] * WIDTH), HEIGHT - round(CROP[3] * HEIGHT)
+    sx, sy = MODEL_WIDTH / (right - left), MODEL_HEIGHT / (bottom - top)
+    fx, fy = K[0] * sx, K[4] * sy
+    cx, cy = (K[2] - left + 0.5) * sx - 0.5, (K[5] - top + 0.5) * sy - 0.5
+    v, u = np.mgrid[:MODEL_HEIGHT, :MODEL_WIDTH]
+    for stamp in stamps:
+        np.testing.assert_allclose(infos[stamp].k, [fx, 0, cx, 0, fy, cy, 0, 0, 1], rtol=1e-9)
+        assert depths[stamp].header.frame_id == clouds[stamp].header.frame_id == "camera"
+        z = depths[stamp].data.view(np.float32).reshape(MODEL_HEIGHT, MODEL_WIDTH)
+        points = clouds[stamp].data.view(np.float32).reshape(MODEL_HEIGHT, MODEL_WIDTH, 4)
+        there = np.isfinite(points[..., 2])
+        assert there.mean() > 0.5
+        np.testing.assert_array_equal(points[there][:, 2], z[there])
+        np.testing.assert_allclose(points[there][:, 0], ((u - cx) / fx * z)[there], atol=1e-5)
+        np.testing.assert_allclose(points[there][:, 1], ((v - cy) / fy * z)[there], atol=1e-5)
+    z = np.concatenate([m.data.view(np.float32)[np.newaxis] for m in depths.values()])
+    assert report["depth_m"]["50 %"] == pytest.approx(np.nanmedian(z), rel=0.02)
+
+    # The files
+    video = cv2.VideoCapture(str(output / "video.mp4"))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == count
+    assert video.get(cv2.CAP_PROP_FPS) == pytest.approx(10.0)
+    for name in ("overview.png", "cloud_above.png", "cloud_side.png"):
+        assert min(cv2.imread(str(output / name)).shape[:2]) > 100
+    assert (output / "points.ply").read_bytes().startswith(b"ply\nformat binary_little_endian 1.0")
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.ros
+def test_real_time_keeps_the_pace_of_the_recording(tmp_path, model, environment):
+    with Bag(tmp_path / "walk", "mcap") as bag:
+        bag.info("/cam/camera_info", START)
+        for index in range(16):
+            bag.jpeg("/cam/image_raw/compressed", START + index * INTERVAL, scene(2.0 * index)[0])
+    output = tmp_path / "out"
+    words = (tmp_path / "walk", "--output", output, "--checkpoint", model, "--start", "0.3")
+    status, said, complained = run(environment, *words, "--rate", "2", "--frames", "12")
+    assert status == 0, complained
+    assert "no depth topic" in said
+    report = json.loads((output / "report.json").read_text())
+    assert report["frames"]["played"] == 12
+    assert report["frames"]["published"] + report["frames"]["dropped"] == 12
+    # The latched camera_info reached the node, although it is before the start.
+    assert report["frames"]["with_points"] == report["frames"]["published"] > 0
+    assert report["seconds"] >= 11 * 0.05
+    assert report["truth"]["compared"] == 0
+    # Once more, over the first results, without a camera_info.
+    (output / "points.ply").write_text("old")
+    with Bag(tmp_path / "bare") as bag:
+        for index in range(3):
+            bag.image("/cam/image", START + index * INTERVAL, scene(2.0 * index)[0])
+    words = (tmp_path / "bare", "--output", output, "--checkpoint", model)
+    status, said, complained = run(environment, *words, "--as-fast-as-possible")
+    assert status == 0, complained
+    assert "no camera_info, so no points" in said
+    assert not (output / "points.ply").exists() and not (output / "cloud_side.png").exists()
+    assert json.loads((output / "report.json").read_text())["frames"]["with_points"] == 0
+
+
+@pytest.mark.ros
+def test_untrained_weights_are_called_so_everywhere(tmp_path, environment):
+    pytest.importorskip("rclpy", reason="rclpy is not installed")
+    bag = write_drive(tmp_path / "drive", [0.0, 3.0])
+    words = (bag, "--as-fast-as-possible", "--output", tmp_path / "out", "--checkpoint", "random")
+    status, said, complained = run(environment, *words)
+    assert status == 0, complained
+    assert "R A N D O M   W E I G H T S" in said
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert "RANDOM" in report["WARNING"] and report["model"]["random_weights"]
+    assert b"RANDOM WEIGHTS" in (tmp_path / "out" / "points.ply").read_bytes()[:1000]
+    # Large white letters across the middle of the picture.
+    picture = cv2.imread(str(tmp_path / "out" / "overview.png"))
+    middle = picture[picture.shape[0] // 3 : -picture.shape[0] // 3]
+    columns = np.flatnonzero((middle > 235).all(axis=2).any(axis=0))
+    assert np.ptp(columns) > 0.6 * picture.shape[1]
+
+
+@pytest.mark.ros
+def test_frames_that_fail_are_counted_and_a_demo_without_any_says_why(tmp_path, model, environment):
+    with Bag(tmp_path / "some", "mcap") as bag:
+        for index in range(6):
+            stamp = START + index * INTERVAL
+            bag.info("/cam/camera_info", stamp)
+            if index in (0, 3):
+                bag.compressed("/cam/image/compressed", stamp, b"\xff\xd8 no end")
+            else:
+                bag.jpeg("/cam/image/compressed", stamp, scene(2.0 * index)[0])
+    words = ("--as-fast-as-possible", "--checkpoint", model, "--output")
+    status, _, complained = run(environment, tmp_path / "some", *words, tmp_path / "out")
+    assert status == 0, complained
+    frames = json.loads((tmp_path / "out" / "report.json").read_text())["frames"]
+    assert (frames["played"], frames["published"], frames["failed"]) == (6, 4, 2)
+    assert frames["dropped"] == 0
+
+    with Bag(tmp_path / "none", "mcap") as bag:
+        for index in range(3):
+            bag.image("/cam/image", START + index * INTERVAL, scene(0.0)[0], "strange8")
+    status, _, complained = run(environment, tmp_path / "none", *words, tmp_path / "nothing")
+    assert status == 1
+    assert "no frame came back" in complained and "'strange8' is not supported" in complained
+    assert not (tmp_path / "nothing").exists()
+
+
+@pytest.mark.ros
+def test_a_node_that_does_not_start_is_quoted(tmp_path, model, environment):
+    bag = write_drive(tmp_path / "drive", [0.0, 3.0])
+    words = (bag, "--checkpoint", model, "--output", tmp_path / "out", "-p", "max_range:=0.01")
+    status, _, complained = run(environment, *words)
+    assert status == 1
+    assert "the node ended with status 1" in complained and "max_range" in complained
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["drive"]
+
+
+@pytest.mark.ros
+def test_an_interrupted_demo_keeps_what_it_has_and_leaves_no_process(tmp_path, model, environment):
+    bag = write_drive(tmp_path / "drive", [2.0 * i for i in range(300)])
+    output, record = tmp_path / "out", tmp_path / "published"
+    words = (bag, "--checkpoint", model, "--output", output, "--record", record)
+    process = subprocess.Popen(
+        command(*words), env=environment, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
+    )
+    seen = ""
+    while not re.search(r"playing: .* [1-9]\d+/300", seen):
+        letter = process.stderr.read(1)
+        assert letter, seen
+        seen += letter
+    nodes = children(process.pid)
+    assert len(nodes) == 1
+    process.send_signal(signal.SIGINT)
+    process.stderr.read()
+    assert process.wait(60) == 130
+    for _ in range(100):
+        if not any(os.path.exists(f"/proc/{node}") for node in nodes):
+            break
+        time.sleep(0.05)
+    assert not any(os.path.exists(f"/proc/{node}") for node in nodes)
+    report = json.loads((output / "report.json").read_text())
+    assert report["interrupted"] and 0 < report["frames"]["published"] < 300
+    assert (output / "video.mp4").stat().st_size > 0
+    assert len(messages(record, "/points")) > 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["drive", "out", "published"]
+
+
+def children(pid):
+    """The processes that a process has started, which are Python."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat") as file:
+                    name, _, rest = file.read().rpartition(")")
+            except OSError:
+                continue
+            if int(rest.split()[1]) == pid and "python" in name:
+                found.append(int(entry))
+    return found
