@@ -1,0 +1,326 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""From frame stores to batches: which frames form a sample, in which order, and their loading.
+
+A sample is a target frame and its sources: neighbours in time, the stereo partner, or both. The
+images go from the memory-mapped stores straight into a batch, in threads (copying releases the
+interpreter), and reach the device as bytes; everything else happens there.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training.frame_store import FrameStore
+
+#: Whether the stereo partner is no source, one more source, or the only one.
+StereoMode = Literal["none", "add", "only"]
+
+
+class DatasetError(ValueError):
+    """The data cannot be trained on; the message says what is wrong, where, and what to do."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples, as stored.
+
+    Attributes
+    ----------
+    images : Tensor, shape (B, F, H, W, 3), uint8
+        RGB: the target, its neighbours in the order of the offsets, the stereo partner.
+    intrinsics : Tensor, shape (B, 4, 4), float32
+        In pixels.
+    baselines : Tensor, shape (B,), float32
+        x coordinate of the stereo partner in the camera's frame, metres; 0 without one.
+    """
+
+    images: Tensor
+    intrinsics: Tensor
+    baselines: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """Copy to a device without waiting for it."""
+        return Batch(
+            self.images.to(device, non_blocking=True),
+            self.intrinsics.to(device, non_blocking=True),
+            self.baselines.to(device, non_blocking=True),
+        )
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Which frames belong together.
+
+    Attributes
+    ----------
+    stores : tuple of FrameStore
+    store : ndarray, shape (N,), int
+        Index into `stores`.
+    frames : ndarray, shape (N, F), int
+        Frames of the store: target, neighbours, stereo partner.
+    """
+
+    stores: tuple[FrameStore, ...]
+    store: NDArray[np.int64]
+    frames: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    @property
+    def width(self) -> int:
+        """Width of the images in pixels."""
+        return self.stores[0].width
+
+    @property
+    def height(self) -> int:
+        """Height of the images in pixels."""
+        return self.stores[0].height
+
+    def select(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> Samples:
+        """Return some of the samples."""
+        return Samples(self.stores, self.store[chosen], self.frames[chosen])
+
+    def read(self, chosen: NDArray[np.int64], pin_memory: bool = False) -> Batch:
+        """Load samples.
+
+        Parameters
+        ----------
+        chosen : ndarray, shape (B,), int
+        pin_memory : bool
+            Load into page-locked memory, from which a GPU copies while it computes.
+        """
+        count = self.frames.shape[1]
+        images = torch.empty(
+            (len(chosen), count, self.height, self.width, 3),
+            dtype=torch.uint8,
+            pin_memory=pin_memory,
+        )
+        array = images.numpy()
+        intrinsics = np.empty((len(chosen), 4, 4), np.float32)
+        baselines = np.empty(len(chosen), np.float32)
+        for row, sample in enumerate(chosen.tolist()):
+            store = self.stores[int(self.store[sample])]
+            pixels = store.images.view(np.ndarray)  # slicing a memmap makes costly objects
+            for column, frame in enumerate(self.frames[sample].tolist()):
+                array[row, column] = pixels[frame]
+            camera = int(store.camera_index[self.frames[sample, 0]])
+            intrinsics[row] = store.cameras[camera].matrix4
+            baselines[row] = store.baselines[camera]
+        return Batch(images, torch.from_numpy(intrinsics), torch.from_numpy(baselines))
+
+    def truth(self, sample: int) -> NDArray[np.float16] | None:
+        """Return the target's true depth, shape (Ht, Wt) in metres, where the store has it."""
+        truth = self.stores[int(self.store[sample])].truth
+        return None if truth is None else truth[self.frames[sample, 0]]
+
+    def stamps(self) -> NDArray[np.int64]:
+        """Return the targets' stamps in nanoseconds, shape (N,)."""
+        stamps = np.empty(len(self), np.int64)
+        for index, store in enumerate(self.stores):
+            mine = self.store == index
+            stamps[mine] = store.stamps[self.frames[mine, 0]]
+        return stamps
+
+
+def check_stores(stores: Sequence[FrameStore], stereo: StereoMode = "none") -> None:
+    """Refuse stores that cannot be trained on together.
+
+    Raises
+    ------
+    DatasetError
+        If sizes are mixed or not multiples of 32, a principal point is outside its image, or
+        stereo is wanted where there is no pair.
+    """
+    if not stores:
+        raise DatasetError("no frame store is given; name at least one with --data")
+    first = stores[0]
+    for store in stores:
+        if (store.width, store.height) != (first.width, first.height):
+            raise DatasetError(
+                f"{store.path} has images of {store.width}x{store.height}, {first.path} of "
+                f"{first.width}x{first.height}; extract them at one size"
+            )
+        if store.width % 32 or store.height % 32:
+            raise DatasetError(
+                f"{store.path}: images of {store.width}x{store.height}; both sides must be "
+                "multiples of 32, extract again with such a size"
+            )
+        for index, camera in enumerate(store.cameras):
+            inside = 0 <= camera.cx <= store.width - 1 and 0 <= camera.cy <= store.height - 1
+            if not inside:
+                raise DatasetError(
+                    f"{store.path}: camera {index} has its principal point at ({camera.cx:.1f}, "
+                    f"{camera.cy:.1f}), outside the {store.width}x{store.height} image; check "
+                    "the calibration (was it made for another image size?)"
+                )
+            values = (camera.fx, camera.fy)
+            if not all(0.1 * store.width < value < 20 * store.width for value in values):
+                raise DatasetError(
+                    f"{store.path}: camera {index} has focal lengths {values} for images "
+                    f"{store.width} wide; check the calibration"
+                )
+        if stereo != "none":
+            paired = store.partner >= 0
+            if not paired.any():
+                raise DatasetError(
+                    f"{store.path} holds no stereo pairs, but stereo is '{stereo}'; extract both "
+                    "cameras, or train with --stereo none"
+                )
+            for index in np.unique(store.camera_index[paired]).tolist():
+                if not np.isfinite(store.baselines[index]) or store.baselines[index] == 0.0:
+                    raise DatasetError(
+                        f"{store.path}: camera {index} has a stereo partner but no baseline; its "
+                        "camera_info must carry P[3] = -fx * baseline"
+                    )
+
+
+def find_samples(
+    stores: Sequence[FrameStore],
+    offsets: Sequence[int] = (-1, 1),
+    stereo: StereoMode = "none",
+    spacing: int = 0,
+) -> Samples:
+    """Find all samples of some stores.
+
+    Parameters
+    ----------
+    stores : sequence of FrameStore
+    offsets : sequence of int
+        Neighbours of a target in time, in units of the spacing, not 0.
+    stereo : StereoMode
+        With "add" and "only", targets without partner are left out; "only" ignores `offsets`.
+    spacing : int
+        Frames from one neighbour to the next; 0 takes each segment's own.
+
+    Returns
+    -------
+    Samples
+        Targets in the order of the stores.
+
+    Raises
+    ------
+    DatasetError
+        If there is none; see also :func:`check_stores`.
+    """
+    check_stores(stores, stereo)
+    offsets = () if stereo == "only" else tuple(offsets)
+    if 0 in offsets or len(set(offsets)) != len(offsets) or (not offsets and stereo == "none"):
+        raise DatasetError(
+            f"sources are {list(offsets)}; give different offsets other than 0, such as -1 and 1"
+        )
+    if spacing < 0:
+        raise DatasetError(f"spacing is {spacing}; give at least 1, or 0 for the store's own")
+    owners, frames = [], []
+    for index, store in enumerate(stores):
+        for (start, stop), own in zip(store.segment_ranges(), store.segment_spacing, strict=True):
+            steps = np.array((0, *offsets), np.int64) * (spacing or own)
+            targets = np.arange(start - min(steps.min(), 0), stop - max(steps.max(), 0))
+            rows = targets[:, None] + steps
+            if stereo != "none":
+                partners = store.partner[targets].astype(np.int64)
+                rows = np.concatenate([rows, partners[:, None]], axis=1)[partners >= 0]
+            frames.append(rows)
+            owners.append(np.full(len(rows), index, np.int64))
+    samples = Samples(tuple(stores), np.concatenate(owners), np.concatenate(frames))
+    if len(samples) == 0:
+        longest = max(int(np.diff(store.segment_ranges(), axis=1).max()) for store in stores)
+        raise DatasetError(
+            f"no sample in {', '.join(str(store.path) for store in stores)}: the longest segment "
+            f"has {longest} frames, too few for sources {list(offsets)} at spacing "
+            f"{spacing or 'of the store'}; record more, or use a smaller --spacing"
+        )
+    return samples
+
+
+def split_samples(samples: Samples, fraction: float) -> tuple[Samples, Samples]:
+    """Hold out the last part of every recording.
+
+    Neighbouring frames are nearly equal, so a random choice would test on what was trained on.
+    Training samples that touch a held-out frame's time are left out of both.
+
+    Parameters
+    ----------
+    samples : Samples
+    fraction : float
+        Share of each recording's samples to hold out, below 1; 0 for none.
+
+    Returns
+    -------
+    training, validation : Samples
+    """
+    if not 0.0 <= fraction < 1.0:
+        raise DatasetError(f"validation_fraction is {fraction}; give at least 0 and less than 1")
+    stamps = samples.stamps()
+    training = np.ones(len(samples), bool)
+    validation = np.zeros(len(samples), bool)
+    for index, store in enumerate(samples.stores):
+        names = [source.recording for source in store.sources] or [""]
+        recordings = np.array([names[source] for source in store.segment_source])
+        mine = np.flatnonzero(samples.store == index)
+        of_sample = recordings[store.segment[samples.frames[mine, 0]]]
+        for recording in np.unique(of_sample):
+            members = mine[of_sample == recording]
+            count = round(fraction * len(members))
+            if count == 0:
+                continue
+            split = np.sort(stamps[members])[-count]
+            held_out = members[stamps[members] >= split]
+            validation[held_out] = True
+            first = store.stamps[samples.frames[held_out]].min()
+            last = store.stamps[samples.frames[members]].max(axis=1)
+            training[members[last >= first]] = False
+    return samples.select(training), samples.select(validation)
+
+
+def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Return the order of the samples in an epoch: the same for the same arguments."""
+    return np.random.default_rng([seed, epoch]).permutation(count)
+
+
+def iterate_batches(
+    samples: Samples,
+    chunks: Sequence[NDArray[np.int64]],
+    pin_memory: bool = False,
+    workers: int = 2,
+    ahead: int = 4,
+) -> Iterator[Batch]:
+    """Load batches in threads, some ahead of their use.
+
+    Parameters
+    ----------
+    samples : Samples
+    chunks : sequence of ndarray
+        Samples of each batch.
+    pin_memory : bool
+        See :meth:`Samples.read`.
+    workers, ahead : int
+        Threads, and batches in flight.
+
+    Yields
+    ------
+    Batch
+        In the order of the chunks.
+    """
+    with ThreadPoolExecutor(workers, thread_name_prefix="load") as pool:
+        waiting: deque[Future[Batch]] = deque()
+        try:
+            for chunk in chunks:
+                waiting.append(pool.submit(samples.read, chunk, pin_memory))
+                if len(waiting) > ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,243 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""From a batch as loaded to the objective: augmentation, networks, loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from monodepth2_ros.checkpoint import load_checkpoint
+from monodepth2_ros.preprocessing import to_network_input
+from training.augmentation import Draws, jitter_colors, mirror_samples
+from training.dataset import Batch
+from training.models import (
+    DepthAndMotion,
+    Predictions,
+    load_initial_trunk,
+    set_initial_depth,
+)
+from training.objective import ObjectiveOutput, SelfSupervisedObjective
+from training.options import OptionError, TrainOptions
+
+
+@dataclass(frozen=True)
+class Views:
+    """A batch on its device, ready to be learned from.
+
+    Attributes
+    ----------
+    images : Tensor, shape (B, F, 3, H, W)
+        What is compared: target, neighbours, stereo partner; RGB in [0, 1].
+    inputs : Tensor, shape (B, F, 3, H, W)
+        What the networks see: the same with other colours.
+    intrinsics : Tensor, shape (B, 4, 4)
+    baselines : Tensor, shape (B,)
+    """
+
+    images: Tensor
+    inputs: Tensor
+    intrinsics: Tensor
+    baselines: Tensor
+
+
+def prepare(batch: Batch, draws: Draws | None = None) -> Views:
+    """Turn a loaded batch into views.
+
+    Parameters
+    ----------
+    batch : Batch
+        On the device.
+    draws : Draws, optional
+        Augments; without it nothing is changed.
+    """
+    images = to_network_input(batch.images)
+    intrinsics, baselines = batch.intrinsics, batch.baselines
+    if draws is None:
+        return Views(images, images, intrinsics, baselines)
+    images, intrinsics, baselines = mirror_samples(images, intrinsics, baselines, draws.mirror)
+    return Views(images, jitter_colors(images, draws), intrinsics, baselines)
+
+
+@dataclass(frozen=True)
+class Learner:
+    """The networks with the objective that they are judged by.
+
+    Attributes
+    ----------
+    model : Module
+        A :class:`DepthAndMotion`, perhaps compiled or wrapped for data-parallel training.
+    objective : SelfSupervisedObjective
+    precedes : tuple of bool
+        For each neighbour in time, whether it is older than the target.
+    stereo : bool
+        Whether the last source is the stereo partner.
+    bfloat16 : bool
+        Run the convolutions in bfloat16.
+    channels_last : bool
+        Memory layout of the networks' inputs.
+    """
+
+    model: nn.Module
+    objective: SelfSupervisedObjective
+    precedes: tuple[bool, ...]
+    stereo: bool = False
+    bfloat16: bool = False
+    channels_last: bool = False
+
+    def evaluate(
+        self, views: Views, generator: torch.Generator | None = None, keep_images: bool = False
+    ) -> tuple[Predictions, ObjectiveOutput]:
+        """Predict, and judge the predictions.
+
+        Parameters
+        ----------
+        views : Views
+        generator : torch.Generator, optional
+            Of the device; draws the noise that breaks ties.
+        keep_images : bool
+            Keep what the objective saw.
+        """
+        frames = list(views.inputs.unbind(dim=1))
+        if self.channels_last:
+            frames = [frame.contiguous(memory_format=torch.channels_last) for frame in frames]
+        neighbours = frames[1 : 1 + len(self.precedes)]
+        with torch.autocast(views.inputs.device.type, torch.bfloat16, enabled=self.bfloat16):
+            predictions = Predictions(*self.model(frames[0], neighbours, self.precedes))
+        transforms = list(predictions.transforms)
+        if self.stereo:
+            transforms.append(stereo_transform(views.baselines))
+        target, *sources = views.images.unbind(dim=1)
+        output = self.objective(
+            predictions.disparities,
+            target.contiguous(),
+            [source.contiguous() for source in sources],
+            views.intrinsics,
+            transforms,
+            predictions.masks,
+            generator,
+            keep_images,
+        )
+        return predictions, output
+
+
+def stereo_transform(baselines: Tensor) -> Tensor:
+    """Return the motion to the stereo partner.
+
+    Parameters
+    ----------
+    baselines : Tensor, shape (B,)
+        x coordinate of the partner in the camera's frame, metres.
+
+    Returns
+    -------
+    Tensor, shape (B, 4, 4)
+        Takes points of the camera's frame to the partner's.
+    """
+    transform = torch.eye(4, device=baselines.device).repeat(len(baselines), 1, 1)
+    transform[:, 0, 3] = -baselines
+    return transform
+
+
+def build_learner(options: TrainOptions, device: torch.device) -> tuple[DepthAndMotion, Learner]:
+    """Make the networks, with random weights, and what goes with them.
+
+    Parameters
+    ----------
+    options : TrainOptions
+    device : torch.device
+    """
+    stereo = options.stereo != "none"
+    offsets = () if options.stereo == "only" else options.sources
+    model = DepthAndMotion(
+        options.num_layers,
+        options.pose_layers,
+        "none" if options.stereo == "only" else options.pose,
+        (len(offsets) + stereo) if options.predictive_mask else 0,
+        options.min_depth,
+        options.max_depth,
+    )
+    on_gpu = device.type == "cuda"
+    channels_last = options.channels_last == "yes" or (options.channels_last == "auto" and on_gpu)
+    bfloat16 = options.precision == "bfloat16" or (
+        options.precision == "auto" and on_gpu and torch.cuda.is_bf16_supported()
+    )
+    objective = SelfSupervisedObjective(
+        min_depth=options.min_depth,
+        max_depth=options.max_depth,
+        minimum_reprojection=options.minimum_reprojection,
+        automask=options.automask,
+        full_resolution=options.full_resolution,
+        use_ssim=options.use_ssim,
+        smoothness_weight=options.smoothness_weight,
+        tie_break=options.tie_break,
+    )
+    model.to(device)
+    if channels_last:
+        model.to(memory_format=torch.channels_last)
+    precedes = tuple(offset < 0 for offset in offsets)
+    return model, Learner(model, objective, precedes, stereo, bfloat16, channels_last)
+
+
+def load_initial_weights(model: DepthAndMotion, options: TrainOptions) -> list[str]:
+    """Give the networks the weights that training starts from.
+
+    Parameters
+    ----------
+    model : DepthAndMotion
+        Changed in place.
+    options : TrainOptions
+        With the recipe applied.
+
+    Returns
+    -------
+    list of str
+        Networks that a given checkpoint has no weights for; they start like in a new model.
+
+    Raises
+    ------
+    OptionError
+        If the checkpoint is of another architecture or depth range.
+    ValueError, FileNotFoundError
+        If weights cannot be read; see :func:`training.models.load_initial_trunk`.
+    """
+    checkpoint = load_checkpoint(options.checkpoint) if options.checkpoint else None
+    missing = [name for name in model.networks() if checkpoint and name not in checkpoint.state]
+    if checkpoint is None or "pose_encoder" in missing:
+        load_initial_trunk(model, options.init)
+    if options.initial_depth:
+        set_initial_depth(model.depth, options.initial_depth, options.min_depth, options.max_depth)
+    if checkpoint is None:
+        return []
+    metadata = checkpoint.metadata
+    for name, value in (
+        ("num_layers", metadata.num_layers),
+        ("min_depth", metadata.min_depth),
+        ("max_depth", metadata.max_depth),
+    ):
+        if getattr(options, name) != value:
+            raise OptionError(
+                f"--checkpoint {options.checkpoint} has {name} {value}, the options have "
+                f"{getattr(options, name)}; give --{name.replace('_', '-')} {value}"
+            )
+    for name, network in model.networks().items():
+        if name in missing:
+            continue
+        own = network.state_dict()
+        given = checkpoint.state[name]
+        # The classifier is never used; files may leave it out.
+        wrong = [
+            key
+            for key, value in own.items()
+            if ".fc." not in key and (key not in given or given[key].shape != value.shape)
+        ]
+        if wrong:
+            raise OptionError(
+                f"--checkpoint {options.checkpoint}: its network '{name}' does not fit the "
+                f"options ({wrong[0]} is missing or of another shape); check --pose and "
+                "--pose-layers"
+            )
+        network.load_state_dict({key: given.get(key, value) for key, value in own.items()})
+    return missing

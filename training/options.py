@@ -1,0 +1,205 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Every option of ``depth_train``: type, default, limits and meaning, in one table."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args, get_type_hints
+
+
+class OptionError(ValueError):
+    """An option has a value that cannot be used; the message names it and what it takes."""
+
+
+def _option(
+    default: Any,
+    section: str,
+    description: str,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+) -> Any:
+    """Describe one option; `least` and `most` are allowed values, `above` is not."""
+    metadata = {
+        "section": section,
+        "description": description,
+        "least": least,
+        "above": above,
+        "most": most,
+    }
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Options of a training run; config/train.yaml says the same with more words.
+
+    Values of None are decided by the recipe (:func:`training.recipe.apply_recipe`).
+
+    Raises
+    ------
+    OptionError
+        If a value is outside its limits.
+    """
+
+    data: tuple[str, ...] = _option((), "data", "Frame stores, from depth_extract.")
+    sources: tuple[int, ...] = _option(
+        (-1, 1), "data", "Neighbours of a frame that it is compared with, in units of the spacing."
+    )
+    spacing: int = _option(
+        0, "data", "Frames from one neighbour to the next; 0 takes what extraction chose.", least=0
+    )
+    stereo: Literal["none", "add", "only"] = _option(
+        "none", "data", "Use the stereo partner: not, as one more source, or as the only one."
+    )
+    validation_fraction: float = _option(
+        0.1, "data", "Share of each recording, at its end, that is held out.", least=0, most=0.9
+    )
+    validation_samples: int = _option(
+        200, "data", "At most this many held-out samples are evaluated.", least=1
+    )
+
+    num_layers: Literal[18, 34, 50, 101, 152] = _option(
+        18, "networks", "Depth of the ResNet that encodes the image."
+    )
+    pose: Literal["separate", "posecnn", "shared", "none"] = _option(
+        "separate",
+        "networks",
+        "Motion from a ResNet of its own, a small network (posecnn) or the depth encoder (shared).",
+    )
+    pose_layers: Literal[18, 34, 50, 101, 152] = _option(
+        18, "networks", "Depth of the ResNet for motion (pose separate)."
+    )
+    init: str = _option(
+        "imagenet", "networks", "Weights the ResNets start from: imagenet, none, or a file."
+    )
+    checkpoint: str = _option("", "networks", "A trained model to start from instead.")
+    predictive_mask: bool = _option(
+        False, "networks", "Predict a mask for each source, in place of auto-masking."
+    )
+    min_depth: float = _option(0.1, "networks", "Nearest depth that can be predicted.", above=0)
+    max_depth: float = _option(100.0, "networks", "Farthest depth that can be predicted.", above=0)
+    initial_depth: float | None = _option(
+        None, "networks", "Depth that training starts from; 0 leaves it to chance.", least=0
+    )
+    freeze_batch_norm: bool = _option(
+        False, "networks", "Keep the statistics of batch normalisation as they are."
+    )
+
+    minimum_reprojection: bool = _option(
+        True, "objective", "Take each pixel's error from its best source, not their mean."
+    )
+    automask: bool = _option(
+        True, "objective", "Leave out pixels that an unmoved camera explains better."
+    )
+    full_resolution: bool = _option(
+        True, "objective", "Judge the disparities of all scales at full resolution."
+    )
+    use_ssim: bool = _option(True, "objective", "Compare structure (SSIM) as well as colours.")
+    smoothness_weight: float = _option(
+        1e-3, "objective", "Weight of smooth disparity away from image edges.", least=0
+    )
+    tie_break: float = _option(
+        1e-5, "objective", "Noise that decides between equal errors.", least=0
+    )
+
+    mirror_probability: float = _option(
+        0.5, "augmentation", "Share of samples that are mirrored.", least=0, most=1
+    )
+    jitter_probability: float = _option(
+        0.5, "augmentation", "Share of samples whose colours are changed.", least=0, most=1
+    )
+
+    recipe: Literal["auto", "published", "small"] = _option(
+        "auto", "optimisation", "Decides the options below that are null."
+    )
+    batch_size: int = _option(
+        12, "optimisation", "Samples in a step, over all processes together.", least=1
+    )
+    epochs: int | None = _option(None, "optimisation", "Passes over the data.", least=1)
+    steps: int | None = _option(None, "optimisation", "Steps, in place of epochs.", least=1)
+    learning_rate: float | None = _option(None, "optimisation", "Adam's step size.", above=0)
+    drop_after: float = _option(
+        0.75, "optimisation", "Share of the steps after which the rate is divided by 10.", least=0
+    )
+    warmup_steps: int | None = _option(
+        None, "optimisation", "Steps over which the rate grows from 0.", least=0
+    )
+    clip_norm: float | None = _option(
+        None, "optimisation", "Longest gradient; longer ones are shortened. 0 is no limit.", least=0
+    )
+
+    device: str = _option("auto", "running", "auto, cpu, cuda or cuda:N.")
+    precision: Literal["auto", "float32", "bfloat16"] = _option(
+        "auto", "running", "Of the convolutions; auto is bfloat16 on GPUs that have it."
+    )
+    channels_last: Literal["auto", "yes", "no"] = _option(
+        "auto", "running", "Memory layout; auto is yes on a GPU, no on a CPU, where it is slower."
+    )
+    compile: bool = _option(False, "running", "Compile the networks (torch.compile).")
+    loader_threads: int = _option(2, "running", "Threads that load images.", least=1)
+    seed: int = _option(0, "running", "Of weights, order, augmentation and noise.", least=0)
+
+    out: str = _option("runs/depth", "output", "Folder of the run; must be new.")
+    best_by: Literal["auto", "loss", "abs_rel"] = _option(
+        "auto", "output", "What best.safetensors is best at; auto is abs_rel where there is truth."
+    )
+    validate_every: int = _option(
+        100, "output", "Validate after an epoch, but not before this many steps.", least=1
+    )
+    save_every: int = _option(
+        1000, "output", "Steps between saves, beside those at every validation.", least=1
+    )
+    keep_every: int = _option(
+        0, "output", "Epochs between checkpoints that are kept for good; 0 keeps none.", least=0
+    )
+    log_every: int = _option(20, "output", "Steps between log entries.", least=1)
+    tensorboard: bool = _option(True, "output", "Write curves and pictures for TensorBoard.")
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for item in dataclasses.fields(self):
+            _check_limits(item, getattr(self, item.name))
+            choices = get_args(hints[item.name])
+            value = getattr(self, item.name)
+            if isinstance(value, str) and choices and value not in choices:
+                raise OptionError(f"{flag(item.name)} is '{value}'; it takes {', '.join(choices)}")
+        if self.min_depth >= self.max_depth:
+            raise OptionError(
+                f"--min-depth is {self.min_depth} and --max-depth {self.max_depth}; the first "
+                "must be smaller"
+            )
+        if self.initial_depth and not self.min_depth < self.initial_depth < self.max_depth:
+            raise OptionError(
+                f"--initial-depth is {self.initial_depth}; give a depth between {self.min_depth} "
+                f"and {self.max_depth}, or 0"
+            )
+        if self.pose == "none" and self.stereo != "only":
+            raise OptionError("--pose none needs --stereo only; choose separate, posecnn or shared")
+        if self.checkpoint and not os.path.exists(os.path.expanduser(self.checkpoint)):
+            raise OptionError(f"--checkpoint {self.checkpoint} does not exist")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the options as plain data, for YAML and JSON."""
+        return dataclasses.asdict(self)
+
+
+def flag(name: str) -> str:
+    """Spell an option as on the command line."""
+    return "--" + name.replace("_", "-")
+
+
+def _check_limits(item: dataclasses.Field[Any], value: Any) -> None:
+    """Raise OptionError if a number is outside its limits."""
+    if value is None or isinstance(value, (str, bool, tuple)):
+        return
+    least, above, most = (item.metadata[name] for name in ("least", "above", "most"))
+    if least is not None and not value >= least:
+        raise OptionError(f"{flag(item.name)} is {value}; give at least {least}")
+    if above is not None and not value > above:
+        raise OptionError(f"{flag(item.name)} is {value}; give more than {above}")
+    if most is not None and not value <= most:
+        raise OptionError(f"{flag(item.name)} is {value}; give at most {most}")

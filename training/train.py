@@ -1,0 +1,165 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Command line of ``depth_train``: learn depth from frame stores.
+
+depth_train --data frames/ --out run/
+depth_train --config config/train.yaml --data frames/ --batch-size 8
+depth_train --resume run/
+torchrun --nproc-per-node 2 -m training.train --data frames/ --out run/
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+
+from training.options import OptionError, TrainOptions, flag
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+    from training.trainer import Trainer
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``depth_train`` and return its exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = make_parser()
+    resume = parser.parse_args(given).resume
+    try:
+        if resume:
+            given = ["--config", str(_saved_options(resume)), *given, "--out", resume]
+        options = _as_options(parser.parse_args(given))
+        return train(options, resume=bool(resume))
+    except KeyboardInterrupt:
+        print("depth_train: interrupted", file=sys.stderr)
+        return 130
+    except (OSError, ValueError, RuntimeError) as error:
+        print(f"depth_train: {error}", file=sys.stderr)
+        return 1
+
+
+def train(options: TrainOptions, resume: bool = False) -> int:
+    """Train.
+
+    Parameters
+    ----------
+    options : TrainOptions
+    resume : bool
+        Continue the run in ``options.out``.
+
+    Returns
+    -------
+    int
+        See :meth:`training.trainer.Trainer.run`.
+    """
+    # Imported here: --help and mistakes are answered at once.
+    from training import run_state
+    from training.processes import join_processes, leave_processes
+    from training.trainer import Trainer
+
+    processes = join_processes(options.device)
+    try:
+        folder = Path(options.out).expanduser()
+        state = run_state.load_state(folder) if resume else None
+        trainer = Trainer(options, processes, state)
+        if processes.is_first:
+            if resume:
+                run_state.remove_leftovers(folder)
+                run_state.save_options(folder, trainer.options.as_dict())
+            else:
+                run_state.prepare_folder(folder, trainer.options.as_dict())
+            print(_summary(trainer))
+        status = trainer.run()
+        if processes.is_first and trainer.state.step >= trainer.total_steps:
+            print(_conclusion(trainer))
+        return status
+    finally:
+        leave_processes()
+
+
+def make_parser() -> ArgumentParser:
+    """Build the parser: one argument for each field of TrainOptions."""
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(
+        prog="depth_train",
+        description="Learn depth from frame stores that depth_extract wrote, without labels.",
+    )
+    parser.add_argument("--config", action="config", help="YAML file with options.")
+    parser.add_argument("--resume", default="", help="Continue the run in this folder.")
+    hints = get_type_hints(TrainOptions)
+    groups: dict[str, Any] = {}
+    for item in dataclasses.fields(TrainOptions):
+        section = item.metadata["section"]
+        if section not in groups:
+            groups[section] = parser.add_argument_group(section)
+        hint, options = hints[item.name], {}
+        if get_origin(hint) is tuple:
+            hint, options = get_args(hint)[0], {"nargs": "*"}
+        groups[section].add_argument(
+            flag(item.name),
+            type=hint,
+            default=list(item.default) if isinstance(item.default, tuple) else item.default,
+            help=item.metadata["description"].replace("%", "%%"),
+            **options,
+        )
+    return parser
+
+
+def _as_options(parsed: Any) -> TrainOptions:
+    """Turn parsed arguments into options."""
+    values: dict[str, Any] = {}
+    for item in dataclasses.fields(TrainOptions):
+        value = getattr(parsed, item.name)
+        values[item.name] = tuple(value) if isinstance(value, list) else value
+    return TrainOptions(**values)
+
+
+def _saved_options(folder: str) -> Path:
+    """Return the options of a run."""
+    from training.run_state import OPTIONS_FILE
+
+    path = Path(folder).expanduser() / OPTIONS_FILE
+    if not path.exists():
+        raise OptionError(f"--resume {folder}: there is no {OPTIONS_FILE}, so no run to continue")
+    return path
+
+
+def _summary(trainer: Trainer) -> str:
+    """Say what is about to happen."""
+    options, training = trainer.options, trainer.training
+    learner, processes = trainer.learner, trainer.processes
+    weights = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
+    lines = [
+        f"{len(training)} samples of {training.width}x{training.height} to train on, "
+        f"{len(trainer.validation)} held out, from {len(training.stores)} store(s)",
+        f"ResNet-{options.num_layers}, motion {options.pose}, {weights / 1e6:.1f} million weights",
+        f"recipe {options.recipe}: {trainer.total_steps} steps of {options.batch_size} "
+        f"({options.epochs} epochs), learning rate {options.learning_rate:g}",
+        f"{processes.count} process(es) on {processes.device}, "
+        f"{'bfloat16' if learner.bfloat16 else 'float32'} convolutions; out: {trainer.folder}",
+    ]
+    if trainer.state.step:
+        lines.append(f"continuing after step {trainer.state.step}")
+    crops = {store.crop for store in training.stores}
+    if len(crops) > 1:
+        lines.append(
+            f"warning: the stores were cropped differently ({sorted(crops)}); the checkpoint "
+            "notes the first one's crop"
+        )
+    return "\n".join(lines)
+
+
+def _conclusion(trainer: Trainer) -> str:
+    """Say what came out."""
+    best = trainer.folder / "best.safetensors"
+    name = best if best.exists() else trainer.folder / "last.safetensors"
+    return f"done: {name}\nuse it: ros2 launch monodepth2_ros depth.launch.py checkpoint:={name}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

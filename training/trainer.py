@@ -1,0 +1,413 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The training loop: steps, validation, saving, stopping and resuming.
+
+All randomness of a step is drawn from the seed and the step's number, so a run that was stopped
+and resumed takes the same steps as one that was not.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
+
+from monodepth2_ros.checkpoint import CheckpointMetadata, save_checkpoint
+from training import run_state
+from training.augmentation import draw
+from training.dataset import (
+    Batch,
+    DatasetError,
+    epoch_order,
+    find_samples,
+    iterate_batches,
+    split_samples,
+)
+from training.frame_store import FrameStore
+from training.health import (
+    Health,
+    TrainingFailure,
+    all_finite,
+    depth_spread,
+    explain_not_finite,
+)
+from training.interrupt import StopRequest
+from training.learner import Views, build_learner, load_initial_weights, prepare
+from training.logbook import Logbook, Meter
+from training.models import Predictions
+from training.objective import ObjectiveOutput
+from training.options import TrainOptions
+from training.processes import Processes
+from training.recipe import apply_recipe, learning_rate
+from training.run_state import RunState
+from training.validation import validate
+
+# Streams of random numbers that must not be the same.
+_AUGMENTATION, _TIE_BREAK = 1, 2
+
+
+class Trainer:
+    """A training run.
+
+    Parameters
+    ----------
+    options : TrainOptions
+    processes : Processes
+        This process's place in the run.
+    state : RunState, optional
+        What to continue from.
+
+    Attributes
+    ----------
+    options : TrainOptions
+        With the recipe applied.
+    training, validation : Samples
+    model : DepthAndMotion
+        The networks themselves, not compiled or wrapped.
+    state : RunState
+        Its `networks` and `optimizer` are current in the saved file only.
+
+    Raises
+    ------
+    DatasetError, OptionError, ValueError, OSError
+        If the run cannot start; nothing was written then.
+    """
+
+    def __init__(
+        self, options: TrainOptions, processes: Processes, state: RunState | None = None
+    ) -> None:
+        stores = [FrameStore.open(os.path.expanduser(path)) for path in options.data]
+        samples = find_samples(stores, options.sources, options.stereo, options.spacing)
+        self.training, self.validation = split_samples(samples, options.validation_fraction)
+        if len(self.training) < options.batch_size:
+            raise DatasetError(
+                f"{len(self.training)} samples to train on, {len(self.validation)} held out; a "
+                f"step takes {options.batch_size}. Use a smaller --batch-size or record more"
+            )
+        self.options = options = apply_recipe(options, len(self.training))
+        self.processes = processes
+        self.folder = Path(options.out).expanduser()
+        self._rows = processes.share(options.batch_size)
+        self._epoch_steps = len(self.training) // options.batch_size
+        fingerprint = {
+            "samples": len(self.training),
+            "batch_size": options.batch_size,
+            "seed": options.seed,
+        }
+        torch.manual_seed(options.seed)
+        self.model, self.learner = build_learner(options, processes.device)
+        if state is None:
+            load_initial_weights(self.model, options)
+        else:
+            if state.fingerprint != fingerprint:
+                raise run_state.RunError(
+                    f"--resume: the run had {state.fingerprint}, now it is {fingerprint}; the "
+                    "order of the samples would change. Restore the data and options, or start "
+                    "anew from its last.safetensors with --checkpoint"
+                )
+            self.model.load_state_dict(state.networks)
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.Adam(parameters, lr=1e-4, fused=True)
+        if state is not None:
+            self.optimizer.load_state_dict(state.optimizer)
+        self.state = replace(state or RunState(fingerprint=fingerprint), networks={}, optimizer={})
+        self.learner = replace(self.learner, model=self._wrapped(self.model))
+        self._health = Health()
+        self._stop = StopRequest()
+        self._logbook = Logbook(None)
+        self._meter = Meter(options.batch_size)
+        self._recent_loss = float("nan")
+
+    def run(self) -> int:
+        """Train to the end, or until asked to stop.
+
+        Returns
+        -------
+        int
+            Exit status: 0 when complete or after SIGTERM, 130 after SIGINT.
+
+        Raises
+        ------
+        TrainingFailure
+            If the loss is not finite or nothing is learned; the last good checkpoint stays.
+        OSError
+            If the last checkpoint could not be written.
+        """
+        total = self.total_steps
+        if self.processes.is_first and self.options.tensorboard:
+            self._logbook = Logbook(self.folder, self.state.step)
+        bar = tqdm(
+            total=total,
+            initial=self.state.step,
+            unit="step",
+            dynamic_ncols=True,
+            disable=None if self.processes.is_first else True,
+        )
+        self._set_train_mode()
+        try:
+            with self._stop, bar:
+                for batch in self._batches():
+                    self._step(batch, bar)
+                    bar.update()
+                    if self._validation_is_due():
+                        self._validate(bar)
+                    elif self.state.step % self.options.save_every == 0:
+                        self._save()
+                    if self._asked_to_stop():
+                        self._save(must=True)
+                        return self._report_stop()
+                self._save(must=True)
+        finally:
+            self._logbook.close()
+        return 0
+
+    @property
+    def total_steps(self) -> int:
+        """Number of steps of the whole run."""
+        assert self.options.steps is not None  # the recipe fills it in
+        return self.options.steps
+
+    def _batches(self) -> Iterator[Batch]:
+        """Load the batches that are left to train on; of each, this process's rows."""
+        options = self.options
+        while self.state.step < self.total_steps:
+            epoch, first = divmod(self.state.step, self._epoch_steps)
+            last = min(self._epoch_steps, first + self.total_steps - self.state.step)
+            order = epoch_order(len(self.training), options.seed, epoch)
+            chunks = [
+                order[i * options.batch_size : (i + 1) * options.batch_size][self._rows]
+                for i in range(first, last)
+            ]
+            pin_memory = self.processes.device.type == "cuda"
+            yield from iterate_batches(self.training, chunks, pin_memory, options.loader_threads)
+
+    def _step(self, batch: Batch, bar: tqdm[Any]) -> None:
+        """Learn from one batch."""
+        options, step, device = self.options, self.state.step, self.processes.device
+        rate = learning_rate(options, step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        draws = draw(
+            options.batch_size,
+            _generator(torch.device("cpu"), options.seed, _AUGMENTATION, step),
+            options.mirror_probability,
+            options.jitter_probability,
+        )
+        views = prepare(batch.to(device), draws.rows(self._rows))
+        noise = _generator(device, options.seed, _TIE_BREAK, step, self.processes.rank)
+        predictions, output = self.learner.evaluate(views, noise)
+        is_logged = (step + 1) % options.log_every == 0 or step + 1 == self.total_steps
+        # On a GPU, looking at the loss means waiting for it.
+        if (is_logged or device.type == "cpu") and not output.loss.isfinite():
+            self._fail_not_finite(views, predictions)
+        self.optimizer.zero_grad()
+        output.loss.backward()
+        if options.clip_norm:
+            nn.utils.clip_grad_norm_(self.model.parameters(), options.clip_norm)
+        self.optimizer.step()
+        self.state.step = step + 1
+        self._meter.add(output)
+        if is_logged:
+            self._log(predictions, output, rate, bar)
+
+    def _log(
+        self, predictions: Predictions, output: ObjectiveOutput, rate: float, bar: tqdm[Any]
+    ) -> None:
+        """Report the last steps, and judge the health of the run."""
+        options = self.options
+        speed, mean_losses, moving = self._meter.read(self.processes)
+        spread = depth_spread(predictions.disparities[0], options.min_depth, options.max_depth)
+        spread = self.processes.total(spread) / self.processes.count
+        loss = sum(mean_losses) / len(mean_losses)
+        values = {
+            "train/loss": loss,
+            "train/photometric": output.photometric[0].item(),
+            "train/smoothness": output.smoothness[0].item(),
+            "train/moving": moving,
+            "train/depth_spread": spread.item(),
+            "train/learning_rate": rate,
+            "speed/samples_per_second": speed,
+        }
+        values |= {f"train/loss_scale_{scale}": mean for scale, mean in enumerate(mean_losses)}
+        self._logbook.scalars(self.state.step, values)
+        self._recent_loss = loss
+        bar.set_postfix_str(f"loss {loss:.4f}, {speed:.1f} samples/s", refresh=False)
+        self._health.check(self.state.step, spread.item(), moving)
+
+    def _validation_is_due(self) -> bool:
+        """Whether to validate now: after an epoch, but not too often, and at the end."""
+        step = self.state.step
+        last = self.state.history[-1]["step"] if self.state.history else 0
+        return step == self.total_steps or (
+            step % self._epoch_steps == 0 and step - last >= self.options.validate_every
+        )
+
+    def _validate(self, bar: tqdm[Any]) -> None:
+        """Evaluate on held-out samples, save, and note what was best."""
+        options, step = self.options, self.state.step
+        entry: dict[str, Any] = {
+            "step": step,
+            "epoch": step / self._epoch_steps,
+            "train_loss": self._recent_loss,
+        }
+        if len(self.validation):
+            result = validate(
+                self.learner,
+                self.validation,
+                self.processes,
+                options.batch_size // self.processes.count,
+                options.validation_samples,
+                metric=options.stereo != "none",
+                seed=options.seed,
+                keep_picture=options.tensorboard,
+            )
+            entry |= {"loss": result.loss, "abs_rel": result.abs_rel}
+            self._set_train_mode()
+            curves = {"validation/loss": result.loss}
+            if result.abs_rel is not None:
+                curves["validation/abs_rel"] = result.abs_rel
+            self._logbook.scalars(step, curves)
+            if result.picture is not None:
+                self._logbook.picture(step, "validation", result.picture)
+        self.state.history.append(entry)
+        figure = entry.get(self._figure(entry))
+        is_best = figure is not None and (self.state.best is None or figure < self.state.best)
+        if is_best:
+            self.state.best = figure
+        self._save(best=is_best)
+        if self.processes.is_first:
+            shown = ", ".join(
+                f"{name} {entry[name]:.4f}"
+                for name in ("train_loss", "loss", "abs_rel")
+                if entry.get(name) is not None
+            )
+            bar.write(f"step {step}: {shown}{' (best)' if is_best else ''}")
+
+    def _figure(self, entry: dict[str, Any]) -> str:
+        """Name the figure that decides which checkpoint is the best."""
+        if "loss" not in entry:
+            return "train_loss"
+        if self.options.best_by == "auto":
+            return "loss" if entry["abs_rel"] is None else "abs_rel"
+        return self.options.best_by
+
+    def _save(self, best: bool = False, must: bool = False) -> None:
+        """Save the model and what resuming needs."""
+        if not all_finite(self.model):
+            raise TrainingFailure(
+                f"step {self.state.step}: some weights are not finite; the last good checkpoint "
+                f"is {self.folder / 'last.safetensors'}. Use a lower --learning-rate"
+            )
+        if not self.processes.is_first:
+            return
+        names = ["last"] + ["best"] * best
+        epoch, rest = divmod(self.state.step, self._epoch_steps)
+        if self.options.keep_every and rest == 0 and epoch % self.options.keep_every == 0:
+            names.append(f"epoch_{epoch:04d}")
+        try:
+            for name in names:
+                save_checkpoint(
+                    self.folder / f"{name}.safetensors", self._metadata(), self.model.networks()
+                )
+            run_state.save_state(
+                self.folder,
+                replace(
+                    self.state,
+                    networks=self.model.state_dict(),
+                    optimizer=self.optimizer.state_dict(),
+                ),
+            )
+        except (OSError, SafetensorError) as error:
+            if must:
+                raise
+            tqdm.write(
+                f"step {self.state.step}: the checkpoint could not be saved ({error}); the "
+                f"previous one in {self.folder} stays, training goes on",
+                file=sys.stderr,
+            )
+
+    def _metadata(self) -> CheckpointMetadata:
+        """Describe the model."""
+        options, first = self.options, self.training.stores[0]
+        entry = self.state.history[-1] if self.state.history else {}
+        return CheckpointMetadata(
+            num_layers=options.num_layers,
+            width=first.width,
+            height=first.height,
+            min_depth=options.min_depth,
+            max_depth=options.max_depth,
+            crop=first.crop,
+            is_metric=options.stereo != "none",
+            training={
+                "steps": self.state.step,
+                "samples": len(self.training),
+                "validation": entry,
+                "recordings": sorted(
+                    {
+                        os.path.basename(source.recording.rstrip("/"))
+                        for store in self.training.stores
+                        for source in store.sources
+                    }
+                ),
+                "options": {
+                    name: value
+                    for name, value in options.as_dict().items()
+                    if name not in ("data", "out", "init", "checkpoint")
+                },
+            },
+        )
+
+    def _asked_to_stop(self) -> bool:
+        """Whether any process was."""
+        asked = torch.tensor(float(self._stop.signal is not None), device=self.processes.device)
+        return bool(self.processes.total(asked) > 0)
+
+    def _report_stop(self) -> int:
+        """Say how to go on; return the exit status."""
+        if self.processes.is_first:
+            print(
+                f"stopped after step {self.state.step} of {self.total_steps} and saved; continue "
+                f"with: depth_train --resume {self.folder}"
+            )
+        return 130 if self._stop.signal == signal.SIGINT else 0
+
+    def _set_train_mode(self) -> None:
+        """Put the networks into training mode, batch norms perhaps not."""
+        self.learner.model.train()
+        if self.options.freeze_batch_norm:
+            for module in self.model.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+
+    def _fail_not_finite(self, views: Views, predictions: Predictions) -> None:
+        """Stop with a diagnosis."""
+        reason = explain_not_finite(self.model, views.inputs, views.intrinsics, predictions)
+        raise TrainingFailure(
+            f"step {self.state.step + 1}: the loss is not finite: {reason}. The last good "
+            f"checkpoint is {self.folder / 'last.safetensors'}, if one was saved"
+        )
+
+    def _wrapped(self, model: nn.Module) -> nn.Module:
+        """Compile the networks and share them among the processes, where wanted."""
+        if self.options.compile:
+            model = torch.compile(model)  # type: ignore[assignment]
+        if self.processes.count > 1:
+            model = DistributedDataParallel(model)
+        return model
+
+
+def _generator(device: torch.device, *numbers: int) -> torch.Generator:
+    """Make a generator whose stream is fixed by the numbers."""
+    seed = int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+    return torch.Generator(device).manual_seed(seed)

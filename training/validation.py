@@ -1,0 +1,126 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""How good a model is on held-out samples: the objective, and depth where the truth is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from monodepth2_ros.geometry import disparity_to_depth
+from training.dataset import Samples, iterate_batches
+from training.learner import Learner, prepare
+from training.logbook import training_picture
+from training.metrics import evaluate_frame
+from training.processes import Processes
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Figures of a model.
+
+    Attributes
+    ----------
+    loss : float
+        The objective, averaged over samples.
+    abs_rel : float or None
+        Mean absolute relative depth error, averaged over images, where there is truth; scaled by
+        the medians unless the model is metric.
+    picture : Tensor or None
+        What :func:`training.logbook.training_picture` shows of the first samples.
+    """
+
+    loss: float
+    abs_rel: float | None
+    picture: Tensor | None
+
+
+def validate(
+    learner: Learner,
+    samples: Samples,
+    processes: Processes,
+    batch: int,
+    most: int,
+    metric: bool = False,
+    seed: int = 0,
+    keep_picture: bool = False,
+) -> Validation:
+    """Evaluate on held-out samples, shared among the processes.
+
+    Parameters
+    ----------
+    learner : Learner
+        Its model is in evaluation mode meanwhile.
+    samples : Samples
+        At least one.
+    processes : Processes
+    batch : int
+        Samples at a time.
+    most : int
+        At most this many, evenly spread over all.
+    metric : bool
+        Compare depths as they are, not scaled by their medians.
+    seed : int
+        Of the noise that breaks ties.
+    keep_picture : bool
+        Make a picture.
+    """
+    chosen = np.unique(np.linspace(0, len(samples) - 1, min(most, len(samples))).round())
+    chosen = chosen.astype(np.int64)[processes.rank :: processes.count]
+    chunks = [chosen[i : i + batch] for i in range(0, len(chosen), batch)]
+    generator = torch.Generator(processes.device).manual_seed(seed)
+    # Sums over samples: loss, their number, abs_rel, images with truth.
+    sums = torch.zeros(4, dtype=torch.float64)
+    picture = None
+    model = learner.model
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            for chunk, loaded in zip(chunks, iterate_batches(samples, chunks), strict=True):
+                views = prepare(loaded.to(processes.device))
+                wants_picture = keep_picture and picture is None and processes.is_first
+                predictions, output = learner.evaluate(views, generator, keep_images=wants_picture)
+                sums[0] += output.loss.item() * len(chunk)
+                sums[1] += len(chunk)
+                errors = _depth_errors(learner, samples, chunk, predictions.disparities[0], metric)
+                sums[2] += sum(errors)
+                sums[3] += len(errors)
+                if wants_picture:
+                    picture = training_picture(
+                        views.images[:, 0], predictions.disparities[0], output
+                    )
+    finally:
+        model.train(was_training)
+    loss, count, abs_rel, images = processes.total(sums.to(processes.device)).tolist()
+    return Validation(loss / count, abs_rel / images if images else None, picture)
+
+
+def _depth_errors(
+    learner: Learner,
+    samples: Samples,
+    chunk: NDArray[np.int64],
+    disparity: Tensor,
+    metric: bool,
+) -> list[float]:
+    """abs_rel of each image that has truth."""
+    errors = []
+    low, high = learner.objective.min_depth, learner.objective.max_depth
+    for row, sample in enumerate(chunk.tolist()):
+        truth = samples.truth(sample)
+        if truth is None:
+            continue
+        size = (truth.shape[0], truth.shape[1])
+        resized = functional.interpolate(
+            disparity[row : row + 1].float(), size, mode="bilinear", align_corners=False
+        )
+        depth = disparity_to_depth(resized, low, high)[0, 0]
+        result = evaluate_frame(truth, depth, median_scaling=not metric)
+        if result is not None:
+            errors.append(result.metrics["abs_rel"])
+    return errors
