@@ -1,0 +1,262 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Whole training runs, short ones: options, resuming, signals, several processes, faults."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from typing import get_args, get_type_hints
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from conftest import REPOSITORY
+
+from monodepth2_ros.camera import PinholeCamera
+from monodepth2_ros.checkpoint import load_checkpoint
+from training import trainer as trainer_module
+from training.frame_store import write_frame_store
+from training.health import TrainingFailure
+from training.options import TrainOptions
+from training.synthetic import camera_from_field_of_view, synthesize
+from training.train import main
+from training.trainer import Trainer
+
+STEPS = 6
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A store of a small rendered street."""
+    path = tmp_path_factory.mktemp("data") / "store"
+    camera = camera_from_field_of_view(96, 64, 80)
+    frames = list(synthesize(3, "street", camera, 24))
+    write(path, [frame.image for frame in frames], camera)
+    return path
+
+
+def write(path, images, camera):
+    write_frame_store(path, np.stack(images), [camera])
+
+
+@pytest.fixture(scope="module")
+def options(store):
+    return TrainOptions(
+        data=(str(store),),
+        init="none",
+        batch_size=4,
+        steps=STEPS,
+        validate_every=1000,
+        save_every=1,
+        validation_fraction=0.25,
+        device="cpu",
+        tensorboard=False,
+        loader_threads=1,
+        warmup_steps=2,
+    )
+
+
+@pytest.fixture(scope="module")
+def one_process():
+    from training.processes import join_processes
+
+    return join_processes("cpu")
+
+
+def arguments(options, out):
+    """Spell options as a command line."""
+    words = ["--out", str(out)]
+    for item in dataclasses.fields(TrainOptions):
+        value = getattr(options, item.name)
+        if value == item.default or item.name == "out":
+            continue
+        words.append("--" + item.name.replace("_", "-"))
+        words += [str(v) for v in value] if isinstance(value, tuple) else [str(value).lower()]
+    return words
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(options, tmp_path_factory):
+    """The weights of a run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("run") / "whole"
+    assert main(arguments(options, folder)) == 0
+    return load_checkpoint(folder / "last.safetensors")
+
+
+def assert_same_weights(first, second):
+    assert first.state.keys() == second.state.keys()
+    for network, state in first.state.items():
+        for name, value in state.items():
+            assert torch.equal(value, second.state[network][name]), f"{network}.{name}"
+
+
+def test_yaml_table_and_code_are_the_same():
+    text = (REPOSITORY / "config" / "train.yaml").read_text()
+    written = yaml.safe_load(text)
+    fields = dataclasses.fields(TrainOptions)
+    assert list(written) == [item.name for item in fields]
+    hints = get_type_hints(TrainOptions)
+    words = " ".join(re.findall(r"^# ?(.*)$", text, flags=re.MULTILINE))
+    for item in fields:
+        default = list(item.default) if isinstance(item.default, tuple) else item.default
+        assert written[item.name] == default and type(written[item.name]) is type(default)
+        assert item.metadata["description"] in words, item.name
+        choices = [c for c in get_args(hints[item.name]) if isinstance(c, str)]
+        assert all(choice in words for choice in choices), item.name
+
+
+def test_yaml_file_and_command_line(store, tmp_path, capsys):
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"data: [{store}]\nbatch_size: 1000\ninit: none\n")
+    assert main(["--config", str(file), "--out", str(tmp_path / "a")]) == 1
+    assert "a step takes 1000. Use a smaller --batch-size" in capsys.readouterr().err
+    assert main(["--config", str(file), "--out", str(tmp_path / "a"), "--batch-size", "999"]) == 1
+    assert "a step takes 999" in capsys.readouterr().err
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_run_leaves_a_model_that_the_predictor_takes(uninterrupted):
+    assert uninterrupted.metadata.training["steps"] == STEPS
+    assert (uninterrupted.metadata.width, uninterrupted.metadata.height) == (96, 64)
+    with torch.inference_mode():
+        disparity = uninterrupted.depth_network()(torch.rand(1, 3, 64, 96))
+    assert torch.isfinite(disparity).all()
+
+
+def test_a_run_can_be_repeated(options, uninterrupted, tmp_path):
+    assert main(arguments(options, tmp_path / "again")) == 0
+    assert_same_weights(uninterrupted, load_checkpoint(tmp_path / "again" / "last.safetensors"))
+    other = dataclasses.replace(options, seed=1)
+    assert main(arguments(other, tmp_path / "other")) == 0
+    changed = load_checkpoint(tmp_path / "other" / "last.safetensors")
+    weight = "decoder.0.conv.conv.weight"
+    assert not torch.equal(changed.state["depth"][weight], uninterrupted.state["depth"][weight])
+
+
+def start(options, out):
+    command = [sys.executable, "-m", "training.train", *arguments(options, out)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    return subprocess.Popen(
+        command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True
+    )
+
+
+def wait_for_save(process, folder):
+    end = time.monotonic() + 120
+    while not (folder / "resume.pt").exists():
+        assert process.poll() is None, "the run ended before it saved"
+        assert time.monotonic() < end, "the run did not save"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_save_and_resuming_is_exact(options, uninterrupted, tmp_path, number):
+    folder = tmp_path / "run"
+    process = start(options, folder)
+    wait_for_save(process, folder)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=120)
+    steps = load_checkpoint(folder / "last.safetensors").metadata.training["steps"]
+    if steps < STEPS:  # else the signal came after the last step
+        assert f"depth_train --resume {folder}" in output
+        assert process.returncode == (130 if number == signal.SIGINT else 0)
+    assert main(["--resume", str(folder)]) == 0
+    assert_same_weights(uninterrupted, load_checkpoint(folder / "last.safetensors"))
+
+
+def test_kill_at_any_moment_leaves_a_run_that_resumes(options, uninterrupted, tmp_path):
+    folder = tmp_path / "run"
+    process = start(options, folder)
+    wait_for_save(process, folder)  # it saves after every step: the kill falls beside or into one
+    process.kill()
+    process.communicate(timeout=60)
+    load_checkpoint(folder / "last.safetensors")
+    assert main(["--resume", str(folder)]) == 0
+    assert_same_weights(uninterrupted, load_checkpoint(folder / "last.safetensors"))
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_full_disk_does_not_end_the_run_and_keeps_the_old_file(
+    options, uninterrupted, tmp_path, monkeypatch, capsys
+):
+    folder = tmp_path / "run"
+    real = trainer_module.save_checkpoint
+    calls = []
+
+    def sometimes_full(path, *rest):
+        calls.append(path)
+        if len(calls) in (2, 3):
+            raise OSError(28, "No space left on device")
+        real(path, *rest)
+
+    monkeypatch.setattr(trainer_module, "save_checkpoint", sometimes_full)
+    assert main(arguments(options, folder)) == 0
+    assert "could not be saved" in capsys.readouterr().err
+    assert_same_weights(uninterrupted, load_checkpoint(folder / "last.safetensors"))
+
+
+def test_not_a_number_stops_with_a_diagnosis(options, one_process, tmp_path):
+    trainer = Trainer(dataclasses.replace(options, out=str(tmp_path / "run")), one_process)
+    (tmp_path / "run").mkdir()
+    with torch.no_grad():
+        next(iter(trainer.model.depth.parameters())).fill_(float("nan"))
+    with pytest.raises(TrainingFailure, match="step 1: the loss is not finite"):
+        trainer.run()
+
+
+def test_what_cannot_be_trained_on_is_named_before_anything_is_written(tmp_path, capsys):
+    camera = PinholeCamera(96, 64, 60.0, 60.0, 47.5, 31.5)
+    images = [np.zeros((64, 96, 3), np.uint8)] * 8
+    write(tmp_path / "good", images, camera)
+    write(tmp_path / "single", images[:1], camera)
+    write(tmp_path / "outside", images, dataclasses.replace(camera, cx=500.0))
+    larger = PinholeCamera(128, 64, 60.0, 60.0, 63.5, 31.5)
+    write(tmp_path / "larger", [np.zeros((64, 128, 3), np.uint8)] * 8, larger)
+    for stores, reason in (
+        (["nowhere"], "nowhere"),
+        (["single"], "sample"),
+        (["outside"], "principal point"),
+        (["good", "larger"], "128x64"),
+    ):
+        paths = [str(tmp_path / name) for name in stores]
+        out = tmp_path / "run"
+        words = ["--data", *paths, "--out", str(out), "--init", "none", "--batch-size", "1"]
+        assert main(words) == 1
+        assert reason in capsys.readouterr().err
+        assert not out.exists()
+
+
+def test_two_processes_learn_what_one_does(options, tmp_path):
+    # With batch statistics each process would normalise by its own half of the batch, so they are
+    # frozen; what is left must agree but for the order of sums.
+    both = dataclasses.replace(options, freeze_batch_norm=True, steps=3, tie_break=0.0)
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert main(arguments(both, one)) == 0
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+            *("--nproc-per-node", "2", "-m", "training.train"),
+            *arguments(both, two),
+        ],
+        cwd=REPOSITORY,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=True,
+        timeout=300,
+        capture_output=True,
+    )
+    first = load_checkpoint(one / "last.safetensors").state
+    second = load_checkpoint(two / "last.safetensors").state
+    for network in ("encoder", "depth", "pose"):
+        for name, value in first[network].items():
+            if value.is_floating_point() and "fc." not in name:
+                # Adam turns tiny gradients into whole steps of the learning rate, 2e-4 here.
+                torch.testing.assert_close(value, second[network][name], rtol=0, atol=1e-3)
+                difference = (value - second[network][name]).abs()
+                assert difference.mean() < 2e-5, f"{network}.{name}"
