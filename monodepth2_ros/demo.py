@@ -16,14 +16,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from monodepth2_ros import __version__
 from monodepth2_ros.demo_options import (
     FILES,
     DemoError,
@@ -34,12 +32,15 @@ from monodepth2_ros.demo_options import (
     node_arguments,
     own_recording,
 )
-from monodepth2_ros.playback import Event, Playback, PlaybackError, RecordingWriter
-from monodepth2_ros.video import CODEC_NOTES
+from monodepth2_ros.demo_report import Outcome, build_report, summarise
+from monodepth2_ros.playback import Event, Playback, PlaybackError
+from monodepth2_ros.recording_writer import RecordingWriter
+from monodepth2_ros.video import can_write
 
 if TYPE_CHECKING:
     from monodepth2_ros.demo_gallery import Gallery
-    from monodepth2_ros.demo_player import Frame, Link
+    from monodepth2_ros.demo_link import Link
+    from monodepth2_ros.demo_player import Frame
 
 _END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -54,29 +55,6 @@ _RANDOM_NOTICE = """
   ##                                                                        ##
   ############################################################################
 """
-
-
-@dataclass
-class _Outcome:
-    """How playing went.
-
-    Attributes
-    ----------
-    seconds : float
-        From the first image to the last output.
-    counts : dict of str to int
-    node : dict of str to str
-        The node's last diagnostics.
-    error : str
-        Why it ended early, "" if it did not.
-    interrupted : bool
-    """
-
-    seconds: float = 0.0
-    counts: dict[str, int] = field(default_factory=dict)
-    node: dict[str, str] = field(default_factory=dict)
-    error: str = ""
-    interrupted: bool = False
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -98,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(number, signal.default_int_handler)
     try:
         return _run(arguments)
-    except (DemoError, PlaybackError) as error:
+    except (DemoError, PlaybackError, OSError) as error:
         print(f"depth_demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -111,7 +89,7 @@ def _run(arguments: argparse.Namespace) -> int:
     _check_targets(arguments)
     try:
         # The ROS wheels start Python once more here, so it comes before anything with an effect.
-        import monodepth2_ros.demo_player  # noqa: F401
+        import monodepth2_ros.demo_link  # noqa: F401
     except ImportError as error:
         raise DemoError(
             f"{error}. The demo needs ROS 2 and rosbags: pip install 'monodepth2_ros[ros]', or "
@@ -142,12 +120,17 @@ def _run(arguments: argparse.Namespace) -> int:
                 raise KeyboardInterrupt
             raise DemoError(outcome.error)
         files = _write(arguments, gallery, outcome)
-        report = _report(arguments, playback, model, gallery, outcome, files)
+        report = build_report(playback, model, gallery.figures, outcome, files)
         (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         if recorder:
             recorder.finish(replace=arguments.force)
         _move(folder, arguments.output)
-    _print_summary(report, arguments)
+    print(summarise(report, arguments.output))
+    if recorder:
+        counts = ", ".join(f"{count} on {topic}" for topic, count in recorder.counts.items())
+        print(f"{arguments.record}: {counts}")
+    if model.is_random:
+        print(_RANDOM_NOTICE)
     if outcome.error:
         raise DemoError(f"{outcome.error}\nWhat came before is in {arguments.output}")
     return 130 if outcome.interrupted else 0
@@ -179,6 +162,8 @@ def _check_targets(arguments: argparse.Namespace) -> None:
             raise DemoError(f"--record {record} exists; give another folder, or --force to replace")
         if not (record / "metadata.yaml").is_file():
             raise DemoError(f"--record {record} exists and is no recording; give another folder")
+    if arguments.video != "auto" and not can_write(arguments.video):
+        raise DemoError(f"--video {arguments.video}: this OpenCV cannot write it; give another")
     if arguments.rate is not None and arguments.as_fast_as_possible:
         raise DemoError("--rate and --as-fast-as-possible exclude each other; give one of them")
 
@@ -204,7 +189,7 @@ def _recorder(arguments: argparse.Namespace, playback: Playback) -> RecordingWri
     """Begin the recording of --record."""
     if arguments.record is None:
         return None
-    from monodepth2_ros.demo_player import OUTPUT_TOPICS, OUTPUT_TYPES
+    from monodepth2_ros.demo_link import OUTPUT_TOPICS, OUTPUT_TYPES
 
     names = _outputs(arguments, playback)
     return RecordingWriter(
@@ -229,9 +214,10 @@ def _play(
     gallery: Gallery,
     recorder: RecordingWriter | None,
     folder: Path,
-) -> _Outcome:
+) -> Outcome:
     """Start the node, play the recording through it, end the node."""
-    from monodepth2_ros.demo_player import OUTPUT_TOPICS, Link, PlayError, play
+    from monodepth2_ros.demo_link import OUTPUT_TOPICS, Link, PlayError
+    from monodepth2_ros.demo_player import play
     from monodepth2_ros.node_process import NodeProcess, prepare_environment
 
     image, info = _first_messages(playback, arguments.start)
@@ -239,7 +225,7 @@ def _play(
     prepare_environment(os.environ)
     _print_plan(playback, is_own_domain)
     rate = None if arguments.as_fast_as_possible else arguments.rate or 1.0
-    outcome = _Outcome()
+    outcome = Outcome("as fast as possible" if rate is None else f"{rate:g} x recorded")
     with ExitStack() as stack:
         raise_if_interrupted = stack.enter_context(_interrupts_wait())
         process = stack.enter_context(
@@ -262,7 +248,7 @@ def _play(
             if recorder:
                 for name, data in frame.data.items():
                     recorder.write(OUTPUT_TOPICS[name], frame.event.stamp_ns, data)
-            bar.set_postfix(missing=frame.number + 1 - gallery.figures.published, refresh=False)
+            bar.set_postfix(missing=gallery.figures.missing, refresh=False)
             bar.update()
 
         link = None
@@ -276,7 +262,7 @@ def _play(
             events = playback.events(arguments.start, arguments.frames)
             play(events, link, rate, gallery.add_truth, draw)
             link.wait_for_diagnostics()
-        except PlayError as error:
+        except (PlayError, PlaybackError) as error:
             outcome.error = str(error)
         except KeyboardInterrupt:
             outcome.interrupted = True
@@ -329,24 +315,26 @@ def _frame_count(arguments: argparse.Namespace, playback: Playback) -> int:
     return min(left, arguments.frames) if arguments.frames else left
 
 
-def _take_counts(link: Link, gallery: Gallery, outcome: _Outcome) -> None:
+def _take_counts(link: Link, gallery: Gallery, outcome: Outcome) -> None:
     """Note what the session amounted to."""
-    published = gallery.figures.published
+    figures = gallery.figures
     outcome.seconds = link.seconds
     outcome.node = dict(link.diagnostics)
+    outcome.problems = gallery.problems
     outcome.counts = {
         "played": link.played,
-        "published": published,
+        "published": figures.published,
         "failed": link.failed,
-        "dropped": link.played - published - link.failed,
-        "with_points": gallery.figures.clouds,
+        "dropped": max(0, figures.missing - link.failed),
+        "unfinished": link.played - figures.published - figures.missing,
+        "with_points": figures.clouds,
         "outputs_with_unknown_stamp": link.strangers,
     }
-    if published == 0 and not outcome.error:
+    if figures.published == 0 and not outcome.error:
         outcome.error = f"no frame came back; the node says: {link.complaint}"
 
 
-def _write(arguments: argparse.Namespace, gallery: Gallery, outcome: _Outcome) -> dict[str, str]:
+def _write(arguments: argparse.Namespace, gallery: Gallery, outcome: Outcome) -> dict[str, str]:
     """Write pictures, video and cloud."""
     # Who interrupts does not want to wait.
     codec = "mp4v" if outcome.interrupted and arguments.video == "auto" else arguments.video
@@ -356,65 +344,6 @@ def _write(arguments: argparse.Namespace, gallery: Gallery, outcome: _Outcome) -
 
     files = gallery.write("" if codec == "auto" else codec, progress)
     return {**files, "node.log": "what the node said"}
-
-
-def _report(
-    arguments: argparse.Namespace,
-    playback: Playback,
-    model: Model,
-    gallery: Gallery,
-    outcome: _Outcome,
-    files: dict[str, str],
-) -> dict[str, Any]:
-    """Gather the figures."""
-    from monodepth2_ros.demo_report import node_stages
-
-    topics, figures, counts = playback.topics, gallery.figures, outcome.counts
-    fast = arguments.as_fast_as_possible
-    report: dict[str, Any] = {"made_by": f"depth_demo {__version__}"}
-    if model.is_random:
-        report["WARNING"] = "THE WEIGHTS ARE RANDOM: ALL DEPTH BELOW IS MEANINGLESS"
-    if outcome.error:
-        report["error"] = outcome.error
-    return report | {
-        "interrupted": outcome.interrupted,
-        "recording": {
-            "path": str(playback.path),
-            "image_topic": topics.image.name,
-            "camera_info_topic": topics.camera_info.name if topics.camera_info else None,
-            "depth_topic": topics.depth.name if topics.depth else None,
-            "images": topics.image.count,
-            "seconds": round(playback.seconds, 3),
-            "unreadable_messages": playback.unreadable,
-        },
-        "model": {
-            "checkpoint": outcome.node.get("checkpoint", model.checkpoint),
-            "random_weights": model.is_random,
-            "metric": model.is_metric,
-            "device": outcome.node.get("device"),
-            "backend": outcome.node.get("backend"),
-        },
-        "speed": "as fast as possible" if fast else f"{arguments.rate or 1.0:g} x recorded",
-        "seconds": round(outcome.seconds, 3),
-        "published_per_second": round(counts["published"] / max(outcome.seconds, 1e-9), 2),
-        "frames": counts,
-        "latency_ms": {
-            "note": "from publishing the image to receiving the output, by the demo's clock",
-            **figures.latency_report(),
-        },
-        "node_stages_ms": {
-            "note": "by the node's own clock, over its last frames",
-            **node_stages(outcome.node),
-        },
-        "node_counts": {key: int(value) for key, value in outcome.node.items() if value.isdigit()},
-        "depth_m": {
-            **figures.depth.percentiles(),
-            "valid_share": round(figures.depth.valid_share, 4),
-        },
-        "truth": figures.truth_report(topics.depth.name if topics.depth else None),
-        "problems": gallery.problems,
-        "files": files,
-    }
 
 
 def _move(folder: Path, output: Path) -> None:
@@ -446,37 +375,6 @@ def _print_plan(playback: Playback, is_own_domain: bool) -> None:
             f"ROS_AUTOMATIC_DISCOVERY_RANGE={os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE']}"
         )
     sys.stdout.flush()
-
-
-def _print_summary(report: dict[str, Any], arguments: argparse.Namespace) -> None:
-    """Say in a few lines what came out."""
-    frames, latency, truth = report["frames"], report["latency_ms"], report["truth"]
-    print(
-        f"{frames['played']} frames played in {report['seconds']:.1f} s: {frames['published']} "
-        f"published, {frames['dropped']} dropped, {frames['failed']} failed"
-    )
-    for output in ("depth", "points"):
-        if output in latency:
-            values = latency[output]
-            print(f"latency of {output}: {values['median']:.0f} ms, 95 % {values['95 %']:.0f} ms")
-    depth = report["depth_m"]
-    if "50 %" in depth:
-        print(f"depth: 5 % {depth['5 %']:g}, median {depth['50 %']:g}, 95 % {depth['95 %']:g} m")
-    if truth["compared"]:
-        print(
-            f"against {truth['topic']}, scaled to its median: abs_rel {truth['abs_rel']:.3f}, "
-            f"rmse {truth['rmse']:.2f} m, a1 {truth['a1']:.3f} over {truth['compared']} frames"
-        )
-    else:
-        print(truth["note"])
-    for name, note in report["files"].items():
-        codec = note.split(",")[0]
-        print(f"{arguments.output / name}: {note}", end="")
-        print(f" ({CODEC_NOTES[codec]})" if codec in CODEC_NOTES else "")
-    if arguments.record is not None:
-        print(f"{arguments.record}: what the node published")
-    if "WARNING" in report:
-        print(_RANDOM_NOTICE)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from monodepth2_ros.pictures import (
     choose_colors,
     side_by_side,
 )
-from monodepth2_ros.video import Spool, choose_codec, write_video
+from monodepth2_ros.video import CODEC_NOTES, Spool, choose_codec, write_video
 
 if TYPE_CHECKING:
     from monodepth2_ros.demo_player import Frame
@@ -128,6 +128,7 @@ class Gallery:
             if name in ("depth", "points"):
                 self.figures.add_latency(name, arrival - frame.sent)
         if "depth" not in frame.messages:
+            self.figures.missing += 1
             return
         self.figures.published += 1
         self.figures.clouds += "points" in frame.messages
@@ -187,7 +188,7 @@ class Gallery:
                     raise
                 codec = "mp4v"  # who does not want to wait gets the quick one
                 write_video(path, self._spool.play(rate), rate, codec)
-            files["video.mp4"] = f"{codec}, {count} pictures at {rate:g} Hz"
+            files["video.mp4"] = f"{count} pictures at {rate:g} Hz, {CODEC_NOTES[codec]}"
         self._spool.remove()
         return files
 

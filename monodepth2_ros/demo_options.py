@@ -233,25 +233,25 @@ def is_rectifying(arguments: argparse.Namespace) -> bool:
 def node_arguments(arguments: argparse.Namespace, topics: Topics, model: Model) -> list[str]:
     """Return the node's command line, what follows ``--ros-args``."""
     image = topics.image
-    ours = {
-        "diagnostics_period": _DIAGNOSTICS_PERIOD,
-        "image_transport": "compressed" if image.is_compressed else "raw",
-        # A camera_info that comes once, or rarely, cannot pair by stamp.
-        "pairing": "latest" if topics.info_is_rare else "stamp",
-    }
     words = ["-r", f"image:={image.base_name}"]
     if topics.camera_info is not None:
         words += ["-r", f"camera_info:={topics.camera_info.name}"]
-    for name, value in ours.items():
-        words += ["-p", f"{name}:={value}"]
-    # Later ones win: the user's over ours, then what the demo cannot do without.
+    # Of equal parameters the last counts: what the recording demands stands over a file that was
+    # written for a robot, what the user says here over that, and lock-step over everything.
     if arguments.params is not None:
         words += ["--params-file", str(arguments.params)]
-    for parameter in arguments.param:
-        words += ["-p", parameter]
+    given = [f"diagnostics_period:={_DIAGNOSTICS_PERIOD}"]
+    given += [f"image_transport:={'compressed' if image.is_compressed else 'raw'}"]
+    if topics.info_is_rare:
+        given += ["pairing:=latest"]
+    given += arguments.param
     if arguments.as_fast_as_possible:
-        words += ["-p", "input_reliability:=reliable", "-p", "output_reliability:=reliable"]
-    return [*words, "-p", f"checkpoint:={model.checkpoint}"] if model.checkpoint else words
+        given += ["input_reliability:=reliable", "output_reliability:=reliable"]
+    if model.checkpoint:
+        given += [f"checkpoint:={model.checkpoint}"]
+    for assignment in given:
+        words += ["-p", assignment]
+    return words
 
 
 def _asked_for(arguments: argparse.Namespace, name: str) -> Any:

@@ -6,12 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from monodepth2_ros import __version__
 from monodepth2_ros.pictures import Window
+
+if TYPE_CHECKING:
+    from monodepth2_ros.demo_options import Model
+    from monodepth2_ros.playback import Playback
 
 Floats = NDArray[np.float32]
 
@@ -128,6 +134,36 @@ def _indices(size: int, first: float, last: float, available: int) -> NDArray[np
 
 
 @dataclass
+class Outcome:
+    """How playing went.
+
+    Attributes
+    ----------
+    speed : str
+        How fast it was meant to be.
+    seconds : float
+        From the first image to the last output.
+    counts : dict of str to int
+        Frames by what became of them.
+    node : dict of str to str
+        The node's last diagnostics.
+    problems : list of str
+        Frames that could not be drawn.
+    error : str
+        Why it ended early, "" if it did not.
+    interrupted : bool
+    """
+
+    speed: str
+    seconds: float = 0.0
+    counts: dict[str, int] = field(default_factory=dict)
+    node: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    error: str = ""
+    interrupted: bool = False
+
+
+@dataclass
 class Figures:
     """What is gathered while playing.
 
@@ -135,6 +171,8 @@ class Figures:
     ----------
     published : int
         Frames whose depth came back.
+    missing : int
+        Frames that were passed over without.
     clouds : int
         Frames whose points came back.
     latencies : dict of str to list of float
@@ -145,6 +183,7 @@ class Figures:
     """
 
     published: int = 0
+    missing: int = 0
     clouds: int = 0
     latencies: dict[str, list[float]] = field(default_factory=dict)
     depth: DepthHistogram = field(default_factory=DepthHistogram)
@@ -194,6 +233,102 @@ def node_stages(diagnostics: Mapping[str, str]) -> dict[str, dict[str, float]]:
             if key.endswith(suffix):
                 stages.setdefault(key.removesuffix(suffix), {})[name] = float(value)
     return stages
+
+
+def build_report(
+    playback: Playback, model: Model, figures: Figures, outcome: Outcome, files: dict[str, str]
+) -> dict[str, Any]:
+    """Gather everything for report.json.
+
+    Parameters
+    ----------
+    playback : Playback
+    model : Model
+    figures : Figures
+    outcome : Outcome
+    files : dict of str to str
+        What each file is, by name.
+
+    Returns
+    -------
+    dict
+        Ready for JSON.
+    """
+    topics, node = playback.topics, outcome.node
+    report: dict[str, Any] = {"made_by": f"depth_demo {__version__}"}
+    if model.is_random:
+        report["WARNING"] = "THE WEIGHTS ARE RANDOM: ALL DEPTH BELOW IS MEANINGLESS"
+    if outcome.error:
+        report["error"] = outcome.error
+    return report | {
+        "interrupted": outcome.interrupted,
+        "recording": {
+            "path": str(playback.path),
+            "image_topic": topics.image.name,
+            "camera_info_topic": topics.camera_info.name if topics.camera_info else None,
+            "depth_topic": topics.depth.name if topics.depth else None,
+            "images": topics.image.count,
+            "seconds": round(playback.seconds, 3),
+            "unreadable_messages": playback.unreadable,
+        },
+        "model": {
+            "checkpoint": node.get("checkpoint", model.checkpoint),
+            "random_weights": model.is_random,
+            "metric": model.is_metric,
+            "device": node.get("device"),
+            "backend": node.get("backend"),
+        },
+        "speed": outcome.speed,
+        "seconds": round(outcome.seconds, 3),
+        "published_per_second": round(figures.published / max(outcome.seconds, 1e-9), 2),
+        "frames": outcome.counts,
+        "latency_ms": {
+            "note": "from publishing the image to receiving the output, by the demo's clock",
+            **figures.latency_report(),
+        },
+        "node_stages_ms": {"note": "by the node's clock, its last frames", **node_stages(node)},
+        "node_counts": {key: int(value) for key, value in node.items() if value.isdigit()},
+        "depth_m": {
+            **figures.depth.percentiles(),
+            "valid_share": round(figures.depth.valid_share, 4),
+        },
+        "truth": figures.truth_report(topics.depth.name if topics.depth else None),
+        "problems": outcome.problems,
+        "files": files,
+    }
+
+
+def summarise(report: Mapping[str, Any], output: Path) -> str:
+    """Say in a few lines what came out.
+
+    Parameters
+    ----------
+    report : mapping
+        See :func:`build_report`.
+    output : Path
+        Where the files are.
+    """
+    frames, depth, truth = report["frames"], report["depth_m"], report["truth"]
+    lines = [
+        f"{frames['played']} frames played in {report['seconds']:.1f} s: {frames['published']} "
+        f"published, {frames['dropped']} dropped, {frames['failed']} failed"
+    ]
+    for name in ("depth", "points"):
+        if name in report["latency_ms"]:
+            latency = report["latency_ms"][name]
+            lines += [f"latency of {name}: {latency['median']:.0f} ms, 95 % {latency['95 %']:.0f}"]
+    if "50 %" in depth:
+        lines += [f"depth: 5 % {depth['5 %']:g}, median {depth['50 %']:g}, 95 % {depth['95 %']:g}"]
+        lines[-1] += " m" if report["model"]["metric"] else " m, unscaled"
+    if truth["compared"]:
+        lines += [
+            f"against {truth['topic']}, scaled to its median: abs_rel {truth['abs_rel']:.3f}, "
+            f"rmse {truth['rmse']:.2f} m, a1 {truth['a1']:.3f} over {truth['compared']} frames"
+        ]
+    else:
+        lines += [truth["note"]]
+    lines += [f"{output / name}: {note}" for name, note in report["files"].items()]
+    return "\n".join(lines)
 
 
 def _milliseconds(seconds: Sequence[float]) -> dict[str, float]:

@@ -211,7 +211,8 @@ def _draw_legend(canvas: Picture, colors: DepthColors, size: int) -> None:
     for depth in _ticks(colors, right - left, 2.4 * size):
         share = (1.0 / colors.near - 1.0 / depth) / (1.0 / colors.near - 1.0 / colors.far)
         x = left + share * (right - left)
-        canvas[bottom : bottom + 3, round(x) : round(x) + 1] = FAINT_TEXT
+        column = min(max(round(x), left), right - 1)
+        canvas[bottom : bottom + 3, column] = FAINT_TEXT
         label = f"{depth:g}"
         half = 0.5 * _text_mask(label, size).shape[1]
         x = min(max(x, half), width - half)  # those at the ends must not be cut off

@@ -1,6 +1,6 @@
 # Copyright 2026 The monodepth2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Recordings: what a camera and its depth sensor said, in the order of recording; and writing them.
+"""Recordings: what a camera and its depth sensor said, in the order of recording.
 
 Bags of ROS 2 (MCAP, sqlite3) and ROS 1 are read with the rosbags library; no ROS is needed.
 """
@@ -8,9 +8,7 @@ Bags of ROS 2 (MCAP, sqlite3) and ROS 1 are read with the rosbags library; no RO
 from __future__ import annotations
 
 import contextlib
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -353,72 +351,3 @@ def _depth_of(camera: Topic, depths: list[Topic]) -> Topic | None:
     """Find the depth images that are registered to a camera: those in its frame."""
     fitting = [depth for depth in depths if depth.frame_id == camera.frame_id]
     return max(fitting, key=lambda depth: (not depth.is_compressed, depth.count), default=None)
-
-
-class RecordingWriter:
-    """Writes a rosbag2 (MCAP, zstd), which appears under its name only when it is complete.
-
-    Parameters
-    ----------
-    path : Path
-        Folder to make.
-    topics : mapping of str to str
-        Message types by topic.
-    """
-
-    def __init__(self, path: Path, topics: Mapping[str, str]) -> None:
-        from rosbags.rosbag2 import StoragePlugin, Writer
-        from rosbags.rosbag2.enums import CompressionFormat, CompressionMode
-        from rosbags.typesys import Stores, get_typestore
-
-        self.path = path
-        self.counts = dict.fromkeys(topics, 0)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # The file is named after its folder, so the folder has its final name from the start,
-        # inside a temporary one.
-        self._folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        self._writer = Writer(
-            self._folder / path.name, version=9, storage_plugin=StoragePlugin.MCAP
-        )
-        self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
-        self._writer.open()
-        store = get_typestore(Stores.LATEST)
-        self._connections = {
-            topic: self._writer.add_connection(topic, kind, typestore=store)
-            for topic, kind in topics.items()
-        }
-
-    def write(self, topic: str, time_ns: int, data: bytes) -> None:
-        """Write a serialised message."""
-        self._writer.write(self._connections[topic], time_ns, data)
-        self.counts[topic] += 1
-
-    def finish(self, replace: bool = False) -> None:
-        """Complete the recording, read it once to be sure, and give it its name.
-
-        Raises
-        ------
-        PlaybackError
-            If what can be read is not what was written.
-        """
-        from rosbags.rosbag2 import Reader
-
-        self._writer.close()
-        written = self._folder / self.path.name
-        read = dict.fromkeys(self.counts, 0)
-        with Reader(written) as reader:
-            for connection, _, _ in reader.messages():
-                read[connection.topic] += 1
-        if read != self.counts:
-            raise PlaybackError(f"{self.path}: wrote {self.counts} messages, can read {read}")
-        if replace and self.path.exists():
-            shutil.rmtree(self.path)
-        # An empty folder of that name gives way.
-        written.rename(self.path)
-        self.discard()
-
-    def discard(self) -> None:
-        """Remove what is not finished."""
-        with contextlib.suppress(Exception):
-            self._writer.abort()
-        shutil.rmtree(self._folder, ignore_errors=True)

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 
 import cv2
 import numpy as np
@@ -26,8 +27,9 @@ from monodepth2_ros.checkpoint import (
     random_checkpoint,
     save_checkpoint,
 )
-from monodepth2_ros.demo_gallery import find_window
+from monodepth2_ros.demo_gallery import Gallery, Style, find_window
 from monodepth2_ros.demo_options import DemoError, choose_model, make_parser, node_arguments
+from monodepth2_ros.demo_player import Frame
 from monodepth2_ros.demo_report import (
     DepthHistogram,
     Figures,
@@ -36,7 +38,7 @@ from monodepth2_ros.demo_report import (
     sample_nearest,
 )
 from monodepth2_ros.pictures import Window
-from monodepth2_ros.playback import COMPRESSED_IMAGE, IMAGE, Topic, Topics
+from monodepth2_ros.playback import COMPRESSED_IMAGE, IMAGE, Playback, Topic, Topics
 from monodepth2_ros.preprocessing import crop_box
 from training.metrics import depth_metrics
 
@@ -121,6 +123,31 @@ def test_latencies_and_stages_are_in_milliseconds():
     assert node_stages(report) == {"network": {"median": 12.5, "95 %": 20.0}}
 
 
+def test_pictures_are_undistorted_as_the_node_does_it(tmp_path):
+    image = scene(0.0)[0]
+    d = (-0.3, 0.1, 0.0, 0.0, 0.0)
+    with Bag(tmp_path / "bag") as bag:
+        bag.info("/cam/camera_info", START, d=d)
+        bag.image("/cam/image_raw", START, image)
+        bag.image("/cam/depth", START, np.full((HEIGHT, WIDTH), 3.0, np.float32), "32FC1")
+    with Playback(tmp_path / "bag") as playback:
+        event, info, depth = (playback.first(kind) for kind in ("image", "camera_info", "depth"))
+    outputs = {"depth": depth.message, "camera_info": info.message}
+    frame = Frame(0, event, info.message, 0.0, {"depth": 0.02}, {}, outputs)
+    matrix = np.reshape(K, (3, 3))
+    gallery = Gallery(tmp_path, Style("bag", rectify=True))
+    gallery.add_truth(depth)
+    shot = gallery._look_at(frame)
+    np.testing.assert_allclose(
+        shot.image.astype(int), cv2.undistort(image, matrix, np.array(d)).astype(int), atol=1
+    )
+    # The truth is undistorted too, and unknown where the sensor had no pixel.
+    assert set(np.unique(shot.truth[np.isfinite(shot.truth)])) == {3.0}
+    plain = Gallery(tmp_path, Style("bag"))._look_at(frame)
+    np.testing.assert_array_equal(plain.image, image)
+    assert plain.truth is None
+
+
 # Options
 
 RAW = Topics(Topic("/cam/image", IMAGE, 100), Topic("/cam/camera_info", "info", 100))
@@ -140,7 +167,7 @@ def test_the_node_is_told_how_the_images_come():
     words = node_arguments(make_parser().parse_args([]), RAW, RANDOM)
     assert "image:=/cam/image" in words and "camera_info:=/cam/camera_info" in words
     values = parameters(words)
-    assert (values["image_transport"], values["pairing"]) == ("raw", "stamp")
+    assert values["image_transport"] == "raw" and "pairing" not in values
     assert values["checkpoint"] == "random"
     assert "input_reliability" not in values
     latched = node_arguments(make_parser().parse_args([]), LATCHED, RANDOM)
@@ -154,6 +181,10 @@ def test_the_user_has_the_last_word_but_for_lock_step():
     values = parameters(node_arguments(make_parser().parse_args(line), LATCHED, RANDOM))
     assert values["pairing"] == "stamp"
     assert values["input_reliability"] == values["output_reliability"] == "reliable"
+    line = ["--params", "robot.yaml", "-p", "image_transport:=raw"]
+    words = node_arguments(make_parser().parse_args(line), LATCHED, RANDOM)
+    order = [words.index(word) for word in ("robot.yaml", "image_transport:=compressed")]
+    assert order == sorted(order) and parameters(words)["image_transport"] == "raw"
 
 
 def test_the_model_is_chosen_before_the_node_starts(tmp_path):
@@ -248,10 +279,12 @@ def test_a_recording_is_rendered_once(tmp_path, monkeypatch):
 
 # The whole of it, over DDS
 
+# Importing it here would start pytest anew.
+needs_ros = pytest.mark.skipif(find_spec("rclpy") is None, reason="rclpy is not installed")
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    pytest.importorskip("rclpy", reason="rclpy is not installed")
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
     metadata = CheckpointMetadata(width=MODEL_WIDTH, height=MODEL_HEIGHT, crop=CROP)
     state = random_checkpoint(width=MODEL_WIDTH, height=MODEL_HEIGHT).state
@@ -299,6 +332,7 @@ def messages(path, topic):
 
 
 @pytest.mark.ros
+@needs_ros
 def test_lock_step_processes_every_frame_and_keeps_everything(tmp_path, model, environment):
     count = 8
     bag = write_drive(tmp_path / "drive", [3.0 * i for i in range(count)], with_depth=True)
@@ -358,6 +392,7 @@ def test_lock_step_processes_every_frame_and_keeps_everything(tmp_path, model, e
 
 
 @pytest.mark.ros
+@needs_ros
 def test_real_time_keeps_the_pace_of_the_recording(tmp_path, model, environment):
     with Bag(tmp_path / "walk", "mcap") as bag:
         bag.info("/cam/camera_info", START)
@@ -389,8 +424,8 @@ def test_real_time_keeps_the_pace_of_the_recording(tmp_path, model, environment)
 
 
 @pytest.mark.ros
+@needs_ros
 def test_untrained_weights_are_called_so_everywhere(tmp_path, environment):
-    pytest.importorskip("rclpy", reason="rclpy is not installed")
     bag = write_drive(tmp_path / "drive", [0.0, 3.0])
     words = (bag, "--as-fast-as-possible", "--output", tmp_path / "out", "--checkpoint", "random")
     status, said, complained = run(environment, *words)
@@ -407,6 +442,7 @@ def test_untrained_weights_are_called_so_everywhere(tmp_path, environment):
 
 
 @pytest.mark.ros
+@needs_ros
 def test_frames_that_fail_are_counted_and_a_demo_without_any_says_why(tmp_path, model, environment):
     with Bag(tmp_path / "some", "mcap") as bag:
         for index in range(6):
@@ -433,6 +469,7 @@ def test_frames_that_fail_are_counted_and_a_demo_without_any_says_why(tmp_path, 
 
 
 @pytest.mark.ros
+@needs_ros
 def test_a_node_that_does_not_start_is_quoted(tmp_path, model, environment):
     bag = write_drive(tmp_path / "drive", [0.0, 3.0])
     words = (bag, "--checkpoint", model, "--output", tmp_path / "out", "-p", "max_range:=0.01")
@@ -443,6 +480,7 @@ def test_a_node_that_does_not_start_is_quoted(tmp_path, model, environment):
 
 
 @pytest.mark.ros
+@needs_ros
 def test_an_interrupted_demo_keeps_what_it_has_and_leaves_no_process(tmp_path, model, environment):
     bag = write_drive(tmp_path / "drive", [2.0 * i for i in range(300)])
     output, record = tmp_path / "out", tmp_path / "published"
@@ -466,7 +504,9 @@ def test_an_interrupted_demo_keeps_what_it_has_and_leaves_no_process(tmp_path, m
         time.sleep(0.05)
     assert not any(os.path.exists(f"/proc/{node}") for node in nodes)
     report = json.loads((output / "report.json").read_text())
-    assert report["interrupted"] and 0 < report["frames"]["published"] < 300
+    frames = report["frames"]
+    assert report["interrupted"] and 0 < frames["published"] < frames["played"] < 300
+    assert frames["published"] + frames["dropped"] + frames["unfinished"] == frames["played"]
     assert (output / "video.mp4").stat().st_size > 0
     assert len(messages(record, "/points")) > 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["drive", "out", "published"]
