@@ -320,6 +320,7 @@ def _take_counts(link: Link, gallery: Gallery, outcome: Outcome) -> None:
     figures = gallery.figures
     outcome.seconds = link.seconds
     outcome.node = dict(link.diagnostics)
+    outcome.complaint = link.complaint
     outcome.problems = gallery.problems
     outcome.counts = {
         "played": link.played,

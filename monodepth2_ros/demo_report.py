@@ -147,6 +147,8 @@ class Outcome:
         Frames by what became of them.
     node : dict of str to str
         The node's last diagnostics.
+    complaint : str
+        What the node said of itself in the end.
     problems : list of str
         Frames that could not be drawn.
     error : str
@@ -158,6 +160,7 @@ class Outcome:
     seconds: float = 0.0
     counts: dict[str, int] = field(default_factory=dict)
     node: dict[str, str] = field(default_factory=dict)
+    complaint: str = ""
     problems: list[str] = field(default_factory=list)
     error: str = ""
     interrupted: bool = False
@@ -287,6 +290,7 @@ def build_report(
             **figures.latency_report(),
         },
         "node_stages_ms": {"note": "by the node's clock, its last frames", **node_stages(node)},
+        "node_says": outcome.complaint,
         "node_counts": {key: int(value) for key, value in node.items() if value.isdigit()},
         "depth_m": {
             **figures.depth.percentiles(),
