@@ -217,7 +217,8 @@ class Gallery:
         cloud = frame.messages.get("points")
         if cloud is not None:
             packed = np.frombuffer(cloud.data, dtype=np.float32)
-            points = packed.reshape(cloud.height, cloud.width, 4)
+            packed = packed.reshape(cloud.height, cloud.width, 4)
+            points = packed if np.isfinite(packed[..., 2]).any() else None
         self._first_ns = frame.event.stamp_ns if self._first_ns is None else self._first_ns
         return _Shot(
             frame.number,

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -146,6 +147,21 @@ def test_pictures_are_undistorted_as_the_node_does_it(tmp_path):
     plain = Gallery(tmp_path, Style("bag"))._look_at(frame)
     np.testing.assert_array_equal(plain.image, image)
     assert plain.truth is None
+
+
+def test_a_cloud_without_points_is_left_out(tmp_path):
+    with Bag(tmp_path / "bag") as bag:
+        bag.image("/cam/image", START, scene(0.0)[0])
+        bag.image("/cam/depth", START, np.full((HEIGHT, WIDTH), np.nan, np.float32), "32FC1")
+    with Playback(tmp_path / "bag") as playback:
+        event, depth = playback.first("image"), playback.first("depth")
+    cloud = SimpleNamespace(data=np.full((8, 8, 4), np.nan, "f4").tobytes(), height=8, width=8)
+    outputs = {"depth": depth.message, "points": cloud}
+    gallery = Gallery(tmp_path, Style("bag"))
+    gallery.add(Frame(0, event, None, 0.0, {"depth": 0.02}, {}, outputs))
+    files = gallery.write("mp4v", lambda pictures, count: pictures)
+    assert sorted(files) == ["overview.png", "video.mp4"]
+    assert gallery.problems == [] and gallery.figures.published == 1
 
 
 # Options
