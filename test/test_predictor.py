@@ -98,12 +98,11 @@ def test_openvino_starts_without_a_cache_folder(checkpoint, image, tmp_path, pre
 def test_bf16_on_a_cpu_stays_close(checkpoint, image, predictor):
     half = DepthPredictor(checkpoint, backend="torch", device="cpu", precision="bf16")
     expected = predictor(image)
-    # The head of this model is drawn wider than a trained one's, which magnifies rounding.
-    assert np.median(np.abs(half(image) - expected) / expected) <= 5e-2
+    assert np.median(np.abs(half(image) - expected) / expected) <= 1e-2
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize(("precision", "bound"), [("fp32", 1e-3), ("fp16", 1e-2), ("bf16", 5e-2)])
+@pytest.mark.parametrize(("precision", "bound"), [("fp32", 1e-3), ("fp16", 1e-2), ("bf16", 1e-2)])
 def test_cuda_agrees_with_the_cpu(checkpoint, image, predictor, precision, bound):
     cuda = DepthPredictor(checkpoint, backend="torch", device="cuda", precision=precision)
     options = OutputOptions(points_edge_filter=0.1)
