@@ -205,7 +205,7 @@ def test_wheel_has_every_module_and_file(source: Path, wheel: zipfile.ZipFile) -
     }
     expected.add("monodepth2_ros/py.typed")
     shared = f"monodepth2_ros-{monodepth2_ros.__version__}.data/data/share"
-    for file in ("depth.yaml", "depth.rviz", "fastdds.xml"):
+    for file in ("depth.yaml", "train.yaml", "depth.rviz", "fastdds.xml"):
         expected.add(f"monodepth2_ros/config/{file}")
         expected.add(f"{shared}/monodepth2_ros/config/{file}")
     for file in ("depth.launch.py", "demo.launch.py"):
@@ -270,7 +270,7 @@ def test_colcon_install(source: Path, tmp_path: Path) -> None:
     installed = {p.name for p in (share / "monodepth2_ros").rglob("*") if p.is_file()}
     assert installed == {
         *("package.xml", "depth.launch.py", "demo.launch.py"),
-        *("depth.yaml", "depth.rviz", "fastdds.xml", "node.md"),
+        *("depth.yaml", "train.yaml", "depth.rviz", "fastdds.xml", "node.md"),
     }
 
 
