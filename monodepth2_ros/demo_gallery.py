@@ -267,8 +267,11 @@ class Gallery:
             compared = compare_depth(shot.truth, shot.depth, shot.window)
         if shot.truth is not None and compared:
             # The colours of the prediction after median scaling: equal colours, equal depths.
-            scaled = DepthColors(colors.near * compared["scale"], colors.far * compared["scale"])
-            panels.append(Panel("Truth (m)", scaled.paint(shot.truth), Window(), scaled))
+            scale = compared["scale"]
+            painted = DepthColors(colors.near * scale, colors.far * scale)
+            if self._style.banner:  # the depths of random weights span nothing to compare with
+                painted = choose_colors(shot.truth)
+            panels.append(Panel("Truth (m)", painted.paint(shot.truth), Window(), painted))
         note = f"{self._style.name} · {shot.seconds:.1f} s"
         picture = side_by_side(panels, _OVERVIEW_AREA, note, self._style.banner)
         _write_png(self._folder / "overview.png", picture)
