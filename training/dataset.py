@@ -139,8 +139,8 @@ def check_stores(stores: Sequence[FrameStore], stereo: StereoMode = "none") -> N
     Raises
     ------
     DatasetError
-        If sizes are mixed or not multiples of 32, a principal point is outside its image, or
-        stereo is wanted where there is no pair.
+        If sizes are mixed, not multiples of 32 or below 64, a principal point is outside its
+        image, or stereo is wanted where there is no pair.
     """
     if not stores:
         raise DatasetError("no frame store is given; name at least one with --data")
@@ -151,10 +151,10 @@ def check_stores(stores: Sequence[FrameStore], stereo: StereoMode = "none") -> N
                 f"{store.path} has images of {store.width}x{store.height}, {first.path} of "
                 f"{first.width}x{first.height}; extract them at one size"
             )
-        if store.width % 32 or store.height % 32:
+        if min(store.width, store.height) < 64 or store.width % 32 or store.height % 32:
             raise DatasetError(
                 f"{store.path}: images of {store.width}x{store.height}; both sides must be "
-                "multiples of 32, extract again with such a size"
+                "multiples of 32 and at least 64, extract again with such a size"
             )
         for index, camera in enumerate(store.cameras):
             inside = 0 <= camera.cx <= store.width - 1 and 0 <= camera.cy <= store.height - 1
