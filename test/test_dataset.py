@@ -8,6 +8,7 @@ import itertools
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -557,12 +558,30 @@ def test_only_some_batches_are_loaded_ahead() -> None:
 
 
 def test_leaving_early_leaves_no_thread_behind() -> None:
-    reader = Reader()
-    for batch in batches_from(reader, 50):
+    for batch in batches_from(Reader(), 50):
         if batch.images[0] == 2:
             break
     assert not loading_threads()
-    assert len(reader.started) <= 2 + 1 + 4  # what was not begun is not loaded any more
+
+
+def test_what_is_not_begun_when_leaving_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    leaving = threading.Event()
+    shut_down = ThreadPoolExecutor.shutdown
+
+    def leave(pool: ThreadPoolExecutor, *rest: Any, **options: Any) -> None:
+        leaving.set()
+        shut_down(pool, *rest, **options)
+
+    def before(first: int) -> None:
+        if first == 1:
+            assert leaving.wait(60)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "shutdown", leave)
+    reader = Reader(before)
+    batches = batches_from(reader, 50, workers=1)
+    assert int(next(batches).images[0]) == 0
+    batches.close()  # type: ignore[attr-defined]
+    assert reader.started in ([0], [0, 1])  # 1 may be cancelled before the thread takes it up
 
 
 def test_an_error_of_loading_reaches_the_caller() -> None:
