@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,9 @@ from training.dataset import Batch
 from training.models import (
     DepthAndMotion,
     Predictions,
+    initial_disparity,
     load_initial_trunk,
+    set_difference_filters,
     set_initial_depth,
 )
 from training.objective import ObjectiveOutput, SelfSupervisedObjective
@@ -78,6 +80,8 @@ class Learner:
         Run the convolutions in bfloat16.
     channels_last : bool
         Memory layout of the networks' inputs.
+    constant : float or None
+        Sigmoid disparity to take in place of a predicted one.
     """
 
     model: nn.Module
@@ -86,6 +90,33 @@ class Learner:
     stereo: bool = False
     bfloat16: bool = False
     channels_last: bool = False
+    constant: float | None = None
+
+    def at_step(self, options: TrainOptions, step: int) -> Learner:
+        """Return the learner that trains at a step: at the start, an easier one.
+
+        Motion must be found before depth can be. A motion network that knows nothing yet has the
+        auto-mask hide the very pixels that would teach it, and at full resolution the error says
+        nothing of motions longer than a few pixels.
+
+        Parameters
+        ----------
+        options : TrainOptions
+            With the recipe applied.
+        step : int
+            From 0.
+        """
+        assert options.coarse_steps is not None and options.motion_steps is not None
+        learner = self
+        if step < options.coarse_steps:
+            objective = replace(self.objective, automask=False, full_resolution=False)
+            learner = replace(learner, objective=objective)
+        if step < options.motion_steps:
+            disparity = initial_disparity(
+                options.initial_depth or 0.0, options.min_depth, options.max_depth
+            )
+            learner = replace(learner, constant=disparity)
+        return learner
 
     def evaluate(
         self, views: Views, generator: torch.Generator | None = None, keep_images: bool = False
@@ -103,9 +134,13 @@ class Learner:
         frames = list(views.inputs.unbind(dim=1))
         if self.channels_last:
             frames = [frame.contiguous(memory_format=torch.channels_last) for frame in frames]
+        else:
+            frames = [frame.contiguous() for frame in frames]
         neighbours = frames[1 : 1 + len(self.precedes)]
         with torch.autocast(views.inputs.device.type, torch.bfloat16, enabled=self.bfloat16):
-            predictions = Predictions(*self.model(frames[0], neighbours, self.precedes))
+            predictions = Predictions(
+                *self.model(frames[0], neighbours, self.precedes, self.constant)
+            )
         transforms = list(predictions.transforms)
         if self.stereo:
             transforms.append(stereo_transform(views.baselines))
@@ -207,6 +242,8 @@ def load_initial_weights(model: DepthAndMotion, options: TrainOptions) -> list[s
     missing = [name for name in model.networks() if checkpoint and name not in checkpoint.state]
     if checkpoint is None or "pose_encoder" in missing:
         load_initial_trunk(model, options.init)
+        if options.difference_filters and options.pose == "separate":
+            set_difference_filters(model.pose_encoder)
     if options.initial_depth:
         set_initial_depth(model.depth, options.initial_depth, options.min_depth, options.max_depth)
     if checkpoint is None:

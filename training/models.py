@@ -94,7 +94,11 @@ class DepthAndMotion(nn.Module):
         return dict(self.named_children())
 
     def forward(
-        self, target: Tensor, neighbours: Sequence[Tensor], precedes: Sequence[bool]
+        self,
+        target: Tensor,
+        neighbours: Sequence[Tensor],
+        precedes: Sequence[bool],
+        constant: float | None = None,
     ) -> Predictions:
         """Predict depth and motion.
 
@@ -107,10 +111,22 @@ class DepthAndMotion(nn.Module):
         precedes : sequence of bool
             For each neighbour, whether it is older than the target. Pairs go into the networks
             in temporal order, and the motion of an older one is inverted.
+        constant : float, optional
+            Sigmoid disparity to return everywhere, and no masks; the depth decoder rests then.
         """
-        features = self.encoder(target)
-        disparities = self.depth(features)
-        masks = self.mask(features) if hasattr(self, "mask") else None
+        masks = None
+        if constant is None or self.pose_kind == "shared":
+            features = self.encoder(target)
+        if constant is None:
+            disparities = self.depth(features)
+            if hasattr(self, "mask"):
+                masks = self.mask(features)
+        else:
+            batch, _, height, width = target.shape
+            disparities = [
+                target.new_full((batch, 1, height >> scale, width >> scale), constant)
+                for scale in SCALES
+            ]
         transforms = []
         for neighbour, older in zip(neighbours, precedes, strict=True):
             pair = (neighbour, target) if older else (target, neighbour)
@@ -163,6 +179,31 @@ def _keep_heads_in_float32(decoder: DepthDecoder) -> None:
         head.conv.load_state_dict(conv.state_dict())
 
 
+def initial_disparity(depth: float, min_depth: float, max_depth: float) -> float:
+    """Return the sigmoid disparity of a depth that training starts from.
+
+    Parameters
+    ----------
+    depth : float
+        Between the limits; or 0, for the middle of the sigmoid, where random weights start.
+    min_depth, max_depth : float
+        See :func:`monodepth2_ros.geometry.disparity_to_depth`.
+
+    Raises
+    ------
+    ValueError
+        If the depth is outside the range.
+    """
+    if depth == 0:
+        return 0.5
+    if not min_depth < depth < max_depth:
+        raise ValueError(
+            f"the initial depth is {depth}; it must be between min_depth {min_depth} and "
+            f"max_depth {max_depth}"
+        )
+    return (1 / depth - 1 / max_depth) / (1 / min_depth - 1 / max_depth)
+
+
 def set_initial_depth(
     decoder: DepthDecoder, depth: float, min_depth: float, max_depth: float
 ) -> None:
@@ -172,24 +213,30 @@ def set_initial_depth(
     ----------
     decoder : DepthDecoder
         Changed in place.
-    depth : float
-        Between the limits.
-    min_depth, max_depth : float
-        See :func:`monodepth2_ros.geometry.disparity_to_depth`.
-
-    Raises
-    ------
-    ValueError
-        If the depth is outside the range.
+    depth, min_depth, max_depth : float
+        See :func:`initial_disparity`.
     """
-    if not min_depth < depth < max_depth:
-        raise ValueError(
-            f"the initial depth is {depth}; it must be between min_depth {min_depth} and "
-            f"max_depth {max_depth}"
-        )
-    sigmoid = (1 / depth - 1 / max_depth) / (1 / min_depth - 1 / max_depth)
+    sigmoid = initial_disparity(depth, min_depth, max_depth)
     for head in _heads(decoder):
         nn.init.constant_(head.conv.bias, math.log(sigmoid / (1 - sigmoid)))
+
+
+def set_difference_filters(encoder: ResnetEncoder) -> None:
+    """Let every other filter of a motion network's first layer compare the two frames.
+
+    A trunk that was trained on single images looks at the mean of the two frames, in which there
+    is no motion; differences show it from the first step on.
+
+    Parameters
+    ----------
+    encoder : ResnetEncoder
+        Of two images; changed in place.
+    """
+    with torch.no_grad():
+        weight = encoder.encoder.conv1.weight
+        # The filters of the mean have half weights; the difference takes them whole.
+        weight[1::2, :3] *= 2
+        weight[1::2, 3:] *= -2
 
 
 def load_initial_trunk(model: DepthAndMotion, source: str) -> None:

@@ -85,6 +85,11 @@ class TrainOptions:
     initial_depth: float | None = _option(
         None, "networks", "Depth that training starts from; 0 leaves it to chance.", least=0
     )
+    difference_filters: bool | None = _option(
+        None,
+        "networks",
+        "Start half of the motion network's first filters as differences of the two frames.",
+    )
     freeze_batch_norm: bool = _option(
         False, "networks", "Keep the statistics of batch normalisation as they are."
     )
@@ -131,6 +136,18 @@ class TrainOptions:
     clip_norm: float | None = _option(
         None, "optimisation", "Longest gradient; longer ones are shortened. 0 is no limit.", least=0
     )
+    motion_steps: int | None = _option(
+        None,
+        "optimisation",
+        "Steps at the start in which motion alone is learned, at constant depth.",
+        least=0,
+    )
+    coarse_steps: int | None = _option(
+        None,
+        "optimisation",
+        "Steps at the start without auto-mask, with each scale at its own resolution.",
+        least=0,
+    )
 
     device: str = _option("auto", "running", "auto, cpu, cuda or cuda:N.")
     precision: Literal["auto", "float32", "bfloat16"] = _option(
@@ -176,6 +193,11 @@ class TrainOptions:
             raise OptionError(
                 f"--initial-depth is {self.initial_depth}; give a depth between {self.min_depth} "
                 f"and {self.max_depth}, or 0"
+            )
+        if self.motion_steps and self.stereo == "only":
+            raise OptionError(
+                f"--motion-steps is {self.motion_steps}, but --stereo only has no motion to learn; "
+                "give 0"
             )
         if self.pose == "none" and self.stereo != "only":
             raise OptionError("--pose none needs --stereo only; choose separate, posecnn or shared")

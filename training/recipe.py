@@ -6,11 +6,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import TypeVar
 
 from training.options import TrainOptions
 
 #: With fewer training samples than this, ``--recipe auto`` takes the recipe for short recordings.
 SMALL = 8000
+
+#: Length of the published training, and of the recipe for short recordings.
+PUBLISHED_EPOCHS, SMALL_STEPS = 20, 3000
+
+_T = TypeVar("_T")
 
 
 def apply_recipe(options: TrainOptions, samples: int) -> TrainOptions:
@@ -31,21 +37,36 @@ def apply_recipe(options: TrainOptions, samples: int) -> TrainOptions:
     if recipe == "auto":
         recipe = "small" if samples < SMALL else "published"
     epoch_steps = max(1, samples // options.batch_size)
-    if recipe == "published":
-        defaults = {"epochs": 20, "learning_rate": 1e-4, "warmup_steps": 0, "clip_norm": 0.0}
-        defaults["initial_depth"] = 0.0
-    else:
-        defaults = {"learning_rate": 2e-4, "warmup_steps": 100, "clip_norm": 1.0}
-        defaults["epochs"] = math.ceil(4000 / epoch_steps)
-        defaults["initial_depth"] = 0.0
-    missing = {name: value for name, value in defaults.items() if getattr(options, name) is None}
-    filled = replace(options, recipe=recipe, **missing)  # type: ignore[arg-type]
+    published = recipe == "published"
+    filled = replace(
+        options,
+        recipe=recipe,
+        learning_rate=_given(options.learning_rate, 1e-4),
+        warmup_steps=_given(options.warmup_steps, 0),
+        clip_norm=_given(options.clip_norm, 0.0),
+    )
     if filled.steps is None:
+        default = PUBLISHED_EPOCHS if published else math.ceil(SMALL_STEPS / epoch_steps)
+        filled = replace(filled, epochs=_given(filled.epochs, default))
         assert filled.epochs is not None
         filled = replace(filled, steps=filled.epochs * epoch_steps)
-    else:
-        filled = replace(filled, epochs=math.ceil(filled.steps / epoch_steps))
-    return filled
+    assert filled.steps is not None
+    # A checkpoint knows motion already, and a stereo pair's is known.
+    easy = not published and not options.checkpoint and options.stereo == "none"
+    depth = min(10 * options.min_depth, math.sqrt(options.min_depth * options.max_depth))
+    return replace(
+        filled,
+        epochs=math.ceil(filled.steps / epoch_steps),
+        initial_depth=_given(options.initial_depth, depth if easy else 0.0),
+        difference_filters=_given(options.difference_filters, easy),
+        motion_steps=_given(options.motion_steps, min(300, filled.steps // 8) if easy else 0),
+        coarse_steps=_given(options.coarse_steps, min(1000, filled.steps // 3) if easy else 0),
+    )
+
+
+def _given(value: _T | None, default: _T) -> _T:
+    """Return the value, or the default if there is none."""
+    return default if value is None else value
 
 
 def learning_rate(options: TrainOptions, step: int) -> float:

@@ -206,7 +206,7 @@ class Trainer:
         )
         views = prepare(batch.to(device), draws.rows(self._rows))
         noise = _generator(device, options.seed, _TIE_BREAK, step, self.processes.rank)
-        predictions, output = self.learner.evaluate(views, noise)
+        predictions, output = self.learner.at_step(options, step).evaluate(views, noise)
         is_logged = (step + 1) % options.log_every == 0 or step + 1 == self.total_steps
         # On a GPU, looking at the loss means waiting for it.
         if (is_logged or device.type == "cpu") and not output.loss.isfinite():
@@ -243,7 +243,9 @@ class Trainer:
         self._logbook.scalars(self.state.step, values)
         self._recent_loss = loss
         bar.set_postfix_str(f"loss {loss:.4f}, {speed:.1f} samples/s", refresh=False)
-        self._health.check(self.state.step, spread.item(), moving)
+        assert options.motion_steps is not None
+        if self.state.step > options.motion_steps:  # depth is constant on purpose before
+            self._health.check(self.state.step, spread.item(), moving)
 
     def _validation_is_due(self) -> bool:
         """Whether to validate now: after an epoch, but not too often, and at the end."""
@@ -403,7 +405,9 @@ class Trainer:
         if self.options.compile:
             model = torch.compile(model)  # type: ignore[assignment]
         if self.processes.count > 1:
-            model = DistributedDataParallel(model)
+            # The depth network rests while motion alone is learned.
+            rests = bool(self.options.motion_steps)
+            model = DistributedDataParallel(model, find_unused_parameters=rests)
         return model
 
 
