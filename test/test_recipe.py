@@ -1,0 +1,180 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a recipe decides, and what it leaves as it was given."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from training.options import OptionError, TrainOptions
+from training.recipe import SMALL, apply_recipe, learning_rate
+
+DECIDED = [item.name for item in dataclasses.fields(TrainOptions) if item.default is None]
+
+# Unlike any default.
+EXPLICIT: dict[str, Any] = {
+    "initial_depth": 7.5,
+    "difference_filters": True,
+    "epochs": 3,
+    "steps": 123,
+    "learning_rate": 3.3e-5,
+    "warmup_steps": 17,
+    "clip_norm": 4.5,
+    "motion_steps": 11,
+    "coarse_steps": 13,
+}
+
+
+def test_every_option_that_a_recipe_decides_is_tested() -> None:
+    assert set(EXPLICIT) == set(DECIDED)
+
+
+@pytest.mark.parametrize("recipe", ["auto", "published", "small"])
+@pytest.mark.parametrize("samples", [1, 12, 500, SMALL, 40_000])
+def test_nothing_is_left_open_and_the_rest_is_untouched(recipe: Any, samples: int) -> None:
+    given = TrainOptions(recipe=recipe, seed=5, data=("a", "b"), smoothness_weight=0.5)
+    filled = apply_recipe(given, samples)
+    for item in dataclasses.fields(TrainOptions):
+        value = getattr(filled, item.name)
+        assert value is not None, item.name
+        if item.name not in (*DECIDED, "recipe"):
+            assert value == getattr(given, item.name), item.name
+    assert filled.steps and filled.steps >= 1
+    assert filled.learning_rate and filled.learning_rate > 0
+    assert filled.motion_steps is not None and filled.motion_steps < filled.steps
+    assert filled.coarse_steps is not None and filled.coarse_steps < filled.steps
+
+
+@pytest.mark.parametrize("samples", [1, SMALL - 1, SMALL, 40_000])
+def test_auto_chooses_by_the_number_of_samples(samples: int) -> None:
+    chosen = apply_recipe(TrainOptions(recipe="auto"), samples)
+    expected: Any = "small" if samples < SMALL else "published"
+    assert chosen.recipe == expected
+    assert chosen == apply_recipe(TrainOptions(recipe=expected), samples)
+
+
+def test_the_published_recipe_is_plain() -> None:
+    """Section 4 of arXiv:1806.01260: 20 epochs at 1e-4, without an easier start."""
+    filled = apply_recipe(TrainOptions(recipe="published", batch_size=12), 39_810)
+    assert (filled.epochs, filled.steps) == (20, 20 * (39_810 // 12))
+    assert filled.learning_rate == 1e-4
+    for name in ("warmup_steps", "clip_norm", "motion_steps", "coarse_steps", "initial_depth"):
+        assert getattr(filled, name) == 0, name
+    assert filled.difference_filters is False
+
+
+@pytest.mark.parametrize("recipe", ["published", "small"])
+@pytest.mark.parametrize("name", [name for name in DECIDED if name != "epochs"])
+def test_an_explicit_value_wins(name: str, recipe: Any) -> None:
+    options: Any = {name: EXPLICIT[name]}
+    filled = apply_recipe(TrainOptions(recipe=recipe, **options), 500)
+    assert getattr(filled, name) == EXPLICIT[name]
+
+
+@pytest.mark.parametrize("recipe", ["published", "small"])
+@pytest.mark.parametrize(
+    "name", ["warmup_steps", "clip_norm", "motion_steps", "coarse_steps", "initial_depth"]
+)
+def test_zero_is_a_value_too(name: str, recipe: Any) -> None:
+    options: Any = {name: 0}
+    assert getattr(apply_recipe(TrainOptions(recipe=recipe, **options), 500), name) == 0
+
+
+def test_filters_can_be_refused() -> None:
+    assert apply_recipe(TrainOptions(difference_filters=False), 500).difference_filters is False
+
+
+@pytest.mark.parametrize("recipe", ["published", "small"])
+def test_epochs_count_whole_batches(recipe: Any) -> None:
+    """What is left of the samples at the end of an epoch makes no step."""
+    filled = apply_recipe(TrainOptions(recipe=recipe, epochs=3, batch_size=8), 39)
+    assert (filled.epochs, filled.steps) == (3, 12)
+    filled = apply_recipe(TrainOptions(recipe=recipe, batch_size=8), 39)
+    assert filled.epochs is not None
+    assert filled.steps == 4 * filled.epochs
+
+
+@pytest.mark.parametrize("recipe", ["published", "small"])
+def test_steps_take_the_place_of_epochs(recipe: Any) -> None:
+    filled = apply_recipe(TrainOptions(recipe=recipe, steps=10, epochs=50, batch_size=8), 39)
+    assert (filled.steps, filled.epochs) == (10, 3)  # the third is begun
+    filled = apply_recipe(TrainOptions(recipe=recipe, steps=8, batch_size=8), 39)
+    assert (filled.steps, filled.epochs) == (8, 2)
+
+
+def test_fewer_samples_than_a_batch_count_as_one_step() -> None:
+    assert apply_recipe(TrainOptions(epochs=5, batch_size=8), 3).steps == 5
+
+
+@pytest.mark.parametrize("recipe", ["auto", "published", "small"])
+@pytest.mark.parametrize("steps", [None, 7])
+def test_applying_a_recipe_twice_changes_nothing(recipe: Any, steps: int | None) -> None:
+    """A resumed run reads options that were filled in before."""
+    filled = apply_recipe(TrainOptions(recipe=recipe, steps=steps), 500)
+    assert apply_recipe(filled, 500) == filled
+    # The recipe stays what it was, whatever the data are now.
+    assert apply_recipe(filled, 2 * SMALL).recipe == filled.recipe
+
+
+def test_the_initial_depth_is_in_the_range() -> None:
+    for low, high in ((0.1, 100.0), (0.01, 0.05), (5.0, 6.0), (1e-3, 1e3)):
+        for recipe in ("published", "small"):
+            given: Any = {"recipe": recipe, "min_depth": low, "max_depth": high}
+            depth = apply_recipe(TrainOptions(**given), 500).initial_depth
+            assert depth is not None
+            assert depth == 0 or low < depth < high
+
+
+def test_known_motion_needs_no_easier_start(tmp_path: Path) -> None:
+    trained = tmp_path / "trained.safetensors"
+    trained.touch()
+    for given in ({"stereo": "add"}, {"stereo": "only"}, {"checkpoint": str(trained)}):
+        options: Any = {"recipe": "small", **given}
+        filled = apply_recipe(TrainOptions(**options), 500)
+        assert filled.motion_steps == filled.coarse_steps == filled.initial_depth == 0
+        assert filled.difference_filters is False
+
+
+def test_stereo_alone_has_no_motion_to_learn() -> None:
+    with pytest.raises(OptionError, match="--motion-steps is 5, but --stereo only .*; give 0"):
+        TrainOptions(stereo="only", motion_steps=5)
+
+
+# --- learning_rate ---
+
+
+def rates(**given: Any) -> list[float]:
+    options = apply_recipe(TrainOptions(**{"learning_rate": 8e-4, "steps": 40, **given}), 500)
+    assert options.steps is not None
+    return [learning_rate(options, step) for step in range(options.steps)]
+
+
+def test_warmup_grows_evenly_to_the_full_rate() -> None:
+    found = rates(warmup_steps=8)
+    assert found[:8] == pytest.approx([1e-4 * (step + 1) for step in range(8)])
+    assert found[8:30] == [8e-4] * 22
+
+
+@pytest.mark.parametrize("warmup", [0, 1])
+def test_without_warmup_the_first_step_is_whole(warmup: int) -> None:
+    assert rates(warmup_steps=warmup)[:30] == [8e-4] * 30
+
+
+def test_the_rate_drops_once_to_a_tenth() -> None:
+    found = rates(warmup_steps=0, drop_after=0.75)
+    assert found == pytest.approx([8e-4] * 30 + [8e-5] * 10)
+    assert rates(warmup_steps=0, drop_after=1.0) == [8e-4] * 40
+    assert rates(warmup_steps=0, drop_after=0.0) == pytest.approx([8e-5] * 40)
+
+
+def test_a_warmup_beyond_the_drop_goes_on_below_it() -> None:
+    found = rates(warmup_steps=80, drop_after=0.5)
+    for half in (found[:20], found[20:]):
+        assert all(before < after for before, after in itertools.pairwise(half))
+    assert found[19] == pytest.approx(8e-4 * 20 / 80)
+    assert found[20] == pytest.approx(8e-4 * 21 / 80 / 10)
