@@ -146,7 +146,7 @@ class Trainer:
         """
         total = self.total_steps
         if self.processes.is_first and self.options.tensorboard:
-            self._logbook = Logbook(self.folder, self.state.step)
+            self._logbook = Logbook(self.folder, self.state.step + 1)
         bar = tqdm(
             total=total,
             initial=self.state.step,
