@@ -60,6 +60,8 @@ def options(store):
         tensorboard=False,
         loader_threads=1,
         warmup_steps=2,
+        motion_steps=2,
+        coarse_steps=4,
     )
 
 
