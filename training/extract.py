@@ -100,7 +100,7 @@ def extract(arguments: argparse.Namespace) -> int:
                 continue
             total = sum(camera.count * (1 + camera.has_truth) for camera in job.cameras)
             name = f"{job.camera.source.recording} {job.camera.source.topic}"
-            with tqdm(total=total, desc=name, unit=" messages") as bar:
+            with tqdm(total=total, desc=name, unit=" messages", disable=None) as bar:
                 _run(job, writer, book, rules, bar)
             writer.save({"fingerprint": fingerprint, "book": book.to_state()})
         print(describe(book.reports))

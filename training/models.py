@@ -283,12 +283,17 @@ def _trunk(source: str, num_layers: int) -> Mapping[str, Tensor]:
         raise FileNotFoundError(
             f"--init: {path} does not exist; give 'imagenet', 'none' or a file of ResNet weights"
         )
-    if path.suffix == ".safetensors":
-        state = load_file(path)
-    else:
-        try:
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises many kinds for damaged or unsafe pickles
-            reason = str(error).splitlines()[0] if str(error) else repr(error)
-            raise ValueError(f"--init: {path} holds no plain weights ({reason})") from error
+    except Exception as error:  # torch raises many kinds for damaged or unsafe pickles
+        reason = str(error).splitlines()[0] if str(error) else repr(error)
+        raise ValueError(f"--init: {path} holds no plain weights ({reason})") from error
+    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ValueError(
+            f"--init: {path} holds more than a state dict; save the ResNet's state dict alone, with "
+            "torchvision's names"
+        )
     return {name: value.float() for name, value in state.items()}

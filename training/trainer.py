@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -128,6 +129,7 @@ class Trainer:
         self._logbook = Logbook(None)
         self._meter = Meter(options.batch_size)
         self._recent_loss = float("nan")
+        self._told = time.monotonic()
 
     def run(self) -> int:
         """Train to the end, or until asked to stop.
@@ -242,7 +244,17 @@ class Trainer:
         values |= {f"train/loss_scale_{scale}": mean for scale, mean in enumerate(mean_losses)}
         self._logbook.scalars(self.state.step, values)
         self._recent_loss = loss
-        bar.set_postfix_str(f"loss {loss:.4f}, {speed:.1f} samples/s", refresh=False)
+        words = f"loss {loss:.4f}, {speed:.1f} samples/s"
+        bar.set_postfix_str(words, refresh=False)
+        # Into a file goes a line now and then in place of the bar.
+        if bar.disable and self.processes.is_first and time.monotonic() - self._told >= 60.0:
+            self._told = time.monotonic()
+            left = (self.total_steps - self.state.step) * options.batch_size / speed
+            print(
+                f"step {self.state.step} of {self.total_steps}: {words}, "
+                f"{tqdm.format_interval(left)} left",
+                flush=True,
+            )
         assert options.motion_steps is not None
         if self.state.step > options.motion_steps:  # depth is constant on purpose before
             self._health.check(self.state.step, spread.item(), moving)
