@@ -293,7 +293,7 @@ def _trunk(source: str, num_layers: int) -> Mapping[str, Tensor]:
         raise ValueError(f"--init: {path} holds no plain weights ({reason})") from error
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
         raise ValueError(
-            f"--init: {path} holds more than a state dict; save the ResNet's state dict alone, with "
-            "torchvision's names"
+            f"--init: {path} is no plain state dict; save the ResNet's alone, with torchvision's "
+            "names"
         )
     return {name: value.float() for name, value in state.items()}
