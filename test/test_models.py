@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import pickle
 from collections.abc import Callable
@@ -84,7 +85,10 @@ def test_motion_of_posecnn_follows_the_nearness_of_the_target(
     models: dict[PoseKind, DepthAndMotion],
 ) -> None:
     """Its translation is in units of the target's depth, and the way back has another target."""
-    model = models["posecnn"]
+    model = copy.deepcopy(models["posecnn"])
+    with torch.no_grad():
+        for scale in range(4):  # depths that differ, or all means are the same
+            model.depth.state_dict()[f"decoder.{10 + scale}.conv.weight"].mul_(20)
     forth, back = (
         predict(model, MIDDLE, [NEW], [False]),
         predict(model, NEW, [MIDDLE], [True]),
