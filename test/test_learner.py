@@ -150,12 +150,15 @@ def test_wrong_stereo_geometry_does_not(fault: str) -> None:
 def test_the_partner_is_the_last_source() -> None:
     """Beside neighbours that fit nowhere, the minimum over the sources is the partner's error."""
     batch = stereo_batch()
-    noise = torch.randint(0, 256, (2, 2, SIZE, SIZE, 3), dtype=torch.uint8)
+    generator = torch.Generator().manual_seed(9)
+    noise = torch.randint(0, 256, (2, 2, SIZE, SIZE, 3), generator=generator, dtype=torch.uint8)
     images = torch.cat([batch.images[:, :1], noise, batch.images[:, 1:]], dim=1)
     model = Wall(DEPTHS, [torch.eye(4).repeat(2, 1, 1)] * 2)
     learner = Learner(model, PLAIN, (True, False), stereo=True)
     _, output = learner.evaluate(prepare(replace(batch, images=images)), keep_images=True)
     assert len(output.images[0].warped) == 3
+    ((_, neighbours, _, _),) = model.seen
+    assert len(neighbours) == 2  # motion to the partner is known and not predicted
     for i, shift in enumerate(SHIFTS):
         assert output.images[0].error[i, :, :, seen_by_both(shift)].max() < 1e-3
 
@@ -292,6 +295,20 @@ def test_options_reach_the_networks_and_the_objective() -> None:
     plain = build_learner(TrainOptions(pose="posecnn"), CPU)[1]
     assert plain.objective == SelfSupervisedObjective()
     assert not plain.bfloat16 and not plain.channels_last  # what auto means on a CPU
+
+
+def test_a_predicted_mask_learns_in_place_of_the_automask() -> None:
+    torch.manual_seed(0)
+    options = TrainOptions(pose="posecnn", predictive_mask=True)
+    model, learner = build_learner(options, CPU)
+    predictions, output = learner.evaluate(three_views())
+    assert predictions.masks is not None
+    for mask in output.automask:
+        assert torch.equal(mask, torch.ones_like(mask))
+    output.loss.backward()
+    for name in ("encoder", "depth", "posecnn", "mask"):
+        gradients = [value.grad for value in model.networks()[name].parameters()]
+        assert any(gradient is not None and gradient.any() for gradient in gradients), name
 
 
 # --- load_initial_weights ---
