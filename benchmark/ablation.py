@@ -110,7 +110,10 @@ def train(out: Path, variant: str, seed: int, arguments: argparse.Namespace) -> 
         options += ["--init", arguments.init, "--steps", str(arguments.steps)]
         options += ["--batch-size", str(arguments.batch_size), "--tensorboard", "false"]
         options += ["--validation-fraction", "0.2", "--validate-every", "1000000"]
-        options += ["--loader-threads", "1", "--save-every", "100", *VARIANTS[variant]]
+        # The start is the same for all, whatever the recipe says of it.
+        start = ["--pose", "separate", "--motion-steps", str(arguments.steps // 8)]
+        start += ["--coarse-steps", str(arguments.steps // 3)]
+        options += ["--loader-threads", "1", "--save-every", "100", *start, *VARIANTS[variant]]
     _run("train", options)
     done.touch()
     return folder / "last.safetensors"
