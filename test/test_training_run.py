@@ -185,6 +185,21 @@ def test_kill_at_any_moment_leaves_a_run_that_resumes(options, uninterrupted, tm
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
 
+def test_run_with_motion_from_flow_resumes_exactly(options, tmp_path, capsys):
+    solved = dataclasses.replace(options, pose="flow", motion_steps=0)
+    assert main(arguments(solved, tmp_path / "whole")) == 0
+    assert "motion solved from optical flow" in capsys.readouterr().out
+    whole = load_checkpoint(tmp_path / "whole" / "last.safetensors")
+    assert set(whole.state) == {"encoder", "depth"}
+    folder = tmp_path / "run"
+    process = start(solved, folder)
+    wait_for_save(process, folder)
+    process.terminate()
+    process.communicate(timeout=120)
+    assert main(["--resume", str(folder)]) == 0
+    assert_same_weights(whole, load_checkpoint(folder / "last.safetensors"))
+
+
 def test_full_disk_does_not_end_the_run_and_keeps_the_old_file(
     options, uninterrupted, tmp_path, monkeypatch, capsys
 ):
@@ -205,7 +220,8 @@ def test_full_disk_does_not_end_the_run_and_keeps_the_old_file(
 
 
 def test_not_a_number_stops_with_a_diagnosis(options, one_process, tmp_path):
-    trainer = Trainer(dataclasses.replace(options, out=str(tmp_path / "run")), one_process)
+    options = dataclasses.replace(options, out=str(tmp_path / "run"), motion_steps=0)
+    trainer = Trainer(options, one_process)
     (tmp_path / "run").mkdir()
     with torch.no_grad():
         next(iter(trainer.model.depth.parameters())).fill_(float("nan"))
@@ -239,6 +255,7 @@ def test_two_processes_learn_what_one_does(options, tmp_path):
     # With batch statistics each process would normalise by its own half of the batch, so they are
     # frozen; what is left must agree but for the order of sums.
     both = dataclasses.replace(options, freeze_batch_norm=True, steps=3, tie_break=0.0)
+    both = dataclasses.replace(both, motion_steps=1, coarse_steps=2)  # the depth network rests once
     one, two = tmp_path / "one", tmp_path / "two"
     assert main(arguments(both, one)) == 0
     subprocess.run(

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from training.alignment import MeasureFlow
 from training.frame_store import FrameStore
 
 #: Whether the stereo partner is no source, one more source, or the only one.
@@ -42,11 +43,14 @@ class Batch:
         In pixels.
     baselines : Tensor, shape (B,), float32
         x coordinate of the stereo partner in the camera's frame, metres; 0 without one.
+    flow : Tensor, shape (B, F - 1, 2, h, w), float16, or None
+        From the target to each of its sources, where the samples have it measured.
     """
 
     images: Tensor
     intrinsics: Tensor
     baselines: Tensor
+    flow: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Copy to a device without waiting for it."""
@@ -54,6 +58,7 @@ class Batch:
             self.images.to(device, non_blocking=True),
             self.intrinsics.to(device, non_blocking=True),
             self.baselines.to(device, non_blocking=True),
+            None if self.flow is None else self.flow.to(device, non_blocking=True),
         )
 
 
@@ -68,11 +73,14 @@ class Samples:
         Index into `stores`.
     frames : ndarray, shape (N, F), int
         Frames of the store: target, neighbours, stereo partner.
+    measure_flow : callable, optional
+        Measures the optical flow from targets to sources, for motion that is solved from it.
     """
 
     stores: tuple[FrameStore, ...]
     store: NDArray[np.int64]
     frames: NDArray[np.int64]
+    measure_flow: MeasureFlow | None = None
 
     def __len__(self) -> int:
         return len(self.store)
@@ -89,7 +97,7 @@ class Samples:
 
     def select(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> Samples:
         """Return some of the samples."""
-        return Samples(self.stores, self.store[chosen], self.frames[chosen])
+        return replace(self, store=self.store[chosen], frames=self.frames[chosen])
 
     def read(self, chosen: NDArray[np.int64], pin_memory: bool = False) -> Batch:
         """Load samples.
@@ -117,7 +125,16 @@ class Samples:
             camera = int(store.camera_index[self.frames[sample, 0]])
             intrinsics[row] = store.cameras[camera].matrix4
             baselines[row] = store.baselines[camera]
-        return Batch(images, torch.from_numpy(intrinsics), torch.from_numpy(baselines))
+        flow = None
+        if self.measure_flow is not None:
+            flow = torch.from_numpy(np.stack([self._flow(sample) for sample in chosen.tolist()]))
+        return Batch(images, torch.from_numpy(intrinsics), torch.from_numpy(baselines), flow)
+
+    def _flow(self, sample: int) -> NDArray[np.float16]:
+        """Measure the flow of a sample's target to its sources."""
+        assert self.measure_flow is not None
+        owner, (target, *sources) = int(self.store[sample]), self.frames[sample].tolist()
+        return np.stack([self.measure_flow(owner, target, source) for source in sources])
 
     def truth(self, sample: int) -> NDArray[np.float16] | None:
         """Return the target's true depth, shape (Ht, Wt) in metres, where the store has it."""

@@ -8,9 +8,12 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from monodepth2_ros.checkpoint import load_checkpoint
+from monodepth2_ros.geometry import disparity_to_depth
 from monodepth2_ros.preprocessing import to_network_input
+from training.alignment import mirror_flow, solve_motion
 from training.augmentation import Draws, jitter_colors, mirror_samples
 from training.dataset import Batch
 from training.models import (
@@ -23,6 +26,9 @@ from training.models import (
 )
 from training.objective import ObjectiveOutput, SelfSupervisedObjective
 from training.options import OptionError, TrainOptions
+
+#: Weight of the term that keeps the scale of depth where training began.
+ANCHOR_WEIGHT = 0.1
 
 
 @dataclass(frozen=True)
@@ -37,12 +43,15 @@ class Views:
         What the networks see: the same with other colours.
     intrinsics : Tensor, shape (B, 4, 4)
     baselines : Tensor, shape (B,)
+    flow : Tensor, shape (B, F - 1, 2, h, w), or None
+        See :class:`training.dataset.Batch`.
     """
 
     images: Tensor
     inputs: Tensor
     intrinsics: Tensor
     baselines: Tensor
+    flow: Tensor | None = None
 
 
 def prepare(batch: Batch, draws: Draws | None = None) -> Views:
@@ -57,10 +66,12 @@ def prepare(batch: Batch, draws: Draws | None = None) -> Views:
     """
     images = to_network_input(batch.images)
     intrinsics, baselines = batch.intrinsics, batch.baselines
+    flow = None if batch.flow is None else batch.flow.float()
     if draws is None:
-        return Views(images, images, intrinsics, baselines)
+        return Views(images, images, intrinsics, baselines, flow)
     images, intrinsics, baselines = mirror_samples(images, intrinsics, baselines, draws.mirror)
-    return Views(images, jitter_colors(images, draws), intrinsics, baselines)
+    flow = None if flow is None else mirror_flow(flow, draws.mirror)
+    return Views(images, jitter_colors(images, draws), intrinsics, baselines, flow)
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,9 @@ class Learner:
         Memory layout of the networks' inputs.
     constant : float or None
         Sigmoid disparity to take in place of a predicted one.
+    anchor : float or None
+        Mean inverse depth that training is drawn to. Motion that is solved for any depth leaves
+        nothing to hold the scale, and a scale that drifts ends at the limits of the range.
     """
 
     model: nn.Module
@@ -91,6 +105,7 @@ class Learner:
     bfloat16: bool = False
     channels_last: bool = False
     constant: float | None = None
+    anchor: float | None = None
 
     def at_step(self, options: TrainOptions, step: int) -> Learner:
         """Return the learner that trains at a step: at the start, an easier one.
@@ -136,11 +151,13 @@ class Learner:
             frames = [frame.contiguous(memory_format=torch.channels_last) for frame in frames]
         else:
             frames = [frame.contiguous() for frame in frames]
-        neighbours = frames[1 : 1 + len(self.precedes)]
+        neighbours = frames[1 : 1 + len(self.precedes)] if views.flow is None else []
+        precedes = self.precedes if views.flow is None else ()
         with torch.autocast(views.inputs.device.type, torch.bfloat16, enabled=self.bfloat16):
-            predictions = Predictions(
-                *self.model(frames[0], neighbours, self.precedes, self.constant)
-            )
+            predictions = Predictions(*self.model(frames[0], neighbours, precedes, self.constant))
+        if views.flow is not None:
+            transforms = self._solve(predictions.disparities[0], views.flow, views.intrinsics)
+            predictions = predictions._replace(transforms=transforms)
         transforms = list(predictions.transforms)
         if self.stereo:
             transforms.append(stereo_transform(views.baselines))
@@ -155,7 +172,24 @@ class Learner:
             generator,
             keep_images,
         )
+        if self.anchor is not None and self.model.training:
+            depth = self._depth(predictions.disparities[0])
+            drift = torch.log(depth.reciprocal().mean() / self.anchor)
+            output = replace(output, loss=output.loss + ANCHOR_WEIGHT * drift.square())
         return predictions, output
+
+    def _depth(self, disparity: Tensor) -> Tensor:
+        """Turn sigmoid disparity into depth, in float32."""
+        low, high = self.objective.min_depth, self.objective.max_depth
+        return disparity_to_depth(disparity.float(), low, high)
+
+    @torch.no_grad()
+    def _solve(self, disparity: Tensor, flow: Tensor, intrinsics: Tensor) -> list[Tensor]:
+        """Solve the motion to each source from the flow to it and the depth."""
+        cell = disparity.shape[-1] // flow.shape[-1]
+        depth = self._depth(functional.avg_pool2d(disparity.float(), cell))[:, 0]
+        with torch.autocast(disparity.device.type, enabled=False):
+            return [solve_motion(depth, one, intrinsics, cell)[0] for one in flow.unbind(dim=1)]
 
 
 def stereo_transform(baselines: Tensor) -> Tensor:
@@ -186,10 +220,13 @@ def build_learner(options: TrainOptions, device: torch.device) -> tuple[DepthAnd
     """
     stereo = options.stereo != "none"
     offsets = () if options.stereo == "only" else options.sources
+    pose = "none" if stereo and not offsets else options.pose
+    if pose == "auto":
+        raise ValueError("build_learner: pose is 'auto'; apply the recipe first")
     model = DepthAndMotion(
         options.num_layers,
         options.pose_layers,
-        "none" if options.stereo == "only" else options.pose,
+        "none" if pose == "flow" else pose,
         (len(offsets) + stereo) if options.predictive_mask else 0,
         options.min_depth,
         options.max_depth,
@@ -213,7 +250,10 @@ def build_learner(options: TrainOptions, device: torch.device) -> tuple[DepthAnd
     if channels_last:
         model.to(memory_format=torch.channels_last)
     precedes = tuple(offset < 0 for offset in offsets)
-    return model, Learner(model, objective, precedes, stereo, bfloat16, channels_last)
+    learner = Learner(model, objective, precedes, stereo, bfloat16, channels_last)
+    if options.pose == "flow" and options.initial_depth:
+        learner = replace(learner, anchor=1 / options.initial_depth)
+    return model, learner
 
 
 def load_initial_weights(model: DepthAndMotion, options: TrainOptions) -> list[str]:

@@ -65,10 +65,11 @@ class TrainOptions:
     num_layers: Literal[18, 34, 50, 101, 152] = _option(
         18, "networks", "Depth of the ResNet that encodes the image."
     )
-    pose: Literal["separate", "posecnn", "shared", "none"] = _option(
-        "separate",
+    pose: Literal["auto", "separate", "posecnn", "shared", "flow", "none"] = _option(
+        "auto",
         "networks",
-        "Motion from a ResNet of its own, a small network (posecnn) or the depth encoder (shared).",
+        "Motion from a ResNet of its own, a small network (posecnn) or the depth encoder (shared), "
+        "or solved from optical flow (flow).",
     )
     pose_layers: Literal[18, 34, 50, 101, 152] = _option(
         18, "networks", "Depth of the ResNet for motion (pose separate)."
@@ -199,8 +200,13 @@ class TrainOptions:
                 f"--motion-steps is {self.motion_steps}, but --stereo only has no motion to learn; "
                 "give 0"
             )
+        if self.pose == "flow" and (self.stereo != "none" or self.motion_steps):
+            raise OptionError(
+                f"--pose flow goes neither with --stereo ({self.stereo}) nor with --motion-steps "
+                f"({self.motion_steps}); choose --pose separate"
+            )
         if self.pose == "none" and self.stereo != "only":
-            raise OptionError("--pose none needs --stereo only; choose separate, posecnn or shared")
+            raise OptionError("--pose none needs --stereo only; choose another, auto for example")
         if self.checkpoint and not os.path.exists(os.path.expanduser(self.checkpoint)):
             raise OptionError(f"--checkpoint {self.checkpoint} does not exist")
 

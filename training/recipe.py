@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from training.options import TrainOptions
 
@@ -16,28 +16,31 @@ SMALL = 8000
 #: Length of the published training, and of the recipe for short recordings.
 PUBLISHED_EPOCHS, SMALL_STEPS = 20, 3000
 
+#: Motion is solved from optical flow where a constant depth explains this share of it.
+FLAT = 0.8
+
 _T = TypeVar("_T")
 
 
-def apply_recipe(options: TrainOptions, samples: int) -> TrainOptions:
-    """Fill in the options that are None.
+def apply_recipe(options: TrainOptions, samples: int, flat: float = 0.0) -> TrainOptions:
+    """Fill in the options that are None or "auto".
 
     Parameters
     ----------
     options : TrainOptions
     samples : int
         Number of training samples.
+    flat : float
+        See :func:`training.alignment.constant_depth_share`.
 
     Returns
     -------
     TrainOptions
-        With `recipe` named and every None replaced; `steps` is the whole number of steps.
+        With `recipe` and `pose` named and every None replaced; `steps` is the whole number of
+        steps.
     """
-    recipe = options.recipe
-    if recipe == "auto":
-        recipe = "small" if samples < SMALL else "published"
+    recipe = recipe_name(options, samples)
     epoch_steps = max(1, samples // options.batch_size)
-    published = recipe == "published"
     filled = replace(
         options,
         recipe=recipe,
@@ -46,22 +49,45 @@ def apply_recipe(options: TrainOptions, samples: int) -> TrainOptions:
         clip_norm=_given(options.clip_norm, 0.0),
     )
     if filled.steps is None:
-        default = PUBLISHED_EPOCHS if published else math.ceil(SMALL_STEPS / epoch_steps)
+        default = (
+            PUBLISHED_EPOCHS if recipe == "published" else math.ceil(SMALL_STEPS / epoch_steps)
+        )
         filled = replace(filled, epochs=_given(filled.epochs, default))
         assert filled.epochs is not None
         filled = replace(filled, steps=filled.epochs * epoch_steps)
     assert filled.steps is not None
-    # A checkpoint knows motion already, and a stereo pair's is known.
-    easy = not published and not options.checkpoint and options.stereo == "none"
+    easy = starts_easily(options, samples)
+    pose = options.pose
+    if pose == "auto":
+        pose = "flow" if easy and flat >= FLAT and not options.motion_steps else "separate"
     depth = min(10 * options.min_depth, math.sqrt(options.min_depth * options.max_depth))
+    motion_steps = min(300, filled.steps // 8) if easy and pose != "flow" else 0
+    coarse_steps = min(200, filled.steps // 6) if pose == "flow" else min(1000, filled.steps // 3)
     return replace(
         filled,
+        pose=pose,
         epochs=math.ceil(filled.steps / epoch_steps),
-        initial_depth=_given(options.initial_depth, depth if easy else 0.0),
+        initial_depth=_given(options.initial_depth, depth if easy or pose == "flow" else 0.0),
         difference_filters=_given(options.difference_filters, easy),
-        motion_steps=_given(options.motion_steps, min(300, filled.steps // 8) if easy else 0),
-        coarse_steps=_given(options.coarse_steps, min(1000, filled.steps // 3) if easy else 0),
+        motion_steps=_given(options.motion_steps, motion_steps),
+        coarse_steps=_given(options.coarse_steps, coarse_steps if easy else 0),
     )
+
+
+def recipe_name(options: TrainOptions, samples: int) -> Literal["published", "small"]:
+    """Return the recipe of a run with so many training samples."""
+    if options.recipe == "auto":
+        return "small" if samples < SMALL else "published"
+    return options.recipe
+
+
+def starts_easily(options: TrainOptions, samples: int) -> bool:
+    """Whether a run begins with motion, because it knows none yet.
+
+    A checkpoint does, and the motion between the images of a stereo pair is known.
+    """
+    small = recipe_name(options, samples) == "small"
+    return small and not options.checkpoint and options.stereo == "none"
 
 
 def _given(value: _T | None, default: _T) -> _T:

@@ -133,11 +133,17 @@ def _summary(trainer: Trainer) -> str:
     """Say what is about to happen."""
     options, training = trainer.options, trainer.training
     learner, processes = trainer.learner, trainer.processes
+    motion = "known" if options.stereo == "only" else options.pose
+    if motion == "flow":
+        motion = (
+            "solved from optical flow (a constant depth explains "
+            f"{100 * trainer.constant_depth_share:.0f} % of it)"
+        )
     weights = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
     lines = [
         f"{len(training)} samples of {training.width}x{training.height} to train on, "
         f"{len(trainer.validation)} held out, from {len(training.stores)} store(s)",
-        f"ResNet-{options.num_layers}, motion {options.pose}, {weights / 1e6:.1f} million weights",
+        f"ResNet-{options.num_layers}, motion {motion}, {weights / 1e6:.1f} million weights",
         f"recipe {options.recipe}: {trainer.total_steps} steps of {options.batch_size} "
         f"({options.epochs} epochs), learning rate {options.learning_rate:g}",
         f"{processes.count} process(es) on {processes.device}, "

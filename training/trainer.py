@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from monodepth2_ros.checkpoint import CheckpointMetadata, save_checkpoint
 from training import run_state
+from training.alignment import constant_depth_share, remember_flow
 from training.augmentation import draw
 from training.dataset import (
     Batch,
@@ -50,7 +51,7 @@ from training.models import Predictions
 from training.objective import ObjectiveOutput
 from training.options import TrainOptions
 from training.processes import Processes
-from training.recipe import apply_recipe, learning_rate
+from training.recipe import apply_recipe, learning_rate, starts_easily
 from training.run_state import RunState
 from training.validation import validate
 
@@ -96,7 +97,19 @@ class Trainer:
                 f"{len(self.training)} samples to train on, {len(self.validation)} held out; a "
                 f"step takes {options.batch_size}. Use a smaller --batch-size or record more"
             )
-        self.options = options = apply_recipe(options, len(self.training))
+        flat = 0.0
+        if options.pose == "flow" or (
+            options.pose == "auto" and starts_easily(options, len(self.training))
+        ):
+            measure = remember_flow(stores)
+            self.training = replace(self.training, measure_flow=measure)
+            self.validation = replace(self.validation, measure_flow=measure)
+            flat = constant_depth_share(self.training)
+        self.options = options = apply_recipe(options, len(self.training), flat)
+        if options.pose != "flow":
+            self.training = replace(self.training, measure_flow=None)
+            self.validation = replace(self.validation, measure_flow=None)
+        self.constant_depth_share = flat
         self.processes = processes
         self.folder = Path(options.out).expanduser()
         self._rows = processes.share(options.batch_size)
