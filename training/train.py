@@ -133,7 +133,7 @@ def _summary(trainer: Trainer) -> str:
     """Say what is about to happen."""
     options, training = trainer.options, trainer.training
     learner, processes = trainer.learner, trainer.processes
-    motion = "known" if options.stereo == "only" else options.pose
+    motion: str = "known" if options.stereo == "only" else options.pose
     if motion == "flow":
         motion = (
             "solved from optical flow (a constant depth explains "
