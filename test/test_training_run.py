@@ -198,6 +198,11 @@ def test_run_with_motion_from_flow_resumes_exactly(options, tmp_path, capsys):
     process.communicate(timeout=120)
     assert main(["--resume", str(folder)]) == 0
     assert_same_weights(whole, load_checkpoint(folder / "last.safetensors"))
+    tuned = dataclasses.replace(
+        options, checkpoint=str(folder / "last.safetensors"), motion_steps=None, steps=1
+    )
+    assert main(arguments(tuned, tmp_path / "tuned")) == 0
+    assert "motion solved from optical flow" in capsys.readouterr().out
 
 
 def test_full_disk_does_not_end_the_run_and_keeps_the_old_file(

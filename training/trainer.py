@@ -24,7 +24,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from monodepth2_ros.checkpoint import CheckpointMetadata, save_checkpoint
+from monodepth2_ros.checkpoint import CheckpointMetadata, load_checkpoint, save_checkpoint
 from training import run_state
 from training.alignment import constant_depth_share, remember_flow
 from training.augmentation import draw
@@ -97,6 +97,7 @@ class Trainer:
                 f"{len(self.training)} samples to train on, {len(self.validation)} held out; a "
                 f"step takes {options.batch_size}. Use a smaller --batch-size or record more"
             )
+        options = _like_checkpoint(options)
         flat = 0.0
         if options.pose == "flow" or (
             options.pose == "auto" and starts_easily(options, len(self.training))
@@ -434,6 +435,16 @@ class Trainer:
             rests = bool(self.options.motion_steps)
             model = DistributedDataParallel(model, find_unused_parameters=rests)
         return model
+
+
+def _like_checkpoint(options: TrainOptions) -> TrainOptions:
+    """Go on with motion from flow where the model to start from has no pose network for it."""
+    if options.pose != "auto" or not options.checkpoint or options.stereo != "none":
+        return options
+    trained = load_checkpoint(options.checkpoint).metadata.training
+    if trained.get("options", {}).get("pose") == "flow" and not options.motion_steps:
+        return replace(options, pose="flow")
+    return options
 
 
 def _generator(device: torch.device, *numbers: int) -> torch.Generator:
