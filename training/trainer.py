@@ -98,18 +98,15 @@ class Trainer:
                 f"step takes {options.batch_size}. Use a smaller --batch-size or record more"
             )
         options = _like_checkpoint(options)
+        measure = remember_flow(stores)
         flat = 0.0
-        if options.pose == "flow" or (
-            options.pose == "auto" and starts_easily(options, len(self.training))
-        ):
-            measure = remember_flow(stores)
+        is_open = options.pose == "auto" and starts_easily(options, len(self.training))
+        if options.pose == "flow" or is_open:
+            flat = constant_depth_share(replace(self.training, measure_flow=measure))
+        self.options = options = apply_recipe(options, len(self.training), flat)
+        if options.pose == "flow":
             self.training = replace(self.training, measure_flow=measure)
             self.validation = replace(self.validation, measure_flow=measure)
-            flat = constant_depth_share(self.training)
-        self.options = options = apply_recipe(options, len(self.training), flat)
-        if options.pose != "flow":
-            self.training = replace(self.training, measure_flow=None)
-            self.validation = replace(self.validation, measure_flow=None)
         self.constant_depth_share = flat
         self.processes = processes
         self.folder = Path(options.out).expanduser()
