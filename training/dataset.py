@@ -9,10 +9,9 @@ interpreter), and reach the device as bytes; everything else happens there.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from training.alignment import MeasureFlow
 from training.frame_store import FrameStore
+from training.parallel import in_parallel
 
 #: Whether the stereo partner is no source, one more source, or the only one.
 StereoMode = Literal["none", "add", "only"]
@@ -329,15 +329,5 @@ def iterate_batches(
     Batch
         In the order of the chunks.
     """
-    with ThreadPoolExecutor(workers, thread_name_prefix="load") as pool:
-        waiting: deque[Future[Batch]] = deque()
-        try:
-            for chunk in chunks:
-                waiting.append(pool.submit(samples.read, chunk, pin_memory))
-                if len(waiting) > ahead:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+    read = partial(samples.read, pin_memory=pin_memory)
+    yield from in_parallel(read, chunks, workers, ahead, "load")

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TypeAlias, TypeVar
 
@@ -33,6 +32,7 @@ from training.motion import (
     motion_image,
     segment_spacing,
 )
+from training.parallel import in_parallel
 from training.selection import FrameSelector
 from training.sources import BagCamera, DeliveredFrame, DeliveredTruth
 from training.stamps import StampMatcher
@@ -84,7 +84,6 @@ class Rules:
 Progress = Callable[[], None]
 
 _Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
 
 
 def _no_progress() -> None:
@@ -316,7 +315,7 @@ def _prepared_frames(
         return _Prepared(frame, view, image, motion_image(image))
 
     frames = _until_it_breaks(camera.frames(), report)
-    for prepared in _in_parallel(prepare, frames, rules.workers):
+    for prepared in in_parallel(prepare, frames, rules.workers, 4 * rules.workers):
         report.seen += 1
         yield prepared
 
@@ -420,7 +419,7 @@ def _add_truth(
             if index is not None:
                 yield _TruthMatch(index, truth)
 
-    for index, depth in _in_parallel(decode, matches(), rules.workers):
+    for index, depth in in_parallel(decode, matches(), rules.workers, 4 * rules.workers):
         try:
             if isinstance(depth, str):
                 raise ValueError(depth)
@@ -450,24 +449,6 @@ def _until_it_breaks(items: Iterator[_Item], report: CameraReport) -> Iterator[_
             report.notes.append(str(error))
             return
         yield item
-
-
-def _in_parallel(
-    function: Callable[[_Item], _Result], items: Iterable[_Item], workers: int
-) -> Iterator[_Result]:
-    """Apply a function to items in threads, a few items ahead, and yield in order."""
-    with ThreadPoolExecutor(max_workers=workers) as pool:
-        waiting: deque[Future[_Result]] = deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > 4 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 def _reason(error: Exception) -> str:
