@@ -55,7 +55,9 @@ _ROUTE_STEP = 0.02  # metres between the points of a route
 _AHEAD = 160.0  # metres of street and scenery beyond the end of the route
 
 
-def sample_world(seed: int, layout: str = "random", length: float = 100.0) -> World:
+def sample_world(
+    seed: int, layout: str = "random", length: float = 100.0, height: float = 1.2
+) -> World:
     """Draw a place at random.
 
     Parameters

@@ -26,13 +26,15 @@ class Manner:
     crossing: float  # distance ahead of the camera to who crosses, metres
     span: float  # who crosses walks from this far on one side to as far on the other, metres
     walk: float  # m/s
+    heights: tuple[float, float] = (0.5, 2.2)  # lowest and highest for a camera of any kind, metres
+    indoors: bool = False
 
 
 #: By layout.
 MANNERS = {
-    "street": Manner(speed=8.0, height=1.5, leading=10.0, crossing=7.0, span=6.0, walk=1.6),
-    "room": Manner(speed=0.8, height=1.1, leading=2.5, crossing=1.7, span=1.1, walk=0.7),
-    "open": Manner(speed=3.0, height=1.3, leading=9.0, crossing=5.5, span=6.0, walk=1.8),
+    "street": Manner(8.0, 1.5, leading=10.0, crossing=7.0, span=6.0, walk=1.6),
+    "room": Manner(0.8, 1.1, 2.5, 1.7, span=1.1, walk=0.7, heights=(0.5, 1.9), indoors=True),
+    "open": Manner(3.0, 1.3, 9.0, 5.5, span=6.0, walk=1.8, heights=(0.4, 6.0)),
 }
 
 
@@ -65,11 +67,14 @@ def camera_path(
     pitch: float = 0.0,
     sway: float = 1.0,
     seed: int = 0,
+    roll: float = 0.0,
+    aside: float = 0.0,
+    gaze: float = 0.0,
 ) -> CameraPath:
     """Let a camera travel along a route.
 
-    It looks where it goes. While it stands, in the middle of the recording, its pose does not
-    change by a bit.
+    It looks where it goes, unless it is told to look aside or around. While it stands, in the
+    middle of the recording, its pose does not change by a bit.
 
     Parameters
     ----------
@@ -89,7 +94,13 @@ def camera_path(
         1 for the sway of a vehicle on an uneven way and some looking around; 0 for none, and for
         a steady speed.
     seed : int
-        Of the sway.
+        Of the sway and the gaze.
+    roll : float
+        Degrees by which it is turned clockwise about its axis.
+    aside : float
+        Degrees to the left of where it goes.
+    gaze : float
+        Degrees to which the look wanders slowly to both sides, and a quarter of it up and down.
 
     Returns
     -------
@@ -120,20 +131,29 @@ def camera_path(
     distances = np.concatenate([[0.0], np.cumsum(pace[:-1])]) / rate
 
     # The sway follows the distance, not the time, so that nothing moves during the standstill.
-    def swing(amplitude: float, periods: tuple[float, ...]) -> Floats:
-        waves = [
+    def waves(periods: tuple[float, ...]) -> Floats:
+        several = [
             np.sin(2.0 * np.pi * distances / (period * max(speed, 1e-6)) + rng.uniform(0.0, 6.28))
             for period in periods
         ]
-        return amplitude * sway * np.sum(waves, axis=0) / len(waves)
+        return np.sum(several, axis=0)
+
+    def swing(amplitude: float, periods: tuple[float, ...]) -> Floats:
+        return amplitude * sway * waves(periods) / len(periods)
+
+    def wander(degrees: float, periods: tuple[float, ...]) -> Floats:
+        return math.radians(degrees) * 0.6 * waves(periods)
 
     points, headings = route.at(distances)
     yaw = headings + swing(math.radians(4.0), (4.3, 6.1))
     tilt = math.radians(pitch) + swing(math.radians(0.6), (1.1, 2.3))
-    roll = swing(math.radians(0.8), (1.7, 3.1))
+    lean = math.radians(roll) + swing(math.radians(0.8), (1.7, 3.1))
     up = height + swing(0.015, (0.9, 1.9))
+    if aside or gaze:
+        yaw = yaw + math.radians(aside) + wander(gaze, (17.0, 9.0, 5.7))
+        tilt = tilt + wander(0.25 * gaze, (13.0, 7.3, 4.9))
     poses = np.stack(
-        [_pose(*values) for values in zip(*points.T, up, yaw, tilt, roll, strict=True)]
+        [_pose(*values) for values in zip(*points.T, up, yaw, tilt, lean, strict=True)]
     )
     return CameraPath(times, distances, poses)
 

@@ -1,0 +1,104 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""How a world is filmed, drawn from a seed: place, camera, way of holding it, and sensor."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from monodepth2_ros.camera import PinholeCamera
+from training.layouts import pick_layout
+from training.sensor import Sensor, draw_sensor
+from training.travel import MANNERS
+
+
+@dataclass(frozen=True)
+class Take:
+    """What is drawn for one recording.
+
+    Attributes
+    ----------
+    layout : str
+    camera : PinholeCamera
+    speed : float
+        In m/s.
+    height : float
+        Of the camera above the ground, in metres.
+    pitch, roll : float
+        In degrees, as in :func:`training.travel.camera_path`.
+    sway : float
+    aside, gaze : float
+        In degrees, as in :func:`training.travel.camera_path`.
+    sensor : Sensor
+    """
+
+    layout: str
+    camera: PinholeCamera
+    speed: float
+    height: float
+    pitch: float
+    roll: float
+    sway: float
+    aside: float
+    gaze: float
+    sensor: Sensor
+
+
+def draw_take(seed: int, width: int, height: int, layout: str = "random") -> Take:
+    """Draw how a world is filmed.
+
+    Parameters
+    ----------
+    seed : int
+        The same seed and size give the same.
+    width, height : int
+        Image size in pixels.
+    layout : str
+        As in :func:`training.layouts.sample_world`.
+
+    Returns
+    -------
+    Take
+
+    Raises
+    ------
+    ValueError
+        If the layout is unknown.
+    """
+    if layout == "random":
+        layout = pick_layout(seed)
+    if layout not in MANNERS:
+        raise ValueError(f"layout is '{layout}'; give {', '.join(MANNERS)} or random")
+    manner = MANNERS[layout]
+    rng = np.random.default_rng([seed, 4])
+    focal = 0.5 * width / math.tan(math.radians(0.5 * rng.uniform(45.0, 100.0)))
+    center = 0.5 * np.array([width - 1, height - 1])
+    center += np.clip(rng.normal(0.0, 0.015, 2), -0.05, 0.05) * (width, height)
+    camera = PinholeCamera(width, height, focal, focal, float(center[0]), float(center[1]))
+    # Most cameras are held about level; a hand or a drone tilts some of them a lot.
+    tilted = rng.random() < (0.2 if manner.indoors else 0.1)
+    roll = rng.normal(0.0, 12.0 if tilted else 2.5)
+    if manner.indoors:
+        pitch = rng.triangular(-15.0, 12.0, 35.0)
+        aside, gaze = rng.uniform(-180.0, 180.0), rng.uniform(20.0, 120.0)
+    else:
+        pitch = rng.triangular(-10.0, 2.0, 20.0)
+        aside, gaze = rng.normal(0.0, 15.0), rng.uniform(0.0, 30.0)
+        if rng.random() < 0.2:
+            aside, gaze = rng.uniform(-180.0, 180.0), rng.uniform(0.0, 60.0)
+    low, high = manner.heights
+    return Take(
+        layout,
+        camera,
+        speed=manner.speed * rng.uniform(0.5, 1.6),
+        height=float(np.exp(rng.uniform(np.log(low), np.log(high)))),
+        pitch=pitch,
+        roll=float(np.clip(roll, -30.0, 30.0)),
+        sway=rng.uniform(0.3, 2.5),
+        aside=aside,
+        gaze=gaze,
+        sensor=draw_sensor(seed),
+    )
