@@ -156,13 +156,13 @@ def test_a_meter_reads_means_and_starts_anew(monkeypatch: pytest.MonkeyPatch) ->
     meter.add(output([1.0, 2.0], 0.25))
     meter.add(output([3.0, 6.0], 0.75))
     now[0] += 4.0
-    speed, losses, moving = meter.read(ALONE)
+    speed, losses, moving, _ = meter.read(ALONE)
     assert speed == 12 * 2 / 4
     assert losses == [2.0, 4.0]
     assert moving == pytest.approx(0.5)
     meter.add(output([7.0, 8.0], 0.1))
     now[0] += 0.5
-    speed, losses, moving = meter.read(ALONE)
+    speed, losses, moving, _ = meter.read(ALONE)
     assert (speed, losses) == (24.0, [7.0, 8.0])
     assert moving == pytest.approx(0.1)
 
@@ -172,7 +172,7 @@ def test_a_meter_averages_over_processes() -> None:
     meter = Meter(batch=12)
     meter.add(output([1.0, 2.0], 0.0))
     two = SimpleNamespace(count=2, total=lambda values: values + (values + 1))
-    _, losses, moving = meter.read(cast(Processes, two))
+    _, losses, moving, _ = meter.read(cast(Processes, two))
     assert losses == [1.5, 2.5]
     assert moving == pytest.approx(0.5)
 

@@ -114,6 +114,11 @@ def mirror_samples(
     return flipped, intrinsics, torch.where(mirror, -baselines, baselines)
 
 
+def mirror_truth(truth: Tensor, mirror: Tensor) -> Tensor:
+    """Flip the true depth of the samples that are flipped; shapes (B, H, W) and (B,)."""
+    return torch.where(mirror.to(truth.device)[:, None, None], truth.flip(-1), truth)
+
+
 def jitter_colors(images: Tensor, draws: Draws) -> Tensor:
     """Change the colours of some samples.
 

@@ -10,8 +10,8 @@ The topics, all with the same header stamps and, but for the odometry, the frame
 /camera/image_raw/compressed              sensor_msgs/CompressedImage JPEG, in place of the former
 /camera/camera_info                       sensor_msgs/CameraInfo      no distortion, R = 1, P = K
 /camera/depth/image_raw                   sensor_msgs/Image           32FC1, metres along the
-                                                                      optical axis, NaN unknown; or
-                                                                      16UC1, millimetres, 0 unknown
+                                                                      optical axis, infinite sky; or
+                                                                      16UC1, millimetres, 0 for sky
 /odom                                     nav_msgs/Odometry           pose of the optical frame
                                                                       (x right, y down, z forward)
                                                                       in ``world`` (z up)
@@ -216,7 +216,7 @@ def encode_depth(depth: NDArray[np.float32], encoding: str) -> NDArray[Any]:
     Parameters
     ----------
     depth : array of float32, shape (H, W)
-        Metres, NaN where unknown.
+        Metres; NaN where unknown, infinite where beyond the range (REP 117).
     encoding : str
         "32FC1" or "16UC1".
 
@@ -227,7 +227,7 @@ def encode_depth(depth: NDArray[np.float32], encoding: str) -> NDArray[Any]:
     """
     if encoding == "32FC1":
         return depth
-    millimetres = np.nan_to_num(np.round(depth * 1000.0), nan=0.0)
+    millimetres = np.nan_to_num(np.round(depth * 1000.0), nan=0.0, posinf=0.0)
     return np.where(millimetres <= 0xFFFF, millimetres, 0.0).astype(np.uint16)
 
 

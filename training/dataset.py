@@ -26,6 +26,10 @@ from training.parallel import in_parallel
 #: Whether the stereo partner is no source, one more source, or the only one.
 StereoMode = Literal["none", "add", "only"]
 
+#: Whether true depth is not learned from, is learned from beside a sample's sources, or in their
+#: place where there is any.
+TruthMode = Literal["none", "add", "instead"]
+
 
 class DatasetError(ValueError):
     """The data cannot be trained on; the message says what is wrong, where, and what to do."""
@@ -43,14 +47,22 @@ class Batch:
         In pixels.
     baselines : Tensor, shape (B,), float32
         x coordinate of the stereo partner in the camera's frame, metres; 0 without one.
-    flow : Tensor, shape (B, F - 1, 2, h, w), float16, or None
+    flow : Tensor, shape (N, F - 1, 2, h, w), float16, or None
         From the target to each of its sources, where the samples have it measured.
+    truth : Tensor, shape (B, H, W), float16, or None
+        Depth in metres at the nearest pixel, 0 where unknown and infinite beyond the range; where
+        it is learned from.
+    self_supervised : int or None
+        The first N = `self_supervised` samples learn from their sources, the others from their
+        truth alone; all N = B if None.
     """
 
     images: Tensor
     intrinsics: Tensor
     baselines: Tensor
     flow: Tensor | None = None
+    truth: Tensor | None = None
+    self_supervised: int | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Copy to a device without waiting for it."""
@@ -59,6 +71,8 @@ class Batch:
             self.intrinsics.to(device, non_blocking=True),
             self.baselines.to(device, non_blocking=True),
             None if self.flow is None else self.flow.to(device, non_blocking=True),
+            None if self.truth is None else self.truth.to(device, non_blocking=True),
+            self.self_supervised,
         )
 
 
@@ -75,12 +89,14 @@ class Samples:
         Frames of the store: target, neighbours, stereo partner.
     measure_flow : callable, optional
         Measures the optical flow from targets to sources, for motion that is solved from it.
+    learn_truth : TruthMode
     """
 
     stores: tuple[FrameStore, ...]
     store: NDArray[np.int64]
     frames: NDArray[np.int64]
     measure_flow: MeasureFlow | None = None
+    learn_truth: TruthMode = "none"
 
     def __len__(self) -> int:
         return len(self.store)
@@ -109,6 +125,10 @@ class Samples:
             Load into page-locked memory, from which a GPU copies while it computes.
         """
         count = self.frames.shape[1]
+        self_supervised = None
+        if self.learn_truth == "instead":
+            chosen = self.arranged(chosen)
+            self_supervised = int((~self._has_truth(chosen)).sum())
         images = torch.empty(
             (len(chosen), count, self.height, self.width, 3),
             dtype=torch.uint8,
@@ -127,8 +147,40 @@ class Samples:
             baselines[row] = store.baselines[camera]
         flow = None
         if self.measure_flow is not None:
-            flow = torch.from_numpy(np.stack([self._flow(sample) for sample in chosen.tolist()]))
-        return Batch(images, torch.from_numpy(intrinsics), torch.from_numpy(baselines), flow)
+            first = chosen[:self_supervised].tolist()
+            if first:
+                flow = torch.from_numpy(np.stack([self._flow(sample) for sample in first]))
+        truth = None
+        if self.learn_truth != "none":
+            truth = torch.from_numpy(np.stack([self._truth(sample) for sample in chosen.tolist()]))
+        return Batch(
+            images,
+            torch.from_numpy(intrinsics),
+            torch.from_numpy(baselines),
+            flow,
+            truth,
+            self_supervised,
+        )
+
+    def arranged(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Order samples as :meth:`read` does: those that learn from truth alone come last."""
+        if self.learn_truth != "instead":
+            return chosen
+        has_truth = self._has_truth(chosen)
+        return np.concatenate([chosen[~has_truth], chosen[has_truth]])
+
+    def _has_truth(self, chosen: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell whose store has truth."""
+        return np.array([store.truth is not None for store in self.stores])[self.store[chosen]]
+
+    def _truth(self, sample: int) -> NDArray[np.float16]:
+        """Return the target's true depth at the size of the images; 0 where unknown."""
+        truth = self.truth(sample)
+        if truth is None:
+            return np.zeros((self.height, self.width), np.float16)
+        rows = ((np.arange(self.height) + 0.5) * truth.shape[0] / self.height).astype(int)
+        columns = ((np.arange(self.width) + 0.5) * truth.shape[1] / self.width).astype(int)
+        return np.asarray(truth[rows[:, None], columns])
 
     def _flow(self, sample: int) -> NDArray[np.float16]:
         """Measure the flow of a sample's target to its sources."""

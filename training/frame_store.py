@@ -11,7 +11,8 @@ A store is a folder::
     segment.npy   (N,) int32, ascending
     partner.npy   (N,) int32, the stereo partner's frame, −1 where there is none
     poses.npy     (N, 4, 4) float64 world from camera (optical frame), NaN where unknown
-    truth.f16     optional: N × Ht × Wt float16 depth in metres, 0 where unknown
+    truth.f16     optional: N × Ht × Wt float16 depth in metres, 0 where unknown, infinite where
+                  beyond the range
 
 The frames of a segment follow each other in the store and in time, seen by one camera without
 gaps, so a training sample is a frame i and its neighbours i ± spacing inside one segment.
@@ -366,7 +367,7 @@ class FrameStoreWriter:
             )
         if self._truth is None:
             self._truth = _open_both_ways(self.partial / "truth.f16")
-        known = np.isfinite(truth) & (truth > 0.0)
+        known = truth > 0.0  # NaN is not; infinite is "too far" (REP 117), which says something
         # Frames without truth are never written: a hole in the file reads as 0, unknown.
         self._truth.seek(index * width * height * 2)
         self._truth.write(np.where(known, truth, 0.0).astype(np.float16).data)

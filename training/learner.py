@@ -14,7 +14,7 @@ from monodepth2_ros.checkpoint import load_checkpoint
 from monodepth2_ros.geometry import disparity_to_depth
 from monodepth2_ros.preprocessing import to_network_input
 from training.alignment import mirror_flow, solve_motion
-from training.augmentation import Draws, jitter_colors, mirror_samples
+from training.augmentation import Draws, jitter_colors, mirror_samples, mirror_truth
 from training.dataset import Batch
 from training.models import (
     DepthAndMotion,
@@ -24,8 +24,9 @@ from training.models import (
     set_difference_filters,
     set_initial_depth,
 )
-from training.objective import ObjectiveOutput, SelfSupervisedObjective
+from training.objective import ObjectiveOutput, SelfSupervisedObjective, nothing_judged
 from training.options import OptionError, TrainOptions
+from training.supervision import truth_loss
 
 #: Weight of the term that keeps the scale of depth where training began.
 ANCHOR_WEIGHT = 0.1
@@ -43,7 +44,9 @@ class Views:
         What the networks see: the same with other colours.
     intrinsics : Tensor, shape (B, 4, 4)
     baselines : Tensor, shape (B,)
-    flow : Tensor, shape (B, F - 1, 2, h, w), or None
+    flow : Tensor, shape (N, F - 1, 2, h, w), or None
+    truth : Tensor, shape (B, H, W), or None
+    self_supervised : int or None
         See :class:`training.dataset.Batch`.
     """
 
@@ -52,6 +55,8 @@ class Views:
     intrinsics: Tensor
     baselines: Tensor
     flow: Tensor | None = None
+    truth: Tensor | None = None
+    self_supervised: int | None = None
 
 
 def prepare(batch: Batch, draws: Draws | None = None) -> Views:
@@ -67,11 +72,14 @@ def prepare(batch: Batch, draws: Draws | None = None) -> Views:
     images = to_network_input(batch.images)
     intrinsics, baselines = batch.intrinsics, batch.baselines
     flow = None if batch.flow is None else batch.flow.float()
+    truth, count = batch.truth, batch.self_supervised
     if draws is None:
-        return Views(images, images, intrinsics, baselines, flow)
+        return Views(images, images, intrinsics, baselines, flow, truth, count)
     images, intrinsics, baselines = mirror_samples(images, intrinsics, baselines, draws.mirror)
-    flow = None if flow is None else mirror_flow(flow, draws.mirror)
-    return Views(images, jitter_colors(images, draws), intrinsics, baselines, flow)
+    flow = None if flow is None else mirror_flow(flow, draws.mirror[:count])
+    truth = None if truth is None else mirror_truth(truth, draws.mirror)
+    inputs = jitter_colors(images, draws)
+    return Views(images, inputs, intrinsics, baselines, flow, truth, count)
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,8 @@ class Learner:
     anchor : float or None
         Mean inverse depth that training is drawn to. Motion that is solved for any depth leaves
         nothing to hold the scale, and a scale that drifts ends at the limits of the range.
+    truth_weight : float
+        Weight of :func:`training.supervision.truth_loss`, where views come with truth.
     """
 
     model: nn.Module
@@ -106,6 +116,7 @@ class Learner:
     channels_last: bool = False
     constant: float | None = None
     anchor: float | None = None
+    truth_weight: float = 1.0
 
     def at_step(self, options: TrainOptions, step: int) -> Learner:
         """Return the learner that trains at a step: at the start, an easier one.
@@ -151,32 +162,56 @@ class Learner:
             frames = [frame.contiguous(memory_format=torch.channels_last) for frame in frames]
         else:
             frames = [frame.contiguous() for frame in frames]
-        neighbours = frames[1 : 1 + len(self.precedes)] if views.flow is None else []
-        precedes = self.precedes if views.flow is None else ()
+        count = len(frames[0]) if views.self_supervised is None else views.self_supervised
+        is_predicted = views.flow is None and count > 0
+        neighbours = frames[1 : 1 + len(self.precedes)] if is_predicted else []
+        precedes = self.precedes if is_predicted else ()
         with torch.autocast(views.inputs.device.type, torch.bfloat16, enabled=self.bfloat16):
             predictions = Predictions(*self.model(frames[0], neighbours, precedes, self.constant))
         if views.flow is not None:
-            transforms = self._solve(predictions.disparities[0], views.flow, views.intrinsics)
+            disparity = predictions.disparities[0][:count]
+            transforms = self._solve(disparity, views.flow, views.intrinsics[:count])
             predictions = predictions._replace(transforms=transforms)
-        transforms = list(predictions.transforms)
-        if self.stereo:
-            transforms.append(stereo_transform(views.baselines))
-        target, *sources = views.images.unbind(dim=1)
-        output = self.objective(
-            predictions.disparities,
-            target.contiguous(),
-            [source.contiguous() for source in sources],
-            views.intrinsics,
-            transforms,
-            predictions.masks,
-            generator,
-            keep_images,
-        )
+        if count > 0:
+            output = self._judge_views(views, predictions, count, generator, keep_images)
+        else:
+            output = nothing_judged(predictions.disparities)
+        if views.truth is not None:
+            low, high = self.objective.min_depth, self.objective.max_depth
+            truth = truth_loss(predictions.disparities, views.truth, low, high).mean()
+            share = count / len(views.images)
+            loss = share * output.loss + self.truth_weight * truth
+            output = replace(output, loss=loss, truth=truth.detach())
         if self.anchor is not None and self.model.training:
             depth = self._depth(predictions.disparities[0])
             drift = torch.log(depth.reciprocal().mean() / self.anchor)
             output = replace(output, loss=output.loss + ANCHOR_WEIGHT * drift.square())
         return predictions, output
+
+    def _judge_views(
+        self,
+        views: Views,
+        predictions: Predictions,
+        count: int,
+        generator: torch.Generator | None,
+        keep_images: bool,
+    ) -> ObjectiveOutput:
+        """Judge the first `count` predictions by the views that they synthesise."""
+        transforms = [transform[:count] for transform in predictions.transforms]
+        if self.stereo:
+            transforms.append(stereo_transform(views.baselines[:count]))
+        target, *sources = views.images[:count].unbind(dim=1)
+        masks = predictions.masks
+        return self.objective(
+            [disparity[:count] for disparity in predictions.disparities],
+            target.contiguous(),
+            [source.contiguous() for source in sources],
+            views.intrinsics[:count],
+            transforms,
+            None if masks is None else [mask[:count] for mask in masks],
+            generator,
+            keep_images,
+        )
 
     def _depth(self, disparity: Tensor) -> Tensor:
         """Turn sigmoid disparity into depth, in float32."""
@@ -251,7 +286,9 @@ def build_learner(options: TrainOptions, device: torch.device) -> tuple[DepthAnd
         model.to(memory_format=torch.channels_last)
     precedes = tuple(offset < 0 for offset in offsets)
     learner = Learner(model, objective, precedes, stereo, bfloat16, channels_last)
-    if options.pose == "flow" and options.initial_depth:
+    learner = replace(learner, truth_weight=options.truth_weight)
+    # True depth holds the scale better.
+    if options.pose == "flow" and options.initial_depth and options.truth == "none":
         learner = replace(learner, anchor=1 / options.initial_depth)
     return model, learner
 

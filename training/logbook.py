@@ -69,18 +69,31 @@ class Meter:
     def add(self, output: ObjectiveOutput) -> None:
         """Add a step; nothing waits for the device."""
         moving = output.automask[0].mean()
-        values = torch.stack([*output.scale_losses, moving]).detach()
+        truth = torch.zeros_like(moving) if output.truth is None else output.truth
+        values = torch.stack([*output.scale_losses, moving, truth]).detach()
         self._sums = values if self._sums is None else self._sums + values
         self._count += 1
 
-    def read(self, processes: Processes) -> tuple[float, list[float], float]:
-        """Return samples per second, loss of each scale and share of moving pixels; start anew."""
+    def read(self, processes: Processes) -> tuple[float, list[float], float, float]:
+        """Return the means and start anew.
+
+        Returns
+        -------
+        speed : float
+            Samples per second.
+        losses : list of float
+            Of each scale.
+        moving : float
+            Share of moving pixels.
+        truth : float
+            Error against true depth.
+        """
         assert self._sums is not None
         means = (processes.total(self._sums) / (self._count * processes.count)).tolist()
         now = time.perf_counter()
         speed = self._batch * self._count / (now - self._start)
         self._sums, self._count, self._start = None, 0, now
-        return speed, means[:-1], means[-1]
+        return speed, means[:-2], means[-2], means[-1]
 
 
 def training_picture(
@@ -100,12 +113,12 @@ def training_picture(
     Returns
     -------
     Tensor, shape (rows · H, columns · W, 3), uint8
-        Columns: target, disparity, each warped source, photometric error (bright is large),
+        Only samples that learn from their sources. Columns: target, disparity, each warped source, photometric error (bright is large),
         auto-mask (white where a warped source wins).
     """
     images = output.images[0]
     rows = []
-    for i in range(min(samples, len(target))):
+    for i in range(min(samples, len(images.error))):
         values = disparity[i, 0].detach().float().cpu()
         columns = [_as_bytes(target[i]), colorize(values, *disparity_range(values))]
         columns += [_as_bytes(warped[i]) for warped in images.warped]

@@ -64,6 +64,8 @@ class ObjectiveOutput:
         The parts of `scale_losses`, detached; smoothness is weighted.
     images : tuple of ScaleImages
         One for each scale; empty unless asked for.
+    truth : Tensor, scalar, or None
+        Error against true depth, detached, where that is learned from.
     """
 
     loss: Tensor
@@ -72,6 +74,21 @@ class ObjectiveOutput:
     photometric: tuple[Tensor, ...]
     smoothness: tuple[Tensor, ...]
     images: tuple[ScaleImages, ...] = ()
+    truth: Tensor | None = None
+
+
+def nothing_judged(disparities: Sequence[Tensor]) -> ObjectiveOutput:
+    """Return the output for a batch in which no sample learns from its sources.
+
+    Parameters
+    ----------
+    disparities : sequence of Tensors
+        Of the batch; one for each scale.
+    """
+    zero = disparities[0].new_zeros((), dtype=torch.float32)
+    zeros = (zero,) * len(disparities)
+    everything = torch.ones((1, *disparities[0].shape[2:]), device=zero.device)
+    return ObjectiveOutput(zero, zeros, (everything,) * len(disparities), zeros, zeros)
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,12 @@ class TrainOptions:
     stereo: Literal["none", "add", "only"] = _option(
         "none", "data", "Use the stereo partner: not, as one more source, or as the only one."
     )
+    truth: Literal["none", "add", "instead"] = _option(
+        "none",
+        "data",
+        "Learn from true depth where stores have it: not, beside the neighbours, or in their place.",
+    )
+    truth_weight: float = _option(1.0, "data", "Weight of the error against true depth.", above=0)
     validation_fraction: float = _option(
         0.1, "data", "Share of each recording, at its end, that is held out.", least=0, most=0.9
     )

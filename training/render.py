@@ -38,7 +38,7 @@ class RenderedFrame:
     image : array of uint8, shape (H, W, 3)
         RGB.
     depth : array of float32, shape (H, W)
-        Metres along the optical axis at the pixel centres; NaN where nothing is hit within the
+        Metres along the optical axis at the pixel centres; infinite where nothing is hit within the
         range of the world (the sky).
     """
 
@@ -128,7 +128,7 @@ def render_frame(
         if antialias > 1:
             _smooth_outlines(world, view, pose, rays, face, pixel, antialias, color)
     image = np.clip(color * 255.0 + 0.5, 0.0, 255.0).astype(np.uint8)
-    depth[face < 0] = np.nan
+    depth[face < 0] = np.inf
     return RenderedFrame(np.ascontiguousarray(image.T).reshape(height, width, 3), depth)
 
 

@@ -91,6 +91,11 @@ class Trainer:
     ) -> None:
         stores = [FrameStore.open(os.path.expanduser(path)) for path in options.data]
         samples = find_samples(stores, options.sources, options.stereo, options.spacing)
+        if options.truth != "none" and all(store.truth is None for store in stores):
+            raise DatasetError(
+                f"--truth is '{options.truth}', but no store holds true depth; extract with --truth, "
+                "or train with --truth none"
+            )
         self.training, self.validation = split_samples(samples, options.validation_fraction)
         if len(self.training) < options.batch_size:
             raise DatasetError(
@@ -107,6 +112,8 @@ class Trainer:
         if options.pose == "flow":
             self.training = replace(self.training, measure_flow=measure)
             self.validation = replace(self.validation, measure_flow=measure)
+        self.training = replace(self.training, learn_truth=options.truth)
+        self.validation = replace(self.validation, learn_truth=options.truth)
         self.constant_depth_share = flat
         self.processes = processes
         self.folder = Path(options.out).expanduser()
@@ -239,7 +246,7 @@ class Trainer:
     ) -> None:
         """Report the last steps, and judge the health of the run."""
         options = self.options
-        speed, mean_losses, moving = self._meter.read(self.processes)
+        speed, mean_losses, moving, truth = self._meter.read(self.processes)
         spread = depth_spread(predictions.disparities[0], options.min_depth, options.max_depth)
         spread = self.processes.total(spread) / self.processes.count
         loss = sum(mean_losses) / len(mean_losses)
@@ -252,10 +259,14 @@ class Trainer:
             "train/learning_rate": rate,
             "speed/samples_per_second": speed,
         }
+        if options.truth != "none":
+            values["train/truth"] = truth
         values |= {f"train/loss_scale_{scale}": mean for scale, mean in enumerate(mean_losses)}
         self._logbook.scalars(self.state.step, values)
         self._recent_loss = loss
         words = f"loss {loss:.4f}, {speed:.1f} samples/s"
+        if options.truth != "none":
+            words = f"truth {truth:.4f}, {words}"
         bar.set_postfix_str(words, refresh=False)
         # Into a file goes a line now and then in place of the bar.
         if bar.disable and self.processes.is_first and time.monotonic() - self._told >= 60.0:
@@ -428,8 +439,9 @@ class Trainer:
         if self.options.compile:
             model = torch.compile(model)  # type: ignore[assignment]
         if self.processes.count > 1:
-            # The depth network rests while motion alone is learned.
-            rests = bool(self.options.motion_steps)
+            # The depth network rests while motion alone is learned, and that for motion in a
+            # batch that learns from truth alone.
+            rests = bool(self.options.motion_steps) or self.options.truth == "instead"
             model = DistributedDataParallel(model, find_unused_parameters=rests)
         return model
 

@@ -72,7 +72,7 @@ def validate(
     """
     chosen = np.unique(np.linspace(0, len(samples) - 1, min(most, len(samples))).round())
     chosen = chosen.astype(np.int64)[processes.rank :: processes.count]
-    chunks = [chosen[i : i + batch] for i in range(0, len(chosen), batch)]
+    chunks = [samples.arranged(chosen[i : i + batch]) for i in range(0, len(chosen), batch)]
     generator = torch.Generator(processes.device).manual_seed(seed)
     # Sums over samples: loss, their number, abs_rel, images with truth.
     sums = torch.zeros(4, dtype=torch.float64)
@@ -91,7 +91,7 @@ def validate(
                 errors = _depth_errors(learner, samples, chunk, predictions.disparities[0], metric)
                 sums[2] += sum(errors)
                 sums[3] += len(errors)
-                if wants_picture:
+                if wants_picture and output.images:
                     picture = training_picture(
                         views.images[:, 0], predictions.disparities[0], output
                     )
