@@ -69,6 +69,9 @@ _RELIABILITY = {
 # Parameters of rclpy itself that may stand in a parameter file.
 _ROS_PARAMETERS = ("use_sim_time", "start_type_description_service", "qos_overrides")
 
+# What is published, as diagnostics call it.
+_OUTPUTS = ("depth", "camera_info", "color", "points")
+
 _BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
 
 
@@ -104,7 +107,7 @@ class DepthNode(LifecycleNode):
         self._options = OutputOptions()
         self._publishers_by_output: dict[str, Any] = {}
         self._payloads = {name: Payload() for name in ("depth", "color", "points")}
-        self._input_subscriptions: list[Any] = []
+        self._subscriptions_by_input: dict[str, Any] = {}
         self._pairing = CameraInfoPairing(None)
         self._mailbox: Mailbox[_Frame] = Mailbox()
         self._worker: threading.Thread | None = None
@@ -246,10 +249,11 @@ class DepthNode(LifecycleNode):
         )
         # The executor serves them in this order: of two that wait, the camera_info comes first, and
         # its image need not wait for it.
-        self._input_subscriptions = [
-            self.create_subscription(CameraInfo, "camera_info", self._on_info, info_qos),
-            self.create_subscription(kind, self._image_topic(), self._on_image, image_qos),
-        ]
+        subscribe = self.create_subscription
+        self._subscriptions_by_input = {
+            "camera_info": subscribe(CameraInfo, "camera_info", self._on_info, info_qos),
+            "image": subscribe(kind, self._image_topic(), self._on_image, image_qos),
+        }
         if not by_stamp:
             # A latched camera_info reaches late subscribers only if they ask for it, and who asks
             # for it hears no others: hence both subscriptions.
@@ -259,8 +263,8 @@ class DepthNode(LifecycleNode):
                 reliability=ReliabilityPolicy.RELIABLE,
                 durability=DurabilityPolicy.TRANSIENT_LOCAL,
             )
-            self._input_subscriptions.append(
-                self.create_subscription(CameraInfo, "camera_info", self._on_info, latched)
+            self._subscriptions_by_input["latched camera_info"] = subscribe(
+                CameraInfo, "camera_info", self._on_info, latched
             )
         self._state = "active"
         return super().on_activate(state)
@@ -301,9 +305,9 @@ class DepthNode(LifecycleNode):
 
     def _stop(self) -> None:
         """Stop taking frames."""
-        for subscription in self._input_subscriptions:
+        for subscription in self._subscriptions_by_input.values():
             self.destroy_subscription(subscription)
-        self._input_subscriptions = []
+        self._subscriptions_by_input = {}
         self.stop_worker()
         self._worker = None
 
@@ -441,6 +445,10 @@ class DepthNode(LifecycleNode):
         statistics = self._statistics
         image_topic = self._image_topic()
         publishers = self.get_publishers_info_by_topic(image_topic)
+        listeners = {
+            name: publisher.get_subscription_count()
+            for name, publisher in self._publishers_by_output.items()
+        }
         status = NodeStatus(
             lifecycle=self._state,
             image_topic=image_topic,
@@ -448,10 +456,7 @@ class DepthNode(LifecycleNode):
             qos_conflict=self._qos_conflict(publishers),
             image_age=statistics.age("received"),
             period=self._values["diagnostics_period"],
-            listeners=sum(
-                publisher.get_subscription_count()
-                for publisher in self._publishers_by_output.values()
-            ),
+            listeners=sum(listeners.values()),
             failure=self._failure,
             camera_problem=self._camera_problem(),
             weights_are_random=bool(self._predictor and self._predictor.checkpoint.is_random),
@@ -469,6 +474,9 @@ class DepthNode(LifecycleNode):
             "frames without listener": statistics.total("idle"),
             "images without camera_info": self._pairing.unpaired,
             "time jumps": statistics.total("time jump"),
+            "image publishers": self._publisher_count("image"),
+            "camera_info publishers": self._publisher_count("camera_info"),
+            **{f"{name} listeners": listeners.get(name, 0) for name in _OUTPUTS},
             "version": __version__,
         }
         for stage, (median, high) in statistics.latencies().items():
@@ -493,6 +501,15 @@ class DepthNode(LifecycleNode):
             )
         ]
         self._diagnostics.publish(report)
+
+    def _publisher_count(self, name: str) -> int:
+        """Count the publishers whose messages an input gets from now on; 0 while inactive."""
+        subscription = self._subscriptions_by_input.get(name)
+        if subscription is None:
+            return 0
+        if hasattr(subscription, "get_publisher_count"):
+            return int(subscription.get_publisher_count())
+        return self.count_publishers(subscription.topic_name)  # an older rclpy
 
     def _camera_problem(self) -> str:
         """Say why the last frame had no camera, "" if it had one."""

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,14 @@ from monodepth2_ros.node_process import prepare_environment
 
 #: Long enough for a loaded machine; a test that passes never waits for it.
 PATIENCE = 60.0
+
+#: What the node's diagnostics call the listeners of each output.
+LISTENERS = {
+    "depth/image_rect": "depth listeners",
+    "depth/camera_info": "camera_info listeners",
+    "depth/image_color": "color listeners",
+    "points": "points listeners",
+}
 
 OUTPUTS = {
     "depth/image_rect": Image,
@@ -77,7 +85,9 @@ class NodeProcess:
 class Peer:
     """The rest of the robot: a camera before the node and a listener behind it."""
 
-    def __init__(self, transport: str = "raw", latched_info: bool = False) -> None:
+    def __init__(
+        self, transport: str = "raw", latched_info: bool = False, reliability: str = "reliable"
+    ) -> None:
         self._context = rclpy.Context()
         self._context.init()
         self.node = rclpy.create_node("peer", context=self._context)
@@ -86,27 +96,23 @@ class Peer:
         self.received: dict[str, list[Any]] = {topic: [] for topic in OUTPUTS}
         self.diagnostics: list[Any] = []
         self._subscriptions: dict[str, Any] = {}
-        reliable = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+        self._clients: dict[str, Any] = {}
+        image_qos = QoSProfile(depth=10, reliability=ReliabilityPolicy[reliability.upper()])
         kind = CompressedImage if transport == "compressed" else Image
         topic = "image/compressed" if transport == "compressed" else "image"
-        self._images = self.node.create_publisher(kind, topic, reliable)
+        self._images = self.node.create_publisher(kind, topic, image_qos)
         durability = DurabilityPolicy.TRANSIENT_LOCAL if latched_info else DurabilityPolicy.VOLATILE
         info_qos = QoSProfile(
             depth=10, reliability=ReliabilityPolicy.RELIABLE, durability=durability
         )
         self._infos = self.node.create_publisher(CameraInfo, "camera_info", info_qos)
-        self.node.create_subscription(DiagnosticArray, "/diagnostics", self.diagnostics.append, 10)
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self.diagnostics.append, 100)
 
     def listen(self, *topics: str) -> None:
         for topic in topics or OUTPUTS:
             self._subscriptions[topic] = self.node.create_subscription(
                 OUTPUTS[topic], topic, self.received[topic].append, 10
             )
-
-    def stop_listening(self) -> None:
-        for subscription in self._subscriptions.values():
-            self.node.destroy_subscription(subscription)
-        self._subscriptions = {}
 
     def spin(self, seconds: float = 0.0) -> None:
         end = time.monotonic() + seconds
@@ -127,23 +133,49 @@ class Peer:
             self.spin()
         raise AssertionError(f"waited for {what} in vain; the node's log:\n{node.log()}")
 
-    def connect(self, node: NodeProcess, inputs: bool = True) -> None:
-        """Wait until discovery has connected what exists on both sides."""
+    def connect(self, node: NodeProcess) -> None:
+        """Wait until both sides know of each other, so that no message is lost.
+
+        Discovery takes its time on each side: what a writer sends before it knows of the reader,
+        or a best-effort reader gets before it knows of the writer, is gone. What the node knows is
+        in its diagnostics.
+        """
+        wanted = {"image publishers", "camera_info publishers"}
+        wanted |= {LISTENERS[topic] for topic in self._subscriptions}
+        self.diagnostics.clear()
 
         def connected() -> bool:
-            ready = all(s.get_publisher_count() for s in self._subscriptions.values())
-            if inputs:
-                ready = ready and self._images.get_subscription_count() > 0
-                ready = ready and self._infos.get_subscription_count() > 0
-            return ready
+            return (
+                all(s.get_publisher_count() for s in self._subscriptions.values())
+                and self.is_heard()
+                and any(all(values[key] != "0" for key in wanted) for _, values in self._reports())
+            )
 
-        self.wait(connected, "the node's topics", node)
-        self.spin(0.2)  # the other side's discovery may be a moment behind
+        try:
+            self.wait(connected, "the node's topics", node)
+        except AssertionError as error:
+            _, values = next(reversed(self._reports()), ("", {}))
+            counts = {key: values.get(key) for key in sorted(wanted)}
+            raise AssertionError(f"{error}\nthe node knows of {counts}") from None
+
+    def is_heard(self) -> bool:
+        """Tell whether the node, as far as known here, subscribes to everything sent from here."""
+        return bool(self._images.get_subscription_count() and self._infos.get_subscription_count())
+
+    def disconnect(self, node: NodeProcess) -> None:
+        """Wait until it is known here that the node has unsubscribed from everything."""
+
+        def disconnected() -> bool:
+            publishers = (self._images, self._infos)
+            return not any(publisher.get_subscription_count() for publisher in publishers)
+
+        self.wait(disconnected, "the end of the node's subscriptions", node)
 
     def send(self, message: Any, stamp_ns: int, frame: str = "camera_optical_frame") -> None:
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10**9)
         message.header.frame_id = frame
         publisher = self._infos if isinstance(message, CameraInfo) else self._images
+        self.diagnostics.clear()
         publisher.publish(message)
 
     def output(self, topic: str, stamp_ns: int, node: NodeProcess) -> Any:
@@ -158,30 +190,54 @@ class Peer:
 
         return self.wait(find, f"{topic} at {stamp_ns}", node)
 
-    def status(self, text: str, node: NodeProcess) -> dict[str, str]:
-        """Wait for diagnostics whose message contains a text; return level and values."""
-        self.diagnostics.clear()
+    def status(
+        self, text: str, node: NodeProcess, expected: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """Wait for diagnostics since the last message sent; return level, text and values.
+
+        A report may have been made in the middle of a frame, and a message may hold for two
+        seconds only: so all reports count, however late they are looked at, and `expected` names
+        the values to wait for.
+        """
 
         def find() -> dict[str, str] | None:
-            for report in self.diagnostics:
-                for status in report.status:
-                    if text in status.message:
-                        values = {item.key: item.value for item in status.values}
-                        return {**values, "level": str(ord(status.level)), "text": status.message}
+            for message, values in self._reports():
+                if text in message and (expected or {}).items() <= values.items():
+                    return values
             return None
 
         try:
-            return self.wait(find, f"diagnostics with '{text}'", node)
+            return self.wait(find, f"diagnostics with '{text}' and {expected}", node)
         except AssertionError as error:
-            seen = {status.message for report in self.diagnostics for status in report.status}
+            seen = {
+                (message, *(values.get(key) for key in expected or {}))
+                for message, values in self._reports()
+            }
             raise AssertionError(f"{error}\nseen instead: {seen}") from None
 
+    def _reports(self) -> list[tuple[str, dict[str, str]]]:
+        """Return message and values of the node's diagnostics, oldest first."""
+        return [
+            (
+                status.message,
+                {
+                    **{item.key: item.value for item in status.values},
+                    "level": str(ord(status.level)),
+                    "text": status.message,
+                },
+            )
+            for report in self.diagnostics
+            for status in report.status
+        ]
+
     def call(self, kind: Any, service: str, request: Any, node: NodeProcess) -> Any:
-        client = self.node.create_client(kind, service)
+        # One client for all calls: each new one must be discovered by the node anew.
+        if service not in self._clients:
+            self._clients[service] = self.node.create_client(kind, service)
+        client = self._clients[service]
         self.wait(client.service_is_ready, f"service {service}", node)
         future = client.call_async(request)
         self.wait(future.done, f"an answer from {service}", node)
-        self.node.destroy_client(client)
         return future.result()
 
     def set_parameter(self, name: str, value: Any, node: NodeProcess) -> Any:
@@ -190,6 +246,7 @@ class Peer:
         return self.call(SetParameters, "/depth/set_parameters", request, node).results[0]
 
     def transition(self, label: str, node: NodeProcess) -> bool:
+        self.diagnostics.clear()
         request = ChangeState.Request()
         request.transition.label = label
         return self.call(ChangeState, "/depth/change_state", request, node).success

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import array
+import itertools
 import signal
 
 import cv2
@@ -57,7 +58,11 @@ def start(model):
     started = []
 
     def run(*arguments, **parameters):
-        defaults = {"checkpoint": model, "backend": "torch", "device": "cpu", "threads": 1}
+        # Reliable: a frame that is lost on the way is the middleware's right otherwise.
+        defaults = {
+            **{"checkpoint": model, "backend": "torch", "device": "cpu", "threads": 1},
+            **{"input_reliability": "reliable", "diagnostics_period": 0.2},
+        }
         node = NodeProcess(*arguments, **{**defaults, **parameters})
         started.append(node)
         return node
@@ -170,6 +175,13 @@ def test_every_output_of_a_raw_image(start, make_peer, picture, predictor):
     cloud = peer.output("points", earlier + 2 * SECOND, node)
     assert (cloud.width, cloud.height) == (81, 61)
 
+    values = peer.status("publishing at", node, {"frames published": "6"})
+    assert values["level"] == "0" and values["state"] == "active"
+    assert values["time jumps"] == "1"
+    assert values["backend"] == "torch fp32" and values["device"] == "cpu"
+    assert float(values["network median (ms)"]) > 0
+    assert float(values["total 95 % (ms)"]) >= float(values["network median (ms)"])
+
     # Refusals, each with its reason; what was before stays.
     for name, value, reason in (
         ("backend", "openvino", "deactivate and cleanup first"),
@@ -180,13 +192,6 @@ def test_every_output_of_a_raw_image(start, make_peer, picture, predictor):
         result = peer.set_parameter(name, value, node)
         assert not result.successful and reason in result.reason
     assert not peer.set_parameter("scale", -1.0, node).successful
-
-    values = peer.status("publishing at", node)
-    assert values["level"] == "0" and values["state"] == "active"
-    assert values["frames published"] == "6" and values["time jumps"] == "1"
-    assert values["backend"] == "torch fp32" and values["device"] == "cpu"
-    assert float(values["network median (ms)"]) > 0
-    assert float(values["total 95 % (ms)"]) >= float(values["network median (ms)"])
     assert node.stop(signal.SIGTERM) == 0
 
 
@@ -209,7 +214,7 @@ def test_compressed_images(start, make_peer, picture, predictor):
     message.data = array.array("B", data.tobytes()[:3000])
     peer.send(message, 9 * SECOND)
     assert peer.status("truncated JPEG", node)["level"] == "2"
-    assert "frame 9.000000000: ValueError" in node.log()
+    peer.wait(lambda: "frame 9.000000000: ValueError" in node.log(), "the report", node)
     message.data = array.array("B", data.tobytes())
     peer.send(message, 10 * SECOND)
     peer.output("depth/image_rect", 10 * SECOND, node)
@@ -256,12 +261,19 @@ def test_missing_late_zero_and_wrong_camera_info(start, make_peer, picture, pred
     peer.spin(0.2)
     send_pair(peer, picture, CAMERA, 20 * SECOND)
     peer.output("points", 20 * SECOND, node)
-    # Late: the camera_info comes after its image.
-    peer.send(harness.image_message(picture), 30 * SECOND)
-    peer.send(harness.info_message(CAMERA), 30 * SECOND)
-    peer.output("points", 30 * SECOND, node)
+    # Late: the camera_info comes after its image, which waits for it, though not for long: on a
+    # busy machine it may have gone on without.
+    last = 20
+    while last not in {message.header.stamp.sec for message in peer.received["points"]} - {20}:
+        last += 10
+        peer.send(harness.image_message(picture), last * SECOND)
+        peer.send(harness.info_message(CAMERA), last * SECOND)
+        peer.output("depth/image_rect", last * SECOND, node)
+        peer.spin(0.5)
+        assert last < 200, "no camera_info that comes late is waited for"
+    peer.output("depth/camera_info", last * SECOND, node)
     clouds = {message.header.stamp.sec for message in peer.received["points"]}
-    assert clouds - {19} == {4, 20, 30}
+    assert clouds - {19} == {4, 20, last}
     infos = {message.header.stamp.sec for message in peer.received["depth/camera_info"]}
     assert infos == clouds
 
@@ -272,13 +284,15 @@ def test_latched_camera_info(start, make_peer, picture):
     node = start(pairing="latest")
     peer.listen("points")
     peer.connect(node)
-    # The latched message may still be on its way when the first image is there.
-    for stamp in range(50 * SECOND, 50 * SECOND + 100 * 50 * MS, 50 * MS):
-        peer.send(harness.image_message(picture), stamp)
+    stamps = itertools.count(50 * SECOND, 50 * MS)
+
+    def cloud():
+        # The latched message may still be on its way when the first image is there.
+        peer.send(harness.image_message(picture), next(stamps))
         peer.spin(0.05)
-        if peer.received["points"]:
-            break
-    peer.wait(lambda: peer.received["points"], "a cloud", node)
+        return peer.received["points"]
+
+    peer.wait(cloud, "a cloud", node)
 
 
 def test_rectification(start, make_peer, picture, predictor):
@@ -310,14 +324,9 @@ def test_broken_frames_do_not_stop_the_node(start, make_peer, picture):
     broken[3].width = broken[3].height = 0
     for index, message in enumerate(broken):
         peer.send(message, (index + 1) * SECOND)
-        peer.wait(
-            lambda index=index: f"frame {index + 1}.000000000" in node.log() or index > 0,
-            "the report",
-            node,
-        )
-        peer.spin(0.1)
-    values = peer.status("frames fail", node)
-    assert values["level"] == "2" and int(values["frames failed"]) == 4
+        values = peer.status("frames fail", node, {"frames failed": str(index + 1)})
+        assert values["level"] == "2"
+    peer.wait(lambda: "frame 1.000000000" in node.log(), "the report", node)
     peer.send(harness.image_message(picture), 100 * SECOND)
     peer.output("depth/image_rect", 100 * SECOND, node)
     peer.status("no camera_info", node)  # the failure is over
@@ -325,7 +334,7 @@ def test_broken_frames_do_not_stop_the_node(start, make_peer, picture):
 
 def test_newest_frame_wins(start, make_peer, picture):
     # A network that takes longer than the camera's period, on purpose.
-    node = start(checkpoint="random", output_depth=1)
+    node = start(checkpoint="random", output_depth=60)
     peer = make_peer()
     peer.listen("depth/image_rect")
     peer.connect(node)
@@ -339,11 +348,12 @@ def test_newest_frame_wins(start, make_peer, picture):
         for message in peer.received["depth/image_rect"]
     ]
     assert stamps == sorted(stamps) and last is peer.received["depth/image_rect"][-1]
-    values = peer.status("the weights are random", node)
-    published, dropped = int(values["frames published"]), int(values["frames dropped"])
-    assert published == len(stamps) < sent
-    # What the middleware did not deliver (best effort, depth 1) was never received.
-    assert published + dropped == int(values["images received"]) <= sent
+    published = len(stamps)
+    assert published < sent
+    expected = {"frames published": str(published)}
+    values = peer.status("the weights are random", node, expected)
+    # What was replaced in the reader's queue (depth 1) was never received.
+    assert published + int(values["frames dropped"]) == int(values["images received"]) <= sent
 
 
 def test_nothing_is_computed_without_listeners(start, make_peer, picture):
@@ -352,21 +362,61 @@ def test_nothing_is_computed_without_listeners(start, make_peer, picture):
     peer.connect(node)
     for index in range(5):
         send_pair(peer, picture, CAMERA, (index + 1) * SECOND)
-        peer.spin(0.1)
-    values = peer.status("idle: nobody subscribes", node)
-    assert values["frames published"] == "0"
-    assert int(values["frames without listener"]) + int(values["frames dropped"]) == 5
+        expected = {"frames without listener": str(index + 1), "frames published": "0"}
+        peer.status("idle: nobody subscribes", node, expected)
     # One topic is asked for: the others are not published either.
     peer.listen("points")
     peer.connect(node)
     send_pair(peer, picture, CAMERA, 10 * SECOND)
     peer.output("points", 10 * SECOND, node)
-    peer.stop_listening()
+
+
+def test_a_best_effort_camera_is_heard(start, make_peer, picture):
+    node = start(input_reliability="best_effort")
+    peer = make_peer(reliability="best_effort")
+    peer.listen("depth/image_rect")
+    peer.connect(node)
+    stamps = itertools.count(SECOND, 50 * MS)
+
+    def depth():
+        # Any of them may be lost.
+        peer.send(harness.image_message(picture), next(stamps))
+        peer.spin(0.05)
+        return peer.received["depth/image_rect"]
+
+    peer.wait(depth, "depth", node)
+
+
+def test_diagnostics_count_who_is_connected(start, make_peer):
+    node = start(autostart=False)
+    peer = make_peer(reliability="best_effort")
+    keys = ("image publishers", "camera_info publishers", *harness.LISTENERS.values())
+    nobody = dict.fromkeys(keys, "0")
+    peer.status("the node is unconfigured", node, nobody)
+    assert peer.transition("configure", node)
+    peer.listen("points", "depth/image_color")
+    listeners = {"points listeners": "1", "color listeners": "1"}
+    peer.status("the node is inactive", node, {**nobody, **listeners})
+    assert peer.transition("activate", node)
+    # The image does not fit: it is best effort, and the node asks for reliable.
+    known = {**nobody, **listeners, "camera_info publishers": "1"}
+    message = "no image yet: its publisher is best effort, input_reliability is 'reliable'"
+    peer.status(message, node, known)
+    second = make_peer()
+    second.listen("points")
+    known.update({"image publishers": "1", "camera_info publishers": "2", "points listeners": "2"})
+    peer.status("no image yet", node, known)
+    second.close()
+    known.update({"image publishers": "0", "camera_info publishers": "1", "points listeners": "1"})
+    peer.transition("deactivate", node)  # forgets the reports so far
+    peer.transition("activate", node)
+    peer.status("no image yet", node, known)
 
 
 def test_lifecycle_by_services(start, make_peer, picture, model):
     node = start(autostart=False, checkpoint="/nowhere/model.safetensors")
     peer = make_peer()
+    peer.listen("depth/image_rect")
     assert peer.state(node) == "unconfigured"
     peer.status("not active: the node is unconfigured", node)
     assert not peer.transition("configure", node)
@@ -377,7 +427,6 @@ def test_lifecycle_by_services(start, make_peer, picture, model):
         assert peer.transition("configure", node)
         assert peer.state(node) == "inactive"
         assert peer.transition("activate", node)
-        peer.listen("depth/image_rect")
         peer.connect(node)
         stamp = (round_trip + 1) * SECOND
         peer.send(harness.image_message(picture), stamp)
@@ -385,8 +434,8 @@ def test_lifecycle_by_services(start, make_peer, picture, model):
         assert peer.transition("deactivate", node)
         peer.send(harness.image_message(picture), stamp + SECOND // 2)
         peer.status("not active: the node is inactive", node)
+        peer.disconnect(node)
         assert peer.transition("cleanup", node)
-        peer.stop_listening()
     assert len(peer.received["depth/image_rect"]) == 2
     assert peer.transition("configure", node) and peer.transition("activate", node)
     assert peer.transition("shutdown", node)
