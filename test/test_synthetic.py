@@ -70,7 +70,7 @@ def test_neighbours_agree_when_warped_with_the_true_depth_and_pose(layout):
         assert np.abs(warped - target.image).mean(axis=-1)[visible].mean() > 3.0 * error
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", ["street", "room", "open"])
 def test_pictures_have_contrast(layout):
     (frame,) = sequence(6, layout, 1)
     grey = frame.image.mean(axis=-1)

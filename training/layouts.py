@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.random import Generator
 
+from training.interiors import corridor, home, kitchen
 from training.props import (
     bricks,
     car,
@@ -49,8 +50,9 @@ from training.world import (
 )
 
 #: Kinds of places that :func:`sample_world` can draw.
-LAYOUTS = ("street", "room", "open")
+LAYOUTS = ("street", "room", "open", "home", "kitchen", "corridor")
 
+_INTERIORS = {"home": home, "kitchen": kitchen, "corridor": corridor}
 _ROUTE_STEP = 0.02  # metres between the points of a route
 _AHEAD = 160.0  # metres of street and scenery beyond the end of the route
 
@@ -65,9 +67,12 @@ def sample_world(
     seed : int
         The same seed gives the same world.
     layout : str
-        "street", "room", "open", or "random" for one of these.
+        One of :data:`LAYOUTS`, or "random" for one of them.
     length : float
         Metres of route that the world shall have; a room's route goes round as often as needed.
+    height : float
+        Of the camera, in metres: the route of a home, a kitchen and a corridor is clear of what
+        reaches that high, and goes above what is lower.
 
     Returns
     -------
@@ -92,6 +97,8 @@ def sample_world(
         return _room(rng, length)
     if layout == "open":
         return _open(rng, length)
+    if layout in _INTERIORS:
+        return _INTERIORS[layout](rng, length, height)
     raise ValueError(f"sample_world: layout is '{layout}'; give {', '.join(LAYOUTS)} or random")
 
 

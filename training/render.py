@@ -12,12 +12,14 @@ rectangle are averaged over several rays.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monodepth2_ros.camera import PinholeCamera
+from training.lamps import ShadowMap, illuminate, lamp_view
 from training.textures import grain, paint_road, pattern, sky
 from training.world import World
 
@@ -68,6 +70,8 @@ class _View:
     seed: NDArray[np.uint32]  # (V,)
     brightness: Floats  # (V,)
     is_ground: NDArray[np.bool_]  # (V,)
+    pose: Floats  # (4, 4), world from camera
+    shadows: tuple[ShadowMap, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ def render_frame(
     camera: PinholeCamera,
     time: float = 0.0,
     antialias: int = 2,
+    shadows: Sequence[ShadowMap] | None = None,
 ) -> RenderedFrame:
     """Render what a camera sees of a world.
 
@@ -99,6 +104,8 @@ def render_frame(
         Seconds; moves the moving objects.
     antialias : int
         Pixels on outlines are averaged over antialias × antialias rays; 1 takes the centre ray.
+    shadows : sequence of ShadowMap, optional
+        Of :func:`cast_shadows`, for many frames of a world; cast anew by default.
 
     Returns
     -------
@@ -115,8 +122,9 @@ def render_frame(
     x = ((np.arange(width) - camera.cx) / camera.fx).astype(np.float32)
     y = ((np.arange(height) - camera.cy) / camera.fy).astype(np.float32)
     pixel = (1.0 / camera.fx, 1.0 / camera.fy)
+    shadows = cast_shadows(world) if shadows is None else shadows
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        view = _look(world, pose, camera, time)
+        view = replace(_look(world, pose, camera, time), shadows=tuple(shadows))
         depth, face = _cast(view, x, y, world.sky.range)
         rays = _Rays(
             np.broadcast_to(x, (height, width)).ravel(),
@@ -130,6 +138,30 @@ def render_frame(
     image = np.clip(color * 255.0 + 0.5, 0.0, 255.0).astype(np.uint8)
     depth[face < 0] = np.inf
     return RenderedFrame(np.ascontiguousarray(image.T).reshape(height, width, 3), depth)
+
+
+def cast_shadows(world: World) -> list[ShadowMap]:
+    """Find what the lamps of a world reach; what moves casts no shadows.
+
+    Parameters
+    ----------
+    world : World
+
+    Returns
+    -------
+    list of ShadowMap
+        One for each lamp.
+    """
+    shadows = []
+    still = replace(world, movers=())
+    for lamp in world.light.lamps:
+        pose, camera = lamp_view(lamp)
+        side = ((np.arange(camera.width) - camera.cx) / camera.fx).astype(np.float32)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            view = _look(still, pose, camera, 0.0)
+            depth, face = _cast(view, side, side, np.inf)
+        shadows.append(ShadowMap(pose, camera, np.where(face < 0, np.float32(np.inf), depth)))
+    return shadows
 
 
 def _look(world: World, pose: NDArray[np.float64], camera: PinholeCamera, time: float) -> _View:
@@ -167,6 +199,7 @@ def _look(world: World, pose: NDArray[np.float64], camera: PinholeCamera, time: 
         faces.seed,
         (light.ambient + light.diffuse * lambert).astype(np.float32),
         np.isinf(faces.half[:, 0]),
+        pose.astype(np.float32),
     )
 
 
@@ -430,7 +463,14 @@ def _surface(world: World, view: _View, rays: _Rays, pixel: tuple[float, float])
         seed,
     )
     base += mottle * np.clip(coarse + 0.5, 0.0, 1.0) * (material[3:6] - base)
-    base *= (1.0 + contrast * fine) * view.brightness[face]
+    brightness = view.brightness[face]
+    if view.shadows:
+        turn, place = view.pose[:3, :3], view.pose[:3, 3:]
+        rays_at = np.stack([x, y, np.ones_like(x)]) * t
+        point = (turn @ rays_at + place).astype(np.float32, copy=False)
+        added, occlusion = illuminate(world.light, point, turn @ normal, view.shadows)
+        brightness = (brightness + added) * occlusion
+    base *= (1.0 + contrast * fine) * brightness
     haze = 1.0 - np.exp(t * np.float32(-1.0 / world.sky.visibility))
     base += haze * (np.asarray(world.sky.horizon, dtype=np.float32)[:, None] - base)
     return base

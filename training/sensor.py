@@ -88,20 +88,20 @@ def draw_sensor(seed: int) -> Sensor:
     """
     rng = np.random.default_rng([seed, 5])
     warmth, tint = rng.normal(0.0, 0.12), rng.normal(0.0, 0.04)
-    noisy = rng.random() ** 2
+    noisy = rng.random() ** 3
     return Sensor(
         metering=rng.uniform(0.4, 1.0),
-        target=float(np.exp(rng.uniform(np.log(0.09), np.log(0.36)))),
+        target=float(np.exp(rng.uniform(np.log(0.12), np.log(0.4)))),
         exposure=rng.normal(0.0, 0.25),
         flicker=rng.uniform(0.0, 0.2),
         white_balance=(float(np.exp(warmth)), float(np.exp(tint)), float(np.exp(-warmth))),
         vignetting=rng.uniform(0.0, 0.45),
         focus=rng.uniform(0.0, 0.8),
         shake=float(rng.choice([0.0, 1.2, 4.0], p=[0.4, 0.4, 0.2])) * rng.random(),
-        shot_noise=0.002 + 0.05 * noisy,
-        read_noise=0.0005 + 0.008 * noisy * rng.random(),
+        shot_noise=0.002 + 0.03 * noisy,
+        read_noise=0.0005 + 0.005 * noisy * rng.random(),
         gamma=rng.uniform(1.9, 2.6),
-        contrast=rng.uniform(0.85, 1.5),
+        contrast=rng.uniform(0.85, 1.6),
         black=rng.integers(2) * rng.uniform(0.0, 0.08),
         saturation=rng.uniform(0.55, 1.35),
         jpeg_quality=int(rng.integers(2) * rng.integers(40, 97)),

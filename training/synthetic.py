@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 
 from monodepth2_ros.camera import PinholeCamera
 from training.bag_writer import check_target, write_recording
+from training.lamps import ShadowMap
 from training.layouts import LAYOUTS, pick_layout, sample_world
-from training.render import RenderedFrame, render_frame
+from training.render import RenderedFrame, cast_shadows, render_frame
 from training.sensor import Sensor, expose
 from training.synthetic_options import (
     camera_from_field_of_view as camera_from_field_of_view,
@@ -103,9 +104,10 @@ def _render(
     world: World, path: CameraPath, camera: PinholeCamera, antialias: int, workers: int
 ) -> Iterator[RenderedFrame]:
     """Render in this process or in several."""
+    shadows = cast_shadows(world)
     if workers <= 1:
         for pose, time in zip(path.poses, path.times.tolist(), strict=True):
-            yield render_frame(world, pose, camera, time, antialias)
+            yield render_frame(world, pose, camera, time, antialias, shadows)
         return
     # Fresh processes: forking one that runs torch's threads can hang.
     context = multiprocessing.get_context("spawn")
@@ -115,7 +117,8 @@ def _render(
             for start in range(0, len(path.times), _BATCH):
                 part = slice(start, start + _BATCH)
                 views = (path.poses[part], path.times[part])
-                waiting.append(pool.submit(_render_batch, world, *views, camera, antialias))
+                job = (world, *views, camera, antialias, shadows)
+                waiting.append(pool.submit(_render_batch, *job))
                 # A bounded queue: a slow consumer does not fill the memory.
                 if len(waiting) > 2 * workers:
                     yield from waiting.popleft().result()
@@ -127,11 +130,16 @@ def _render(
 
 
 def _render_batch(
-    world: World, poses: Floats, times: Floats, camera: PinholeCamera, antialias: int
+    world: World,
+    poses: Floats,
+    times: Floats,
+    camera: PinholeCamera,
+    antialias: int,
+    shadows: list[ShadowMap],
 ) -> list[RenderedFrame]:
     """Render some frames in a worker process, to which the world is sent once for all of them."""
     return [
-        render_frame(world, pose, camera, time, antialias)
+        render_frame(world, pose, camera, time, antialias, shadows)
         for pose, time in zip(poses, times.tolist(), strict=True)
     ]
 

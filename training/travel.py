@@ -34,6 +34,9 @@ class Manner:
 MANNERS = {
     "street": Manner(8.0, 1.5, leading=10.0, crossing=7.0, span=6.0, walk=1.6),
     "room": Manner(0.8, 1.1, 2.5, 1.7, span=1.1, walk=0.7, heights=(0.5, 1.9), indoors=True),
+    "home": Manner(0.5, 1.3, 2.0, 1.4, span=0.8, walk=0.6, heights=(0.6, 1.9), indoors=True),
+    "kitchen": Manner(0.4, 1.4, 2.0, 1.4, span=0.8, walk=0.6, heights=(1.0, 1.9), indoors=True),
+    "corridor": Manner(0.8, 1.4, 2.5, 1.7, span=0.6, walk=0.7, heights=(0.5, 2.2), indoors=True),
     "open": Manner(3.0, 1.3, 9.0, 5.5, span=6.0, walk=1.8, heights=(0.4, 6.0)),
 }
 

@@ -123,6 +123,23 @@ def _rotation(axis: int, angle: float) -> Floats:
     return matrix
 
 
+def box_bounds(boxes: Sequence[Box]) -> tuple[Floats, Floats]:
+    """Return the least and the greatest x, y, z of boxes as they stand; both (N, 3)."""
+    yaw, roll, pitch = np.array([(box.yaw, *box.tilt) for box in boxes]).reshape(-1, 3).T
+    center = np.array([box.center for box in boxes]).reshape(-1, 3)
+    half = 0.5 * np.array([box.size for box in boxes]).reshape(-1, 3)
+    (cz, sz), (cx, sx), (cy, sy) = ((np.cos(a), np.sin(a)) for a in (yaw, roll, pitch))
+    rotation = np.array(
+        [
+            [cz * cy, cz * sy * sx - sz * cx, cz * sy * cx + sz * sx],
+            [sz * cy, sz * sy * sx + cz * cx, sz * sy * cx - cz * sx],
+            [-sy, cy * sx, cy * cx],
+        ]
+    )
+    reach = np.einsum("ijn,nj->ni", np.abs(rotation), half)
+    return center - reach, center + reach
+
+
 @dataclass(frozen=True)
 class Faces:
     """Flat one-sided rectangles.
@@ -350,6 +367,32 @@ class Road:
 
 
 @dataclass(frozen=True)
+class Lamp:
+    """A light at a place, which casts shadows (a sun when it is far away).
+
+    Attributes
+    ----------
+    position, target : tuple of 3 float
+        Where it is, and what its shadows are finest around; it shines to all sides.
+    strength : float
+        Brightness that it gives near by to a face turned to it.
+    falloff : float
+        Metres at which that is half; infinite for a sun.
+    spread : float
+        Degrees around the target in which it casts shadows.
+    map_size : int
+        Width and height of its shadow map.
+    """
+
+    position: tuple[float, float, float]
+    target: tuple[float, float, float]
+    strength: float = 0.4
+    falloff: float = 3.0
+    spread: float = 140.0
+    map_size: int = 384
+
+
+@dataclass(frozen=True)
 class Light:
     """Sun and daylight: a face has the brightness ambient + diffuse · max(0, normal · direction).
 
@@ -358,11 +401,20 @@ class Light:
     direction : tuple of 3 float
         Unit vector towards the sun.
     ambient, diffuse : float
+    lamps : tuple of Lamp
+        They add to that.
+    crease : float
+        Share of the light that upright faces lose at floor and ceiling.
+    ceiling : float
+        Height of the ceiling, in metres.
     """
 
     direction: tuple[float, float, float] = (0.36, 0.48, 0.80)
     ambient: float = 0.55
     diffuse: float = 0.5
+    lamps: tuple[Lamp, ...] = ()
+    crease: float = 0.0
+    ceiling: float = np.inf
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,131 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Ways through furnished rooms, clear of everything at the height of the camera."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from training.world import Box, Route, box_bounds
+
+_CELL = 0.05  # metres
+_BELOW, _ABOVE = 0.45, 0.3  # metres; what is within this of the camera's height is in its way
+_MARGINS = (0.5, 0.42, 0.36, 0.32)  # metres from everything in the way, tried in turn
+_STEP = 0.02  # metres between the points of a route
+_ROUND = 25  # points over which corners are rounded
+
+
+def clear_ground(
+    boxes: Sequence[Box], area: tuple[float, float, float, float], height: float
+) -> NDArray[np.float32]:
+    """Measure how far every place is from what is in the way of a camera.
+
+    Parameters
+    ----------
+    boxes : sequence of Box
+    area : tuple of 4 float
+        Of the walls around: least x, least y, greatest x, greatest y.
+    height : float
+        Of the camera, in metres.
+
+    Returns
+    -------
+    array of float32, shape (rows, columns)
+        Metres, for cells of 5 cm along y and x from the first corner of the area.
+    """
+    size = [int((area[k + 2] - area[k]) / _CELL) for k in (1, 0)]
+    free = np.ones((size[0] + 2, size[1] + 2), dtype=np.uint8)
+    free[[0, -1]] = 0
+    free[:, [0, -1]] = 0
+    signs = np.stack(np.meshgrid(*[[-0.5, 0.5]] * 3, indexing="ij"), axis=-1).reshape(8, 3)
+    lows, highs = box_bounds(boxes)
+    in_way = (highs[:, 2] > height - _BELOW) & (lows[:, 2] < height + _ABOVE)
+    for box, chosen in zip(boxes, in_way, strict=True):
+        if chosen:
+            corners = (signs * box.size) @ box.rotation().T + box.center
+            cells = np.rint((corners[:, :2] - area[:2]) / _CELL + 0.5).astype(np.int32)
+            cv2.fillConvexPoly(free, cv2.convexHull(cells), 0)
+    distance = cv2.distanceTransform(free, cv2.DIST_L2, 5)
+    return np.asarray(distance[1:-1, 1:-1], np.float32) * np.float32(_CELL)
+
+
+def stroll(
+    rng: Generator,
+    boxes: Sequence[Box],
+    area: tuple[float, float, float, float],
+    length: float,
+    height: float,
+) -> Route | None:
+    """Draw a way from place to place, each in sight of the one before.
+
+    Parameters
+    ----------
+    rng : Generator
+    boxes, area, height
+        As in :func:`clear_ground`.
+    length : float
+        Metres that the way shall have.
+
+    Returns
+    -------
+    Route or None
+        None where there is no room to move.
+    """
+    distance = clear_ground(boxes, area, height)
+    for margin in _MARGINS:
+        free = distance > margin
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(free.astype(np.uint8))
+        if count < 2:
+            continue
+        largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+        cells = np.argwhere(labels == largest)
+        if len(cells) * _CELL**2 < 0.25:
+            continue
+        return _visit(rng, free, cells, area, length)
+    return None
+
+
+def _visit(
+    rng: Generator,
+    free: NDArray[np.bool_],
+    cells: NDArray[np.intp],
+    area: tuple[float, float, float, float],
+    length: float,
+) -> Route:
+    """Go to random free cells, straight over free ground, until the way is long enough."""
+    here = cells[rng.integers(len(cells))].astype(np.float64)
+    stops, total = [here], 0.0
+    while total < length:
+        goals = cells[rng.integers(len(cells), size=24)].astype(np.float64)
+        straight = (goal for goal in goals if _is_straight(free, here, goal))
+        # In a narrow place anything nearby will do.
+        goal = next(straight, here + rng.uniform(-1.5, 1.5, 2))
+        if not _is_straight(free, here, goal):
+            continue
+        total += float(np.hypot(*(goal - here))) * _CELL
+        here = goal
+        stops.append(here)
+    points = np.array(stops)[:, ::-1] * _CELL + area[:2] + 0.5 * _CELL
+    along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])
+    at = np.arange(0.0, along[-1], _STEP)
+    way = np.stack([np.interp(at, along, axis) for axis in points.T])
+    # Rounded corners: a mean over half a metre stays within the margin.
+    padded = np.pad(way, ((0, 0), (_ROUND // 2, _ROUND // 2)), mode="edge")
+    mean = np.full(_ROUND, 1.0 / _ROUND)
+    return Route(np.stack([np.convolve(axis, mean, "valid") for axis in padded], axis=1))
+
+
+def _is_straight(
+    free: NDArray[np.bool_], start: NDArray[np.float64], goal: NDArray[np.float64]
+) -> bool:
+    """Whether all cells between two are free."""
+    count = int(2 * np.abs(goal - start).max()) + 2
+    cells = np.rint(start + np.linspace(0.0, 1.0, count)[:, None] * (goal - start)).astype(int)
+    if (cells < 0).any() or (cells >= free.shape).any():
+        return False
+    return bool(free[cells[:, 0], cells[:, 1]].all())
