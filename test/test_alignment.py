@@ -98,6 +98,22 @@ def test_a_fifth_that_moves_by_itself_does_not_mislead(scene):
     assert residual[0, :, :5].min() > 5.0 and residual[0, :, 5:].max() < 0.5
 
 
+def test_what_is_not_trusted_does_not_count(scene):
+    depth, transform = scene
+    flow = flow_of(depth, transform)
+    trusted = np.zeros(depth.shape, bool)
+    trusted[2:9, 4:12] = True
+    flow[:, ~trusted] += np.array([6.0, -3.0])[:, None]
+    arrays = as_tensors(depth, flow)
+    misled, _ = solve_motion(*arrays, CELL, iterations=15)
+    assert np.abs(misled[0].numpy() - transform).max() > 0.02
+    solved, residual = solve_motion(
+        *arrays, CELL, iterations=15, trusted=torch.from_numpy(trusted)[None]
+    )
+    np.testing.assert_allclose(solved[0], transform, atol=5e-3)
+    assert residual[0][~trusted].min() > 5.0
+
+
 def test_no_flow_is_no_motion(scene):
     depth, _ = scene
     solved, _ = solve_motion(*as_tensors(depth, np.zeros((2, *depth.shape))), CELL)
@@ -178,7 +194,7 @@ def test_true_depth_gives_the_recorded_motion(store):
     batch = samples.read(np.arange(len(samples)))
     for row, (target, *sources) in enumerate(samples.frames.tolist()):
         truth = np.asarray(store.truth[target], np.float32)
-        truth = np.where(truth > 0, truth, 100.0)  # the sky
+        truth = np.where(truth > 0, truth, 100.0).clip(max=100.0)  # the sky
         inverse = torch.from_numpy(1 / truth.astype(np.float32))[None, None]
         depth = 1 / torch.nn.functional.interpolate(
             inverse, (HEIGHT // CELL, WIDTH // CELL), mode="area"

@@ -112,7 +112,12 @@ def mirror_flow(flow: Tensor, mirror: Tensor) -> Tensor:
 
 
 def solve_motion(
-    depth: Tensor, flow: Tensor, intrinsics: Tensor, cell: int, iterations: int = ITERATIONS
+    depth: Tensor,
+    flow: Tensor,
+    intrinsics: Tensor,
+    cell: int,
+    iterations: int = ITERATIONS,
+    trusted: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Find the motion of the camera that explains a flow best.
 
@@ -130,6 +135,8 @@ def solve_motion(
     cell : int
         Side of a cell in pixels.
     iterations : int
+    trusted : Tensor, shape (B, h, w), bool, optional
+        Cells whose flow and depth count, at least one in each image; all by default.
 
     Returns
     -------
@@ -148,6 +155,8 @@ def solve_motion(
     # Divided by its median, so that the equations look the same at every scale.
     depth = depth.reshape(batch, -1, 1)
     unit = depth.median(dim=1, keepdim=True).values
+    counted = torch.ones_like(depth) if trusted is None else trusted.reshape(depth.shape).to(depth)
+    counted = counted[..., 0]
     points = (torch.linalg.inv(matrix) @ centres).transpose(1, 2) * (depth / unit)
     focal = torch.stack([matrix[:, 0, 0], matrix[:, 1, 1]], dim=1)[:, None]
     centre = matrix[:, None, :2, 2]
@@ -160,8 +169,9 @@ def solve_motion(
         x, y = (moved[..., :2] / z).unbind(dim=2)
         error = focal * torch.stack([x, y], dim=2) + centre - ends
         residual = error.norm(dim=2)
-        spread = residual.median(dim=1, keepdim=True).values.clamp_min(_LEAST_ERROR)
-        weight = 1 / (1 + (residual / (_ROBUST * spread)) ** 2)
+        judged = residual if trusted is None else residual.masked_fill(counted == 0, torch.nan)
+        spread = judged.nanmedian(dim=1, keepdim=True).values.clamp_min(_LEAST_ERROR)
+        weight = counted / (1 + (residual / (_ROBUST * spread)) ** 2)
         # Derivative of the projection by a shift and by a turn of the moved point.
         near, zero, z = 1 / z[..., 0], torch.zeros_like(x), z[..., 0]
         by_x = [near, zero, -x * near, -x * moved[..., 1] * near]
