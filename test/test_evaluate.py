@@ -48,6 +48,7 @@ from training.evaluation import (
     network_images,
     pose_chains,
     remaining_crop,
+    saturation_depth,
     sees_less,
     summarize,
     training_split,
@@ -823,6 +824,73 @@ def test_odometry_without_depth(
     assert "abs_rel" not in said
     assert "standing still" in said
     assert "Odometry" in page.read_text()
+
+
+def test_steadiness_is_reported_recording_by_recording(
+    tmp_path: Path, recorded: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, store = recorded
+    images = np.stack([np.roll(some_images(1)[0], i, axis=1) for i in range(4)])
+    bare = make_store(tmp_path / "bare", images, None, sources=[Source("road", "/image")])
+    command = [str(file), "--data", str(store), str(bare.path), "--device", "cpu", "--temporal"]
+    outputs = ["--json", str(tmp_path / "out.json"), "--report", str(tmp_path / "out.html")]
+    assert main([*command, "--stretch", "0.5:1", *outputs]) == 0
+    said = capsys.readouterr().out
+    assert "road /image: 2 frames, 1 pairs of neighbours; motion from optical flow" in said
+    steady = said[said.index("steadiness") :]
+    rows = {name: steady.count(f"\n{name} ") for name in ("model.safetensors", "mean depth image")}
+    assert rows == {"model.safetensors": 2, "mean depth image": 1}
+
+    def refuse(constant: str) -> float:
+        raise AssertionError(constant)
+
+    told = json.loads((tmp_path / "out.json").read_text(), parse_constant=refuse)
+    with_truth, without = told["temporal"]
+    model, constant, mean = with_truth["results"]
+    assert (constant["saturated"], mean["saturated"]) == (None, None)
+    # The truth is what the model predicts, times 1.5; the last frame has none.
+    assert model["per_frame"]["scale"][:-1] == pytest.approx([1.5] * 9, rel=2e-3)
+    assert model["per_frame"]["scale"][-1] is None
+    assert model["holes"] == 0.0
+    assert model["drift"]["spread"] < 2e-3
+    assert len(model["per_pair"]["flicker"]) == len(with_truth["pairs"]) == 9
+    assert [result["name"] for result in without["results"]] == ["model.safetensors"]
+    (result,) = without["results"]
+    assert result["drift"] is None
+    assert result["per_frame"]["holes"] == [None, None]
+    assert 0.0 <= result["saturated"] <= 1.0
+    page = TagCounter()
+    page.feed((tmp_path / "out.html").read_text())
+    assert page.open == []
+    assert page.tags["svg"] == 4
+    assert page.tags["img"] == 5 * 4 + 2 * (2 * 4)
+
+
+def test_steadiness_needs_no_truth(
+    tmp_path: Path, recorded: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, _ = recorded
+    images = np.stack([np.roll(some_images(1)[0], i, axis=1) for i in range(3)])
+    bare = make_store(tmp_path / "bare", images, None)
+    page = tmp_path / "out.html"
+    command = [str(file), "--data", str(bare.path), "--device", "cpu"]
+    assert main([*command, "--temporal", "--report", str(page)]) == 0
+    said = capsys.readouterr().out
+    assert "bare: 3 frames, 2 pairs of neighbours" in said
+    assert "abs_rel" not in said
+    assert "Steadiness" in page.read_text()
+    assert main([*command, "--temporal", "--stretch", "0:0.1"]) == 0
+    assert "bare: 1 frames, 0 pairs" in capsys.readouterr().out
+    assert main([*command, "--temporal", "--stretch", "0.9:1"]) == 1
+    assert "--temporal: no frame is chosen" in capsys.readouterr().err
+
+
+def test_the_far_end_of_a_network(checkpoint: Checkpoint) -> None:
+    metric = with_metadata(checkpoint, min_depth=0.1, max_depth=100.0, scale=5.4)
+    # 1 % of the way from 1/100 to 1/0.1 per unit.
+    depth = 1 / (0.01 + 0.01 * 9.99)
+    assert saturation_depth(metric, Protocol(scaling="none")) == pytest.approx(depth)
+    assert saturation_depth(metric, Protocol()) == pytest.approx(5.4 * depth)
 
 
 @pytest.mark.parametrize(

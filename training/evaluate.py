@@ -35,12 +35,14 @@ from training.evaluation import (
     mean_depth_predictor,
     pose_chains,
     remaining_crop,
+    saturation_depth,
     sees_less,
     training_split,
 )
 from training.evaluation_report import Model, Report, as_html, as_json, as_text
 from training.frame_store import FrameStore
 from training.run_state import write_atomically
+from training.temporal import Candidate, Recording, evaluate_temporal
 
 SCALINGS = ("median", "metric", "none")
 
@@ -108,10 +110,11 @@ def evaluate(arguments: argparse.Namespace, scratch: Path) -> Report:
     )
     stores = _open_data(arguments, checkpoints, scratch)
     has_truth = any(store.truth is not None for store in stores)
-    if not has_truth and not arguments.odometry:
+    if not (has_truth or arguments.odometry or arguments.temporal):
         raise EvaluationError(
             f"there is no depth to compare with in {', '.join(store.path.name for store in stores)}"
-            "; extract with --truth TOPIC, or give --odometry to compare the motion alone"
+            "; extract with --truth TOPIC, or give --odometry to compare the motion alone, or "
+            "--temporal to see how steady the depth is"
         )
     selections, learnable = [], []
     for store in stores:
@@ -122,9 +125,10 @@ def evaluate(arguments: argparse.Namespace, scratch: Path) -> Report:
             learnable.append(Selection(store, rest, window))
     notes = _notes(checkpoints, selections, arguments)
 
-    models = []
+    models, candidates = [], []
     for label, checkpoint in zip(_labels(names), checkpoints, strict=True):
         predict = depth_predictor(checkpoint, device, protocol)
+        candidates.append(Candidate(label, predict, saturation_depth(checkpoint, protocol)))
         depth = odometry = None
         if has_truth:
             depth = _depth(label, predict, selections, protocol, arguments.batch_size)
@@ -140,18 +144,25 @@ def evaluate(arguments: argparse.Namespace, scratch: Path) -> Report:
         notes.append("no odometry: nowhere do five neighbouring frames have recorded poses")
     baselines = []
     if has_truth:
-        baselines = _baselines(selections, learnable, protocol, arguments.batch_size, notes)
-    elif models[0].odometry is None:
+        scaled = dataclasses.replace(protocol, scaling="median", flip=False)
+        for name, predict in _baselines(learnable, protocol, notes).items():
+            baselines.append(_depth(name, predict, selections, scaled, arguments.batch_size))
+            candidates.append(Candidate(name, predict, needs_truth=True))
+    elif models[0].odometry is None and not arguments.temporal:
         raise EvaluationError(
             "there are neither depth nor enough poses to compare with; extract with --truth TOPIC "
             "or --poses TOPIC"
         )
+    temporal: Sequence[Recording] = ()
+    if arguments.temporal:
+        temporal = _temporal(candidates, selections, protocol, arguments.batch_size)
     return Report(
         data=_describe_data(arguments),
         selections=selections,
         protocol=protocol,
         models=models,
         baselines=baselines,
+        temporal=temporal,
         notes=notes,
     )
 
@@ -395,27 +406,33 @@ def _depth(
 
 
 def _baselines(
-    selections: Sequence[Selection],
-    learnable: Sequence[Selection],
-    protocol: Protocol,
-    batch_size: int,
-    notes: list[str],
-) -> list[Evaluation]:
-    """Evaluate what needs no network."""
+    learnable: Sequence[Selection], protocol: Protocol, notes: list[str]
+) -> dict[str, Predict]:
+    """Return what needs no network, by name."""
     suffix = "" if protocol.scaling == "median" else ", median-scaled"
-    scaled = dataclasses.replace(protocol, scaling="median", flip=False)
-    name = f"best constant depth{suffix}"
-    found = [_depth(name, constant_predictor, selections, scaled, batch_size)]
+    found: dict[str, Predict] = {f"best constant depth{suffix}": constant_predictor}
     try:
-        predict = mean_depth_predictor(learnable, scaled)
+        found[f"mean depth image{suffix}"] = mean_depth_predictor(learnable, protocol)
     except ValueError:
         notes.append(
             "no mean depth image beside the model: it is taken from frames that are not evaluated; "
             "give --stretch or --split validation to leave some"
         )
-        return found
-    found.append(_depth(f"mean depth image{suffix}", predict, selections, scaled, batch_size))
     return found
+
+
+def _temporal(
+    candidates: Sequence[Candidate],
+    selections: Sequence[Selection],
+    protocol: Protocol,
+    batch_size: int,
+) -> tuple[Recording, ...]:
+    """Measure how steady depth is, with a progress bar."""
+    total = sum(len(selection.frames) for selection in selections)
+    if not total:
+        raise EvaluationError("--temporal: no frame is chosen; look at --stretch and --split")
+    with _progress("steadiness", total, "frame") as progress:
+        return evaluate_temporal(candidates, selections, protocol, batch_size, progress)
 
 
 @contextlib.contextmanager
@@ -445,7 +462,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="depth_evaluate",
         description="Compare a checkpoint's depth with recorded depth, and its motion with "
-        "recorded poses: the figures of the papers, beside baselines that need no network.",
+        "recorded poses: the figures of the papers, beside baselines that need no network; and how "
+        "steady its depth is.",
     )
     parser.add_argument(
         "checkpoint",
@@ -520,6 +538,12 @@ def _parser() -> argparse.ArgumentParser:
         "--odometry",
         action="store_true",
         help="compare the pose network's 5-frame snippets with recorded poses, too",
+    )
+    how.add_argument(
+        "--temporal",
+        action="store_true",
+        help="measure how steady the depth is, recording by recording: flicker between "
+        "neighbouring frames, drift of the scale, holes; needs no truth for some of it",
     )
     parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="(default: 8)")
     parser.add_argument(

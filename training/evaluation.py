@@ -43,7 +43,8 @@ from training.options import TrainOptions
 #: Called with a number of frames whenever so many are done.
 Progress = Callable[[int], object]
 
-#: Predicts depth at the size of the truth, (B, Ht, Wt), for frames of a store (indices, (B,)).
+#: Predicts depth at the size of :func:`depth_size`, (B, Ht, Wt), for frames of a store (indices,
+#: (B,)).
 #: It may be anything outside the window that :func:`evaluate_depth` is given.
 Predict = Callable[[FrameStore, NDArray[np.int64]], NDArray[np.float32]]
 
@@ -54,6 +55,9 @@ DISTANCES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, float("inf"))
 _CROP_TOLERANCE = 2e-3
 
 Frames = NDArray[np.int64]
+
+#: Predictions in this share of the range of disparity, at its far end, are saturated.
+SATURATED_RANGE = 0.01
 
 _CHUNK = 32  # frames of truth read at once
 
@@ -332,11 +336,9 @@ def depth_predictor(checkpoint: Checkpoint, device: torch.device, protocol: Prot
     """
     network = checkpoint.depth_network().to(device).to(memory_format=torch.channels_last)
     metadata = checkpoint.metadata
-    unit = 1.0 if protocol.scaling == "none" else metadata.scale
-    near, far = 1.0 / (unit * metadata.min_depth), 1.0 / (unit * metadata.max_depth)
+    near, far = _disparity_limits(checkpoint, protocol)
 
     def predict(store: FrameStore, frames: NDArray[np.int64]) -> NDArray[np.float32]:
-        assert store.truth is not None
         crop = remaining_crop(store.crop, metadata.crop)
         images = network_images(store, frames, crop, metadata.width, metadata.height).to(device)
         sigmoid = _sigmoid(network, to_network_input(images), protocol.flip)
@@ -346,7 +348,7 @@ def depth_predictor(checkpoint: Checkpoint, device: torch.device, protocol: Prot
                 f"{frames[0]} to {frames[-1]} of {store.path}; its weights are damaged"
             )
         disparity = far + (near - far) * sigmoid
-        height, width = store.truth.shape[1:]
+        height, width = depth_size(store)
         x, y, box_width, box_height = crop_box(width, height, crop)
         resized = functional.interpolate(
             disparity[:, None], (box_height, box_width), mode="bilinear", align_corners=False
@@ -356,6 +358,24 @@ def depth_predictor(checkpoint: Checkpoint, device: torch.device, protocol: Prot
         return depth
 
     return predict
+
+
+def depth_size(store: FrameStore) -> tuple[int, int]:
+    """Return the height and width at which depth is compared: the truth's, else the images'."""
+    height, width = (store.images if store.truth is None else store.truth).shape[1:3]
+    return height, width
+
+
+def saturation_depth(checkpoint: Checkpoint, protocol: Protocol) -> float:
+    """Return the depth from which on predictions are at the far end of a network's range.
+
+    Returns
+    -------
+    float
+        In the unit of :func:`depth_predictor`: where the sigmoid is :data:`SATURATED_RANGE`.
+    """
+    near, far = _disparity_limits(checkpoint, protocol)
+    return 1.0 / (far + SATURATED_RANGE * (near - far))
 
 
 def network_images(
@@ -382,8 +402,7 @@ def network_images(
 
 def constant_predictor(store: FrameStore, frames: NDArray[np.int64]) -> NDArray[np.float32]:
     """Predict the same depth everywhere; scaled by the median it is the best constant."""
-    assert store.truth is not None
-    return np.ones((len(frames), *store.truth.shape[1:]), np.float32)
+    return np.ones((len(frames), *depth_size(store)), np.float32)
 
 
 def mean_depth_predictor(training: Sequence[Selection], protocol: Protocol) -> Predict:
@@ -659,6 +678,13 @@ def _pose_layers(checkpoint: Checkpoint) -> int:
     raise CheckpointError(
         f"checkpoint {checkpoint.source}: 'pose_encoder' is no known ResNet ({len(keys)} entries)"
     )
+
+
+def _disparity_limits(checkpoint: Checkpoint, protocol: Protocol) -> tuple[float, float]:
+    """Return the largest and the smallest disparity that a network can predict."""
+    metadata = checkpoint.metadata
+    unit = 1.0 if protocol.scaling == "none" else metadata.scale
+    return 1.0 / (unit * metadata.min_depth), 1.0 / (unit * metadata.max_depth)
 
 
 @torch.inference_mode()

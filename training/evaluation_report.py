@@ -7,7 +7,8 @@ from __future__ import annotations
 import base64
 import html
 import json
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ from monodepth2_ros import __version__
 from monodepth2_ros.coloring import colorize, disparity_range
 from training.evaluation import (
     DISTANCES,
+    SATURATED_RANGE,
     Evaluation,
     Odometry,
     Predict,
@@ -30,15 +32,40 @@ from training.evaluation import (
     truth_of,
     win_share,
 )
-from training.metrics import METRICS, SNIPPET_LENGTH
+from training.metrics import HOLE_FACTOR, METRICS, SNIPPET_LENGTH
+from training.temporal import (
+    MOTION_SOURCES,
+    Recording,
+    TemporalFigures,
+    camera_motion,
+    metres_per_unit,
+    summarize_temporal,
+    view_pair,
+    warp_depth,
+)
 
 #: Ends of the error colours: this factor too near or too far.
 ERROR_FACTOR = 1.5
 
+_TEMPORAL_LEGEND = (
+    "flicker: median relative difference between the depth of a frame's points, moved into the "
+    "next frame, and the depth predicted there, unscaled. Median and 90th percentile of the pairs; "
+    "compared: share of pixels. For the truth itself: what the measure shows where nothing "
+    "flickers",
+    "scale: median(truth) / median(prediction) of the frames. spread: (p84 - p16) / 2 over the "
+    "median; deviation: standard deviation over the median; trend: last fifth / first fifth",
+    f"holes: pixels predicted more than {HOLE_FACTOR:g} times too far after median scaling",
+    f"saturated: pixels predicted within {SATURATED_RANGE:.0%} of the far end of the range of "
+    "disparity",
+)
+
+# Neighbours that differ by this factor have full colour in the pictures of flicker.
+_FLICKER_FACTOR = 1.2
+
 _PICTURE_WIDTH = 420
 _SPARSE = 0.25  # truth known in a smaller share of the pixels is drawn with larger dots
 _CHART_POINTS = 400
-_COLORS = ("#c2410c", "#1d4ed8", "#6b7280", "#a16207")
+_COLORS = ("#c2410c", "#1d4ed8", "#6b7280", "#a16207", "#15803d")
 
 Image = NDArray[np.uint8]
 
@@ -82,6 +109,8 @@ class Report:
         One, or two to compare.
     baselines : sequence of Evaluation
         Always scaled by the median.
+    temporal : sequence of Recording
+        How steady the models and the baselines are.
     notes : sequence of str
     """
 
@@ -90,6 +119,7 @@ class Report:
     protocol: Protocol
     models: Sequence[Model]
     baselines: Sequence[Evaluation] = field(default_factory=tuple)
+    temporal: Sequence[Recording] = field(default_factory=tuple)
     notes: Sequence[str] = field(default_factory=tuple)
 
     @property
@@ -112,6 +142,13 @@ def as_text(report: Report) -> str:
             f"odometry: error of {SNIPPET_LENGTH}-frame snippets in metres, each scaled to fit\n"
             + _table(odometry)
         )
+    if report.temporal:
+        lines = [textwrap.fill(line, 100, subsequent_indent="  ") for line in _TEMPORAL_LEGEND]
+        parts.append("\n".join(["steadiness", *lines]))
+    parts.extend(
+        f"{describe_recording(recording)}\n{_table(_temporal_rows(recording))}"
+        for recording in report.temporal
+    )
     parts.extend(f"note: {note}" for note in report.notes)
     return "\n\n".join(parts)
 
@@ -133,6 +170,20 @@ def describe_frames(report: Report) -> str:
         f"{report.data}: {len(first.scores):,} frames with truth, {first.without_truth:,} "
         f"without; {protocol.min_depth:g} to {protocol.max_depth:g} m, {how}"
         + "".join(f", {extra}" for extra in extras)
+    )
+
+
+def describe_recording(recording: Recording) -> str:
+    """Say which frames the temporal figures are of, and where the motion comes from."""
+    counts = {source: recording.motion.count(source) for source in MOTION_SOURCES}
+    used = [source for source in MOTION_SOURCES if counts[source]]
+    motion = " and ".join(
+        source + (f" ({counts[source]:,})" if len(used) > 1 else "") for source in used
+    )
+    pairs = f"{len(recording.pairs):,} pairs of neighbours"
+    return (
+        f"{recording.name}: {len(recording.frames):,} frames, {pairs}"
+        f"{f'; motion from {motion}' if motion else ''}"
     )
 
 
@@ -177,6 +228,7 @@ def as_json(report: Report) -> str:
                 {"name": baseline.name, "depth": _depth_json(report, baseline)}
                 for baseline in report.baselines
             ],
+            "temporal": [_recording_json(recording) for recording in report.temporal],
             "comparison": _comparison_json(report),
             "notes": list(report.notes),
         },
@@ -204,6 +256,10 @@ def as_html(report: Report) -> str:
             f"<h2>Odometry</h2><p>Error of {SNIPPET_LENGTH}-frame snippets in metres, each scaled "
             f"to fit</p>{_html_table(odometry)}"
         )
+    if report.temporal:
+        items = "".join(f"<li>{_escape(line)}</li>" for line in _TEMPORAL_LEGEND)
+        sections.append(f"<h2>Steadiness</h2><ul class='notes'>{items}</ul>")
+    sections.extend(_temporal_section(report, recording) for recording in report.temporal)
     if report.evaluations:
         sections.append(_gallery(report))
     checkpoints = "".join(
@@ -246,7 +302,11 @@ def choose_frames(evaluations: Sequence[Evaluation]) -> dict[str, int]:
     return {label: int(order[rank]) for label, rank in zip(labels, ranks, strict=True)}
 
 
-def error_picture(truth: NDArray[np.float32], depth: NDArray[np.float32]) -> Image:
+def error_picture(
+    truth: NDArray[np.floating[Any]],
+    depth: NDArray[np.floating[Any]],
+    factor: float = ERROR_FACTOR,
+) -> Image:
     """Paint where a prediction is too near (red) and too far (blue).
 
     Parameters
@@ -255,14 +315,16 @@ def error_picture(truth: NDArray[np.float32], depth: NDArray[np.float32]) -> Ima
         Metres; NaN where unknown, which is painted grey.
     depth : ndarray, shape (H, W)
         The prediction, scaled.
+    factor : float
+        Full colour from this factor on, either way.
 
     Returns
     -------
     ndarray, shape (H, W, 3), uint8, RGB
-        White where they agree; full colour from :data:`ERROR_FACTOR` on, either way.
+        White where they agree.
     """
     with np.errstate(invalid="ignore"):
-        error = np.log(depth / truth) / np.log(ERROR_FACTOR)
+        error = np.log(depth / truth) / np.log(factor)
     stops = (-1.0, 0.0, 1.0)
     shades = ((178, 250, 33), (24, 250, 102), (43, 250, 172))  # of red, green and blue
     picture = np.stack([np.interp(error, stops, shade) for shade in shades], axis=-1)
@@ -344,6 +406,32 @@ def _odometry_rows(report: Report) -> list[list[str]]:
     return rows
 
 
+def _temporal_rows(recording: Recording) -> list[list[str]]:
+    """Lay out the table of one recording, its header first."""
+
+    def figure(value: float | None, form: str = ".2%") -> str:
+        return "" if value is None else format(value, form)
+
+    header = ["", "flicker", "90 %", "compared", "scale", "spread", "deviation", "trend"]
+    rows = [[*header, "holes", "saturated"]]
+    for figures in (*recording.candidates, recording.truth):
+        summary = summarize_temporal(recording, figures)
+        drift = summary.drift
+        scale = [""] * 4
+        if drift is not None:
+            scale = [f"{drift.median:.3g}", f"{drift.spread:.1%}", f"{drift.deviation:.1%}"]
+            scale.append(figure(drift.trend, ".3f"))
+        row = [
+            figure(summary.flicker),
+            figure(summary.flicker_p90),
+            figure(summary.compared, ".0%"),
+        ]
+        row += [*scale, figure(summary.holes), figure(summary.saturated)]
+        if any(row):
+            rows.append([figures.name, *row])
+    return rows
+
+
 def _table(rows: Sequence[Sequence[str]]) -> str:
     """Align rows of text: the first column to the left, the others to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
@@ -380,6 +468,39 @@ def _depth_json(report: Report, evaluation: Evaluation) -> dict[str, Any]:
             }
             for score in evaluation.scores
         ],
+    }
+
+
+def _recording_json(recording: Recording) -> dict[str, Any]:
+    """Give the temporal figures of a recording as plain data."""
+
+    def plain(values: NDArray[np.float64]) -> list[float | None]:
+        return [value if np.isfinite(value) else None for value in values.tolist()]
+
+    def figures_json(figures: TemporalFigures) -> dict[str, Any]:
+        return {
+            "name": figures.name,
+            **asdict(summarize_temporal(recording, figures)),
+            "per_pair": {
+                "flicker": plain(figures.flicker),
+                "compared": plain(figures.compared),
+            },
+            "per_frame": {
+                "scale": plain(figures.scale),
+                "holes": plain(figures.holes),
+                "saturated": plain(figures.saturated),
+            },
+        }
+
+    return {
+        "store": recording.selection,
+        "recording": recording.name,
+        "frames": recording.frames.tolist(),
+        "stamps": recording.stamps.tolist(),
+        "pairs": recording.pairs.tolist(),
+        "motion": recording.motion,
+        "results": [figures_json(figures) for figures in recording.candidates],
+        "truth": figures_json(recording.truth),
     }
 
 
@@ -433,7 +554,97 @@ def _charts(report: Report) -> str:
     return charts + _chart("scale of the frame / median scale", scales, from_zero=False)
 
 
-def _chart(title: str, series: Sequence[tuple[str, NDArray[np.float64]]], from_zero: bool) -> str:
+def _temporal_section(report: Report, recording: Recording) -> str:
+    """Show one recording's temporal figures: table, chart, pictures of two pairs."""
+    parts = [
+        f"<h3>{_escape(describe_recording(recording))}</h3>",
+        _html_table(_temporal_rows(recording)),
+    ]
+    series = [(f.name, 100.0 * f.flicker) for f in (*recording.candidates, recording.truth)]
+    series = [(name, values) for name, values in series if np.isfinite(values).any()]
+    if series:
+        measured = np.all([np.isfinite(values) for _, values in series], axis=0)
+        shown = [(name, values[measured]) for name, values in series]
+        if measured.any():
+            parts.append(_chart("flicker of the pairs, %", shown, from_zero=True, unit="pair"))
+    flicker = recording.candidates[0].flicker
+    order = np.argsort(flicker, kind="stable")[: int(np.isfinite(flicker).sum())]
+    if len(order):
+        parts.append(
+            "<p>Depth: bright is near. Change: red is nearer, blue is farther in the second frame "
+            f"than the points of the first one, full colour at a factor of {_FLICKER_FACTOR:g}; "
+            "grey is not compared.</p>"
+        )
+        chosen = {"median pair": order[len(order) // 2], "worst pair": order[-1]}
+        parts.extend(_pair_row(report, recording, label, int(p)) for label, p in chosen.items())
+    return "".join(parts)
+
+
+def _pair_row(report: Report, recording: Recording, label: str, pair: int) -> str:
+    """Show a pair of neighbours."""
+    first, second = recording.pairs[pair].tolist()
+    figures = recording.candidates[: len(report.models)]
+    said = ", ".join(f"{f.name} {f.flicker[pair]:.2%}" for f in figures)
+    text = f"frames {first} and {second}. Flicker: {said}"
+    return _picture_row(label, text, pair_pictures(report, recording, first, second))
+
+
+def pair_pictures(
+    report: Report, recording: Recording, first: int, second: int
+) -> dict[str, Image]:
+    """Paint two neighbouring frames: the image, each model's depth of both, and the change.
+
+    Parameters
+    ----------
+    report : Report
+    recording : Recording
+    first, second : int
+        Frames of its store.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (H, W, 3), uint8, RGB
+    """
+    selection = report.selections[recording.selection]
+    store = selection.store
+    truth = None if store.truth is None else truth_of(selection, first, report.protocol)
+    view = view_pair(selection, first, second, truth)
+    height, width = view.visible.shape
+    image = cv2.resize(store.images[first], (width, height), interpolation=cv2.INTER_LINEAR)
+    pictures = {"image": np.asarray(image, np.uint8)}
+    for model in report.models:
+        of = f" of {model.name}" if len(report.models) > 1 else ""
+        depths = model.predict(store, np.array([first, second]))
+        x, y, box_width, box_height = view.window
+        nearness = torch.from_numpy(1.0 / depths)
+        low, high = disparity_range(nearness[0, y : y + box_height, x : x + box_width])
+        for name, values in (("depth", nearness[0]), ("next depth", nearness[1])):
+            pictures[f"{name}{of}"] = colorize(values, low, high).numpy()
+        motion = camera_motion(view, depths[0], metres_per_unit(truth, depths[0]))
+        moved, found = warp_depth(depths[0], depths[1], view, motion)
+        pictures[f"change{of}"] = error_picture(moved, found, _FLICKER_FACTOR)
+    return pictures
+
+
+def _picture_row(label: str, text: str, pictures: Mapping[str, Image]) -> str:
+    """Set pictures side by side below a line of text."""
+    cells = "".join(
+        f"<div><img alt='{_escape(name)}' src='{_data_url(picture)}'>"
+        f"<span>{_escape(name)}</span></div>"
+        for name, picture in pictures.items()
+    )
+    return (
+        f"<p class='frame'><b>{_escape(label)}</b> {_escape(text)}</p>"
+        f"<div class='row' style='--columns:{len(pictures)}'>{cells}</div>"
+    )
+
+
+def _chart(
+    title: str,
+    series: Sequence[tuple[str, NDArray[np.float64]]],
+    from_zero: bool,
+    unit: str = "frame",
+) -> str:
     """Draw curves over the frames as SVG."""
     curves = [(name, _thinned(values)) for name, values in series]
     stacked = np.concatenate([values for _, values in curves])
@@ -463,7 +674,7 @@ def _chart(title: str, series: Sequence[tuple[str, NDArray[np.float64]]], from_z
         legend.insert(0, f"<span><i style='background:{color}'></i>{_escape(name)}</span>")
     frames = len(series[0][1])
     parts.append(
-        f"<text x='{left}' y='{height - 2:.0f}'>first frame</text><text x='{width}' "
+        f"<text x='{left}' y='{height - 2:.0f}'>first {unit}</text><text x='{width}' "
         f"y='{height - 2:.0f}' text-anchor='end'>last of {frames:,}</text>"
     )
     return (
@@ -506,15 +717,7 @@ def _gallery(report: Report) -> str:
                 f"{result.scale_ratio:.3g}"
             )
         where = f"{store.path.name}, frame {score.frame}. {'; '.join(figures)}"
-        cells = "".join(
-            f"<div><img alt='{_escape(name)}' src='{_data_url(picture)}'>"
-            f"<span>{_escape(name)}</span></div>"
-            for name, picture in frame_pictures(report, place).items()
-        )
-        rows.append(
-            f"<p class='frame'><b>{_escape(label)}</b> {_escape(where)}</p>"
-            f"<div class='row' style='--columns:{2 + 2 * len(evaluations)}'>{cells}</div>"
-        )
+        rows.append(_picture_row(label, where, frame_pictures(report, place)))
     return f"<h2>Pictures</h2><p>{legend}</p>{''.join(rows)}"
 
 
@@ -589,7 +792,7 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1f2937; background: #f6f7f9;
   max-width: 1100px; margin: 0 auto; padding: 24px 16px; }
 h1 { font-size: 24px; margin: 0 0 4px; overflow-wrap: anywhere; }
-h2 { font-size: 18px; margin: 0 0 8px; } h3 { font-size: 15px; }
+h2 { font-size: 18px; margin: 0 0 8px; } h3 { font-size: 15px; margin: 0 0 8px; }
 section { background: #fff; border: 1px solid #e3e6ea; border-radius: 8px; padding: 16px 20px;
   margin-bottom: 16px; overflow-x: auto; }
 p { margin: 4px 0 8px; } .notes { margin: 0; padding-left: 20px; }
@@ -599,7 +802,7 @@ th, td { padding: 4px 8px; text-align: right; border-bottom: 1px solid #eceff2;
 th:first-child, td:first-child { text-align: left; white-space: normal; }
 th { font-weight: 600; color: #4b5563; } .minor td { color: #6b7280; font-size: 13px; }
 .minor td:first-child { padding-left: 24px; }
-figure { margin: 0 0 12px; } figcaption { font-weight: 600; font-size: 14px; }
+figure { margin: 8px 0 12px; } figcaption { font-weight: 600; font-size: 14px; }
 figcaption span { font-weight: 400; margin-left: 14px; white-space: nowrap; }
 figcaption i { display: inline-block; width: 14px; height: 3px; margin-right: 5px;
   vertical-align: middle; }

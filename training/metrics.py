@@ -21,6 +21,9 @@ GARG_CROP = (0.40810811, 0.99189189, 0.03594771, 0.96405229)
 #: Frames of an odometry snippet.
 SNIPPET_LENGTH = 5
 
+#: A pixel predicted more than this many times too far is a hole.
+HOLE_FACTOR = 3.0
+
 Floats = NDArray[np.float64]
 
 
@@ -183,6 +186,56 @@ def scale_statistics(ratios: ArrayLike) -> tuple[float, float]:
     values = _as_array(ratios)
     median = float(np.median(values))
     return median, float(np.std(values / median))
+
+
+@dataclass(frozen=True)
+class ScaleDrift:
+    """How the scale of predictions changes over a recording.
+
+    Attributes
+    ----------
+    median : float
+        Metres per unit of the prediction.
+    spread : float
+        (p84 − p16) / 2 of the ratios over their median: the standard deviation of a normal
+        distribution, but blind to single frames that are far off.
+    deviation : float
+        Standard deviation of the ratios over their median, as papers quote it.
+    trend : float or None
+        Median of the last fifth over median of the first fifth; None below five frames.
+    """
+
+    median: float
+    spread: float
+    deviation: float
+    trend: float | None
+
+
+def scale_drift(ratios: ArrayLike) -> ScaleDrift:
+    """Measure how the scale drifts.
+
+    Parameters
+    ----------
+    ratios : array_like, shape (N,)
+        median(truth) / median(prediction) of each frame in the order of time, at least one.
+    """
+    values = _as_array(ratios)
+    median, deviation = scale_statistics(values)
+    low, high = np.percentile(values, (16, 84))
+    fifth = len(values) // 5
+    trend = float(np.median(values[-fifth:]) / np.median(values[:fifth])) if fifth else None
+    return ScaleDrift(median, float(high - low) / 2.0 / median, deviation, trend)
+
+
+def hole_share(truth: ArrayLike, prediction: ArrayLike) -> float:
+    """Return the share of pixels that are predicted more than three times too far.
+
+    Parameters
+    ----------
+    truth, prediction : array_like of equal shape
+        Positive depths, valid values only; the prediction scaled, but not clipped.
+    """
+    return float(np.mean(_as_array(prediction) > HOLE_FACTOR * _as_array(truth)))
 
 
 def flip_postprocess(disparity: ArrayLike, mirrored: ArrayLike) -> Floats:
