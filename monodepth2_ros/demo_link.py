@@ -46,6 +46,7 @@ _ROS_TYPES = {"depth": Image, "camera_info": CameraInfo, "color": Image, "points
 
 _START_PATIENCE = 300.0  # until the node is there: models may be converted first
 _LISTEN_PATIENCE = 20.0  # from then until it subscribes
+_KNOWN_PATIENCE = 10.0  # from then until it says that it has discovered the demo
 _WARM_UP_PATIENCE = 60.0
 _FRAME_PATIENCE = 30.0  # until a frame has come back, when the next waits for it
 _SILENCE_PATIENCE = 20.0  # without any output while images are sent
@@ -191,6 +192,14 @@ class Link:
                 _qos(reliable),
                 raw=True,
             )
+
+        def is_known() -> bool:
+            listeners = all(self._number(f"{name} listeners") for name in self._outputs)
+            return listeners and self._number("image publishers") > 0
+
+        # What the node sends to subscriptions that it has not yet discovered is lost. Where it
+        # rarely reports, the warm-up finds out.
+        self._wait(is_known, _KNOWN_PATIENCE)
 
     def warm_up(self, image: Event, info: Event | None) -> None:
         """Send a frame until it comes back: connections are made and the network is warm then.
