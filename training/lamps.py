@@ -22,8 +22,8 @@ from training.world import Lamp, Light
 Floats = NDArray[np.float32]
 
 _TAPS = ((-1.4, -0.5), (0.5, -1.4), (1.4, 0.5), (-0.5, 1.4))  # entries of the map
-_LIFT = 0.03  # metres off the surface, against shadows of a surface on itself
-_SLACK = 0.01  # of the distance, for the same
+_LIFT = 1.2  # entries of the map off the surface, against shadows of a surface on itself
+_SLACK = 0.5  # entries, for the same
 _CREASE = 0.12  # metres; how far the darkness of the corners at floor and ceiling reaches
 
 
@@ -79,7 +79,6 @@ def illuminate(
         To be added to the daylight, and the share of all light that corners leave.
     """
     total = np.zeros(point.shape[1], dtype=np.float32)
-    lifted = point + np.float32(_LIFT) * normal
     for lamp, shadow in zip(light.lamps, shadows, strict=True):
         towards = np.asarray(lamp.position, np.float32)[:, None] - point
         squared = np.einsum("kn,kn->n", towards, towards)
@@ -87,7 +86,7 @@ def illuminate(
         given = np.float32(lamp.strength) * np.maximum(cosine, 0.0)
         if math.isfinite(lamp.falloff):
             given /= 1.0 + squared / np.float32(lamp.falloff**2)
-        total += given * _reached(shadow, lifted)
+        total += given * _reached(shadow, point, normal)
     occlusion = np.ones_like(total)
     if light.crease > 0.0:
         for level, sign in ((0.0, 1.0), (light.ceiling, -1.0)):
@@ -98,17 +97,19 @@ def illuminate(
     return total, occlusion
 
 
-def _reached(shadow: ShadowMap, point: Floats) -> Floats:
+def _reached(shadow: ShadowMap, point: Floats, normal: Floats) -> Floats:
     """Share of the lamp's light that reaches places, (N,); all of it outside the map."""
     rotation = shadow.pose[:3, :3].astype(np.float32)
-    x, y, z = rotation.T @ (point - shadow.pose[:3, 3:].astype(np.float32))
     camera, side = shadow.camera, shadow.camera.width
+    seen = rotation.T @ (point - shadow.pose[:3, 3:].astype(np.float32))
+    entry = np.maximum(seen[2], 0.0) * np.float32(1.0 / camera.fx) + np.float32(0.005)
+    x, y, z = seen + np.float32(_LIFT) * entry * (rotation.T @ normal)
     ahead = z > 0.05
     inverse = np.float32(camera.fx) / np.where(ahead, z, 1.0)
     u, v = x * inverse + np.float32(camera.cx), y * inverse + np.float32(camera.cy)
     inside = np.flatnonzero(ahead & (u > 2.0) & (u < side - 3.0) & (v > 2.0) & (v < side - 3.0))
     share = np.ones_like(z)
-    u, v, reach = u[inside], v[inside], z[inside] * np.float32(1.0 - _SLACK)
+    u, v, reach = u[inside], v[inside], (z - np.float32(_SLACK) * entry)[inside]
     lit = np.zeros_like(reach)
     for right, down in _TAPS:
         column = (u + np.float32(right + 0.5)).astype(np.intp)

@@ -1,6 +1,6 @@
 # Copyright 2026 The monodepth2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Places for the synthetic worlds, drawn at random: a street, a room, open ground."""
+"""Places for the synthetic worlds, drawn at random, each by its own function."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.random import Generator
 
 from training.interiors import corridor, home, kitchen
+from training.outdoors import highway, yard
 from training.props import (
     bricks,
     car,
@@ -50,9 +51,15 @@ from training.world import (
 )
 
 #: Kinds of places that :func:`sample_world` can draw.
-LAYOUTS = ("street", "room", "open", "home", "kitchen", "corridor")
+LAYOUTS = ("street", "room", "open", "home", "kitchen", "corridor", "highway", "yard")
 
-_INTERIORS = {"home": home, "kitchen": kitchen, "corridor": corridor}
+_OTHERS = {
+    "home": home,
+    "kitchen": kitchen,
+    "corridor": corridor,
+    "highway": highway,
+    "yard": yard,
+}
 _ROUTE_STEP = 0.02  # metres between the points of a route
 _AHEAD = 160.0  # metres of street and scenery beyond the end of the route
 
@@ -71,8 +78,8 @@ def sample_world(
     length : float
         Metres of route that the world shall have; a room's route goes round as often as needed.
     height : float
-        Of the camera, in metres: the route of a home, a kitchen and a corridor is clear of what
-        reaches that high, and goes above what is lower.
+        Of the camera, in metres: the route of a home, a kitchen, a corridor and a yard is clear of
+        what reaches that high, and goes above what is lower.
 
     Returns
     -------
@@ -97,8 +104,8 @@ def sample_world(
         return _room(rng, length)
     if layout == "open":
         return _open(rng, length)
-    if layout in _INTERIORS:
-        return _INTERIORS[layout](rng, length, height)
+    if layout in _OTHERS:
+        return _OTHERS[layout](rng, length, height)
     raise ValueError(f"sample_world: layout is '{layout}'; give {', '.join(LAYOUTS)} or random")
 
 

@@ -456,6 +456,7 @@ def _surface(world: World, view: _View, rays: _Rays, pixel: tuple[float, float])
         sizes = (size_a[on], size_b[on])
         base[:, on], covered = paint_road(world.road, base[:, on], a[on], b[on], *sizes)
         mottle[on] *= 1.0 - covered
+        contrast[on] *= 1.0 - np.float32(world.road.smoothness) * covered
     fine, coarse = grain(
         a / grain_a,
         b / grain_b,

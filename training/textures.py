@@ -232,13 +232,14 @@ def paint_road(
         phase = x / np.float32(period)
         return _pulse(phase - np.floor(phase), size_x / np.float32(period), np.float32(fill))
 
+    dashes = wave(6.0, 0.5)
     layers = (
         (strip(edge, end), road.joint),
         (strip(edge + 0.3, end) * wave(1.2, 0.94), road.slab),
         (strip(-1e3, edge), road.asphalt),
         (strip(edge, edge + 0.2), road.kerb),
-        (strip(-0.08, 0.08, lateral) * wave(6.0, 0.5), road.marking),
-        (strip(edge - 0.45, edge - 0.3), road.marking),
+        *((strip(y - 0.08, y + 0.08, lateral) * dashes, road.marking) for y in road.lanes),
+        (strip(edge - road.edge, edge - road.edge + 0.15), road.marking),
     )
     for cover, color in layers:
         base += cover * (np.asarray(color, dtype=np.float32)[:, None] - base)

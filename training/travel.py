@@ -37,6 +37,8 @@ MANNERS = {
     "home": Manner(0.5, 1.3, 2.0, 1.4, span=0.8, walk=0.6, heights=(0.6, 1.9), indoors=True),
     "kitchen": Manner(0.4, 1.4, 2.0, 1.4, span=0.8, walk=0.6, heights=(1.0, 1.9), indoors=True),
     "corridor": Manner(0.8, 1.4, 2.5, 1.7, span=0.6, walk=0.7, heights=(0.5, 2.2), indoors=True),
+    "highway": Manner(22.0, 1.4, 18.0, 14.0, span=9.0, walk=2.0, heights=(0.9, 2.4)),
+    "yard": Manner(2.5, 1.8, 7.0, 5.0, span=4.0, walk=1.6, heights=(0.6, 6.0)),
     "open": Manner(3.0, 1.3, 9.0, 5.5, span=6.0, walk=1.8, heights=(0.4, 6.0)),
 }
 
@@ -219,14 +221,14 @@ def add_moving_objects(world: World, path: CameraPath, count: int, seed: int = 0
         raise ValueError(f"add_moving_objects: count is {count}; give 0 or more")
     rng = np.random.default_rng([seed, 3])
     manner = MANNERS[world.layout]
-    kinds = ("leading", "crossing") + (("oncoming",) if world.layout != "room" else ())
+    kinds = ("leading", "crossing") + (("oncoming",) if not manner.indoors else ())
     movers = []
     for k in range(count):
         kind, turn = kinds[k % len(kinds)], k // len(kinds)
         # Moments spread over the recording, from its middle: 1/2, 1/4, 3/4, 1/8, …
         moment = float(np.interp(_spread(turn + 1), (0.0, 1.0), path.times[[0, -1]]))
         at = float(np.interp(moment, path.times, path.distances))
-        parts = cart(rng) if world.layout == "room" else car(rng, rng.uniform(3.6, 5.0))
+        parts = cart(rng) if manner.indoors else car(rng, rng.uniform(3.6, 5.0))
         if kind == "crossing":
             faces = box_faces(person(rng), int(rng.integers(2**31)))
             side = rng.choice([-1.0, 1.0])

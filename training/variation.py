@@ -81,20 +81,22 @@ def draw_take(seed: int, width: int, height: int, layout: str = "random") -> Tak
     # Most cameras are held about level; a hand or a drone tilts some of them a lot.
     tilted = rng.random() < (0.2 if manner.indoors else 0.1)
     roll = rng.normal(0.0, 12.0 if tilted else 2.5)
+    low, high = manner.heights
+    height_above = float(np.exp(rng.uniform(np.log(low), np.log(high))))
     if manner.indoors:
         pitch = rng.triangular(-15.0, 12.0, 35.0)
         aside, gaze = rng.uniform(-180.0, 180.0), rng.uniform(20.0, 120.0)
     else:
-        pitch = rng.triangular(-10.0, 2.0, 20.0)
+        # From higher up one looks down more.
+        pitch = rng.triangular(-10.0, 2.0, 20.0) + 2.0 * max(0.0, height_above - 2.0)
         aside, gaze = rng.normal(0.0, 15.0), rng.uniform(0.0, 30.0)
         if rng.random() < 0.2:
             aside, gaze = rng.uniform(-180.0, 180.0), rng.uniform(0.0, 60.0)
-    low, high = manner.heights
     return Take(
         layout,
         camera,
         speed=manner.speed * rng.uniform(0.5, 1.6),
-        height=float(np.exp(rng.uniform(np.log(low), np.log(high)))),
+        height=height_above,
         pitch=pitch,
         roll=float(np.clip(roll, -30.0, 30.0)),
         sway=rng.uniform(0.3, 2.5),

@@ -340,6 +340,12 @@ class Road:
         The centre line is y = Σ amplitude · sin(2π x / wavelength + phase).
     asphalt, marking, kerb, slab, joint : tuple of 3 float
         Colours.
+    lanes : tuple of float
+        Metres to the left of the centre line at which there are broken lines.
+    edge : float
+        Metres from the edge of the carriageway to the unbroken lines.
+    smoothness : float
+        Share of the ground's noise that the road is without, 0..1.
     """
 
     half_width: float
@@ -350,6 +356,9 @@ class Road:
     kerb: Color = (0.60, 0.59, 0.56)
     slab: Color = (0.52, 0.50, 0.47)
     joint: Color = (0.33, 0.32, 0.30)
+    lanes: tuple[float, ...] = (0.0,)
+    edge: float = 0.45
+    smoothness: float = 0.0
 
     def center(self, x: NDArray[np.floating]) -> tuple[NDArray, NDArray]:
         """Return the centre line's y and its slope dy/dx at x."""
