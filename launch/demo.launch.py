@@ -49,8 +49,8 @@ NODE_ARGUMENTS = [
     DeclareLaunchArgument(
         "checkpoint",
         default_value="",
-        description="Weights: a .safetensors file, a folder with encoder.pth and depth.pth, or "
-        "random for untrained ones.",
+        description="Weights: a .safetensors file, a folder with encoder.pth and depth.pth, random "
+        "for untrained ones, or default for those that the package ships.",
     ),
     DeclareLaunchArgument(
         "device", default_value="", description="Where the network runs: auto, cpu, cuda, ..."

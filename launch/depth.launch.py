@@ -50,8 +50,8 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "checkpoint",
         default_value="",
-        description="Weights: a .safetensors file, a folder with encoder.pth and depth.pth, or "
-        "random for untrained ones.",
+        description="Weights: a .safetensors file, a folder with encoder.pth and depth.pth, random "
+        "for untrained ones, or default for those that the package ships.",
     ),
     DeclareLaunchArgument(
         "device",

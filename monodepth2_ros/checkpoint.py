@@ -33,6 +33,9 @@ from monodepth2_ros.preprocessing import NO_CROP, Crop, check_crop
 FORMAT_VERSION = 1
 _METADATA_KEY = "monodepth2_ros"
 
+# Of the shipped checkpoint, in the package.
+_DEFAULT = "models/default.safetensors"
+
 # Published stereo models were trained with a nominal baseline of 0.1 where KITTI's is 0.54 m.
 _PUBLISHED_STEREO_SCALE = 5.4
 
@@ -62,7 +65,10 @@ class CheckpointMetadata:
     is_metric : bool
         Whether depth times `scale` is in metres; a monocular model knows depth up to scale only.
     training : dict
-        How and on what the model was trained; plain JSON.
+        How the model was trained, as training wrote it; plain JSON.
+    provenance : dict
+        What the publisher of the file says of it: data and licences, command, commit, date,
+        figures; plain JSON. Written by ``depth_export --provenance``.
     package_version : str
         Version that wrote the file.
     """
@@ -77,6 +83,7 @@ class CheckpointMetadata:
     scale_spread: float | None = None
     is_metric: bool = False
     training: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
     package_version: str = __version__
 
     def __post_init__(self) -> None:
@@ -151,19 +158,19 @@ def random_checkpoint(
 
 
 def default_checkpoint_path() -> Path | None:
-    """Return the path of the checkpoint that the package ships, or None while there is none."""
-    path = resources.files("monodepth2_ros") / "models" / "default.safetensors"
+    """Return the path of the checkpoint that the package ships, None where it is missing."""
+    path = resources.files("monodepth2_ros") / _DEFAULT
     return path if isinstance(path, Path) and path.is_file() else None
 
 
 def open_checkpoint(name: str) -> Checkpoint:
-    """Load what a user names: a file, a folder, ``random``, or nothing for the shipped one.
+    """Load what a user names: a file, a folder, ``random``, or the checkpoint of the package.
 
     Parameters
     ----------
     name : str
         Path of a .safetensors file or of a published folder; "random" for untrained weights;
-        "" for the package's own checkpoint.
+        "" or "default" for the one that the package ships.
 
     Raises
     ------
@@ -172,16 +179,23 @@ def open_checkpoint(name: str) -> Checkpoint:
     """
     if name == "random":
         return random_checkpoint()
-    if name:
+    if not is_default(name):
         return load_checkpoint(name)
-    default = default_checkpoint_path()
-    if default is None:
+    path = default_checkpoint_path()
+    if path is None:
         raise CheckpointError(
-            "no checkpoint is given and this version of the package ships none; set 'checkpoint' "
-            "to a .safetensors file or a folder with encoder.pth and depth.pth, or to 'random' to "
-            "try everything but the depth with untrained weights"
+            f"the default model is missing: there is no file monodepth2_ros/{_DEFAULT} in "
+            f"{resources.files('monodepth2_ros')}; install the package anew, or name a model: a "
+            ".safetensors file, a folder with encoder.pth and depth.pth, or 'random' to try "
+            "everything but the depth with untrained weights"
         )
-    return load_checkpoint(default)
+    source = f"default model (monodepth2_ros/{_DEFAULT}, see docs/model_card.md)"
+    return dataclasses.replace(load_checkpoint(path), source=source)
+
+
+def is_default(name: str) -> bool:
+    """Tell whether a name given to :func:`open_checkpoint` means the shipped checkpoint."""
+    return name in ("", "default")
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
@@ -254,7 +268,9 @@ def save_checkpoint(
     networks : mapping of str to Module or state dict
         "encoder" and "depth", and any other network to keep.
     dtype : torch.dtype, optional
-        Convert floating-point tensors to it, float16 for a small file.
+        Store weights in it, float16 for a small file. Vectors (biases and everything of batch
+        normalisation) stay as they are: they take no room, and a variance may be too small or too
+        large for 16 bits.
 
     Raises
     ------
@@ -267,7 +283,7 @@ def save_checkpoint(
         state = network.state_dict() if isinstance(network, nn.Module) else network
         for key, value in state.items():
             value = value.detach().cpu()
-            if dtype is not None and value.is_floating_point():
+            if dtype is not None and value.is_floating_point() and value.ndim > 1:
                 value = value.to(dtype)
             tensors[f"{name}.{key}"] = value.contiguous().clone()
     header = {"format_version": FORMAT_VERSION, **dataclasses.asdict(metadata)}

@@ -84,7 +84,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "checkpoint",
         "",
         "Model: a .safetensors file, a folder with encoder.pth and depth.pth, 'random' for "
-        "untrained weights, or empty for the one that the package ships.",
+        "untrained weights, or empty (or 'default') for the one that the package ships.",
     ),
     Parameter(
         "backend",

@@ -34,6 +34,7 @@ METADATA = CheckpointMetadata(
     scale_spread=0.03,
     is_metric=True,
     training={"data": ["a bag"], "steps": 7},
+    provenance={"data": "a bag", "licences": ["MIT"]},
 )
 
 
@@ -67,6 +68,21 @@ def test_half_precision_file_is_used_in_float32(tmp_path, networks):
     network = load_checkpoint(half).depth_network()
     assert all(p.dtype == torch.float32 for p in network.parameters())
     assert network.encoder.encoder.bn1.num_batches_tracked.dtype == torch.int64
+
+
+def test_statistics_of_batch_normalisation_do_not_suffer_from_half_precision(tmp_path, networks):
+    state = {name: dict(network.state_dict()) for name, network in networks.items()}
+    # Beyond the largest and below the smallest number of 16 bits.
+    variance = torch.logspace(-9, 6, 64)
+    state["encoder"]["encoder.bn1.running_var"] = variance
+    path = tmp_path / "half.safetensors"
+    save_checkpoint(path, METADATA, state, dtype=torch.float16)
+    loaded = load_checkpoint(path)
+    assert loaded.state["encoder"]["encoder.conv1.weight"].dtype == torch.float16
+    network = loaded.depth_network()
+    assert torch.equal(network.encoder.encoder.bn1.running_var, variance)
+    weight = networks["encoder"].encoder.conv1.weight.half().float()
+    assert torch.equal(network.encoder.encoder.conv1.weight, weight)
 
 
 def test_failed_write_leaves_the_old_file(tmp_path, networks, monkeypatch):
@@ -221,7 +237,26 @@ def test_random_checkpoint_is_reproducible_and_leaves_the_generator():
     assert first.is_random and open_checkpoint("random").is_random
 
 
-def test_no_checkpoint_and_none_shipped(monkeypatch):
-    monkeypatch.setattr(module, "default_checkpoint_path", lambda: None)
-    with pytest.raises(CheckpointError, match="no checkpoint is given.*'random'"):
-        open_checkpoint("")
+@pytest.mark.parametrize("name", ["", "default"])
+def test_no_name_means_the_shipped_model_and_is_called_so(tmp_path, networks, monkeypatch, name):
+    shipped = tmp_path / "shipped.safetensors"
+    save_checkpoint(shipped, METADATA, networks)
+    monkeypatch.setattr(module, "default_checkpoint_path", lambda: shipped)
+    opened = open_checkpoint(name)
+    assert opened.metadata == METADATA and not opened.is_random
+    assert opened.source.startswith("default model") and "docs/model_card.md" in opened.source
+    assert open_checkpoint(str(shipped)).source == str(shipped)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(module, "default_checkpoint_path", lambda: None)
+        expected = r"default\.safetensors in .*monodepth2_ros; install .* or name a model.*'random'"
+        with pytest.raises(CheckpointError, match=expected):
+            open_checkpoint(name)
+
+
+def test_the_shipped_model_is_looked_for_in_the_package(tmp_path, monkeypatch):
+    monkeypatch.setattr(module.resources, "files", lambda package: tmp_path / package)
+    assert module.default_checkpoint_path() is None
+    path = tmp_path / "monodepth2_ros" / "models" / "default.safetensors"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert module.default_checkpoint_path() == path
