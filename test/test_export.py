@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from monodepth2_ros.checkpoint import (
     Checkpoint,
@@ -25,7 +26,13 @@ from monodepth2_ros.checkpoint import (
 from monodepth2_ros.networks import PoseCNN, PoseDecoder, ResnetEncoder
 from monodepth2_ros.predictor import DepthPredictor
 from training import export
-from training.export import ExportError, export_checkpoint, main
+from training.export import (
+    ExportError,
+    depth_only,
+    export_checkpoint,
+    main,
+    with_provenance,
+)
 
 WIDTH, HEIGHT = 96, 64
 
@@ -191,6 +198,90 @@ def test_a_file_can_be_converted_and_halved(tmp_path: Path, checkpoint: Checkpoi
     assert sizes[1] < 0.51 * sizes[0]
     assert 0.0 < half.difference <= half.tolerance == 1e-2
     assert load_checkpoint(tmp_path / "half.safetensors").metadata == folder.metadata
+
+
+def test_what_only_training_needs_can_be_left_out(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    torch.manual_seed(0)
+    state = {**checkpoint.state, "posecnn": PoseCNN().state_dict()}
+    whole = dataclasses.replace(published(checkpoint), state=state)
+    small = depth_only(whole)
+    assert "posecnn" in whole.state and set(small.state) == {"encoder", "depth"}
+    left_out = whole.state["encoder"].keys() - small.state["encoder"].keys()
+    assert left_out == {"encoder.fc.weight", "encoder.fc.bias"}
+    export_checkpoint(small, tmp_path / "small.safetensors", half=True)
+    assert (tmp_path / "small.safetensors").stat().st_size < 30e6
+    images = random_images(2)
+    loaded = load_checkpoint(tmp_path / "small.safetensors")
+    disparity = expected_outputs(loaded, images)[1]
+    assert np.allclose(disparity, expected_outputs(whole, images)[1], atol=2e-3)
+    # The published layout has the classifier all the same, for tools that insist on it.
+    export_checkpoint(small, tmp_path / "folder")
+    encoder = torch.load(tmp_path / "folder" / "encoder.pth", weights_only=True)
+    assert whole.state["encoder"].keys() <= encoder.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("about.yaml", "data: [a, b]\ndate: 2026-11-22\nfigures: {abs_rel: 0.1}\n"),
+        ("about.json", '{"data": ["a", "b"], "date": "2026-11-22", "figures": {"abs_rel": 0.1}}'),
+    ],
+)
+def test_provenance_travels_with_every_format(
+    tmp_path: Path, checkpoint: Checkpoint, name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    told = with_provenance(published(checkpoint), tmp_path / name)
+    expected = {"data": ["a", "b"], "date": "2026-11-22", "figures": {"abs_rel": 0.1}}
+    assert told.metadata.provenance == expected
+    export_checkpoint(told, tmp_path / "model.safetensors")
+    assert load_checkpoint(tmp_path / "model.safetensors").metadata == told.metadata
+    export_checkpoint(told, tmp_path / "folder")
+    kept = json.loads((tmp_path / "folder" / "monodepth2_ros.json").read_text())
+    assert kept["provenance"] == expected
+    assert json.loads(export.describe(told.metadata))["provenance"] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (None, "No such file"),
+        ("- a\n- b\n", "must hold a mapping"),
+        ("", "must hold a mapping"),
+        ("a: {b: c", "cannot be used"),
+        ("loss: .nan", "not JSON compliant"),
+    ],
+)
+def test_provenance_that_says_nothing_is_refused(
+    tmp_path: Path, checkpoint: Checkpoint, text: str | None, reason: str
+) -> None:
+    path = tmp_path / "about.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ExportError, match=rf"--provenance .*about\.yaml .*{reason}"):
+        with_provenance(checkpoint, path)
+
+
+def test_a_checkpoint_can_be_shown(
+    tmp_path: Path, checkpoint: Checkpoint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = str(tmp_path / "source.safetensors"), str(tmp_path / "target.safetensors")
+    save_checkpoint(source, published(checkpoint).metadata, checkpoint.state)
+    (tmp_path / "about.yaml").write_text("licences: MIT\n")
+    options = ["--depth-only", "--half", "--provenance", str(tmp_path / "about.yaml")]
+    assert main([source, target, *options]) == 0
+    capsys.readouterr()
+    before = sorted(os.listdir(tmp_path))
+    assert main([target, "--show"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["checkpoint"] == target and shown["provenance"] == {"licences": "MIT"}
+    assert (shown["width"], shown["height"], shown["crop"]) == (WIDTH, HEIGHT, [0.0] * 4)
+    assert set(shown["networks"]) == {"encoder", "depth"}
+    assert shown["networks"]["depth"] == "3152724 numbers in 28 tensors (float16, float32)"
+    for wrong in ([target], [target, "x.onnx", "--show"]):
+        assert main(wrong) == 1
+        assert "either OUTPUT" in capsys.readouterr().err
+    assert sorted(os.listdir(tmp_path)) == before
 
 
 def tampered_onnx(path: Path, model: Any, batch: int) -> None:

@@ -3,9 +3,10 @@
 """``depth_export``: a checkpoint for other engines, checked against torch before it has its name.
 
 Formats: ``onnx``; ``openvino`` (IR: .xml and .bin); ``published`` (a folder with encoder.pth and
-depth.pth); ``safetensors`` (this package's own file, to convert a published folder or to halve the
-size). All is written into a hidden folder beside the output, read back, run on test images and
-compared with the checkpoint in torch. Only if they agree it is moved to its place.
+depth.pth); ``safetensors`` (this package's own file, to convert a published folder, to halve the
+size, to leave out what depth does not need, or to write down where it comes from). All is written
+into a hidden folder beside the output, read back, run on test images and compared with the
+checkpoint in torch. Only if they agree it is moved to its place.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
@@ -218,6 +220,76 @@ def export_checkpoint(
     return ExportResult(output, format, difference, tolerance, written.engine, notes)
 
 
+def depth_only(checkpoint: Checkpoint) -> Checkpoint:
+    """Return a checkpoint without what depth does not need.
+
+    That is the pose and mask networks and the encoder's classifier, which is never used.
+    """
+    return dataclasses.replace(
+        checkpoint,
+        state={
+            network: {
+                key: value
+                for key, value in checkpoint.state[network].items()
+                if not key.startswith("encoder.fc.")
+            }
+            for network in ("encoder", "depth")
+            if network in checkpoint.state
+        },
+    )
+
+
+def with_provenance(checkpoint: Checkpoint, path: Path) -> Checkpoint:
+    """Return a checkpoint whose metadata say where it comes from.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    path : Path
+        YAML or JSON, a mapping: data, licences, command, commit, date, figures, whatever is worth
+        knowing. Dates become text.
+
+    Raises
+    ------
+    ExportError
+        If the file cannot be read or holds something else.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or not content:
+            raise ValueError("it must hold a mapping, such as 'data: …' and 'licences: …'")
+        # As it will be read back: keys are text, tuples lists, dates text.
+        provenance = json.loads(json.dumps(content, default=str, allow_nan=False))
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        raise ExportError(f"--provenance {path} cannot be used: {error}") from error
+    metadata = dataclasses.replace(checkpoint.metadata, provenance=provenance)
+    return dataclasses.replace(checkpoint, metadata=metadata)
+
+
+def summarise(checkpoint: Checkpoint) -> str:
+    """Return what a checkpoint holds and what it says of itself, as YAML.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    """
+    networks = {}
+    for name, state in checkpoint.state.items():
+        types = sorted({str(value.dtype).removeprefix("torch.") for value in state.values()})
+        count = sum(value.numel() for value in state.values())
+        networks[name] = f"{count} numbers in {len(state)} tensors ({', '.join(types)})"
+    metadata = {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in dataclasses.asdict(checkpoint.metadata).items()
+    }
+    return yaml.safe_dump(
+        {"checkpoint": checkpoint.source, "networks": networks, **metadata},
+        sort_keys=False,
+        allow_unicode=True,
+        width=100,
+    ).rstrip()
+
+
 def write_onnx(path: Path, model: DepthModel, batch: int) -> None:
     """Write an ONNX file with the checkpoint's metadata among its properties.
 
@@ -314,6 +386,8 @@ def write_published(folder: Path, checkpoint: Checkpoint) -> tuple[str, ...]:
             for key, value in checkpoint.state[name].items()
         }
         if name == "encoder":
+            # Other tools insist on the classifier, which a file may leave out.
+            state = {**checkpoint.depth_network().encoder.state_dict(), **state}
             state |= {
                 "height": metadata.height,
                 "width": metadata.width,
@@ -529,11 +603,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "checkpoint",
         metavar="CHECKPOINT",
-        help="a .safetensors file, or a folder with encoder.pth and depth.pth",
+        help="a .safetensors file, a folder with encoder.pth and depth.pth, or 'default' for the "
+        "model that the package ships",
     )
     parser.add_argument(
         "output",
         metavar="OUTPUT",
+        nargs="?",
+        type=Path,
         help="model.onnx, model.xml (OpenVINO), model.safetensors, or the name of a new folder "
         "(published layout)",
     )
@@ -546,6 +623,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--half", action="store_true", help="store the weights of OpenVINO IR or a file in 16 bits"
+    )
+    parser.add_argument(
+        "--depth-only",
+        action="store_true",
+        help="leave out what only training needs: pose and mask networks, the unused classifier",
+    )
+    parser.add_argument(
+        "--provenance",
+        type=Path,
+        metavar="FILE",
+        help="write this YAML or JSON mapping into the metadata: data, licences, command, …",
+    )
+    parser.add_argument(
+        "--show",
+        action="store_true",
+        help="print what CHECKPOINT holds and says of itself, and write nothing",
     )
     parser.add_argument(
         "--tolerance",
@@ -573,7 +666,16 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         batch = _batch(arguments.batch)
+        if arguments.show == (arguments.output is not None):
+            raise ExportError("give either OUTPUT, the name of what to write, or --show")
         checkpoint = open_checkpoint(arguments.checkpoint)
+        if arguments.show:
+            print(summarise(checkpoint))
+            return 0
+        if arguments.depth_only:
+            checkpoint = depth_only(checkpoint)
+        if arguments.provenance is not None:
+            checkpoint = with_provenance(checkpoint, arguments.provenance)
         result = export_checkpoint(
             checkpoint,
             arguments.output,
