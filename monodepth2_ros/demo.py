@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from monodepth2_ros.demo_options import (
     FILES,
+    UNSEEN_NOTE,
     DemoError,
     Model,
     choose_model,
@@ -120,7 +121,8 @@ def _run(arguments: argparse.Namespace) -> int:
                 raise KeyboardInterrupt
             raise DemoError(outcome.error)
         files = _write(arguments, gallery, outcome)
-        report = build_report(playback, model, gallery.figures, outcome, files)
+        note = UNSEEN_NOTE if model.is_default and arguments.bag is None else ""
+        report = build_report(playback, model, gallery.figures, outcome, files, note)
         (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         if recorder:
             recorder.finish(replace=arguments.force)

@@ -66,7 +66,10 @@ class DepthHistogram:
 
 
 def compare_depth(truth: Floats, depth: Floats, window: Window) -> dict[str, float] | None:
-    """Compare a depth image with the truth, after scaling it to the same median.
+    """Compare a depth image, and the best constant depth, with the truth.
+
+    The depth image is scaled to the median of the truth. The same makes of any constant the median
+    of the truth itself, of this very image: what is no better has learned nothing.
 
     The definitions are those of Eigen et al. 2014. They stand here again, in few lines, because the
     package must not import ``training``, where the full set for evaluations is.
@@ -83,8 +86,9 @@ def compare_depth(truth: Floats, depth: Floats, window: Window) -> dict[str, flo
     Returns
     -------
     dict or None
-        abs_rel, rmse (metres), a1, scale (median of the truth over the median of depth) and
-        pixels; None where there is nothing to compare.
+        abs_rel, rmse (metres), a1, the same of the best constant (constant_abs_rel and so on),
+        scale (median of the truth over the median of depth) and pixels; None where there is
+        nothing to compare.
     """
     found = sample_nearest(depth, window, truth.shape[0], truth.shape[1])
     with np.errstate(invalid="ignore"):
@@ -92,15 +96,24 @@ def compare_depth(truth: Floats, depth: Floats, window: Window) -> dict[str, flo
     if not valid.any():
         return None
     true, guess = truth[valid].astype(np.float64), found[valid].astype(np.float64)
-    scale = float(np.median(true) / np.median(guess))
-    guess = np.clip(guess * scale, _MIN_DEPTH, _MAX_DEPTH)
+    middle = float(np.median(true))
+    scale = middle / float(np.median(guess))
+    constant = _errors(true, np.full_like(true, middle))
+    return {
+        **_errors(true, np.clip(guess * scale, _MIN_DEPTH, _MAX_DEPTH)),
+        **{f"constant_{name}": value for name, value in constant.items()},
+        "scale": scale,
+        "pixels": float(valid.sum()),
+    }
+
+
+def _errors(true: NDArray[np.float64], guess: NDArray[np.float64]) -> dict[str, float]:
+    """Return the figures of one frame."""
     ratio = np.maximum(guess / true, true / guess)
     return {
         "abs_rel": float(np.mean(np.abs(guess - true) / true)),
         "rmse": float(np.sqrt(np.mean((guess - true) ** 2))),
         "a1": float(np.mean(ratio < 1.25)),
-        "scale": scale,
-        "pixels": float(valid.sum()),
     }
 
 
@@ -206,15 +219,19 @@ class Figures:
             return {"compared": 0, "note": "the recording has no depth topic to compare with"}
         if not self.truth:
             return {"topic": topic, "compared": 0, "note": f"no frame has valid depth on {topic}"}
-        means = {
-            name: _rounded(float(np.mean([frame[name] for frame in self.truth])))
-            for name in ("abs_rel", "rmse", "a1")
-        }
+
+        def means(prefix: str) -> dict[str, float]:
+            return {
+                name: _rounded(float(np.mean([frame[prefix + name] for frame in self.truth])))
+                for name in ("abs_rel", "rmse", "a1")
+            }
+
         scales = np.array([frame["scale"] for frame in self.truth])
         return {
             "topic": topic,
             "compared": len(self.truth),
-            **means,
+            **means(""),
+            "best_constant_depth": means("constant_"),
             "scale_median": _rounded(float(np.median(scales))),
             "scale_relative_spread": _rounded(float(np.std(scales / np.median(scales)))),
             "note": "mean over frames; each frame is scaled to the median of its truth, compared "
@@ -239,7 +256,12 @@ def node_stages(diagnostics: Mapping[str, str]) -> dict[str, dict[str, float]]:
 
 
 def build_report(
-    playback: Playback, model: Model, figures: Figures, outcome: Outcome, files: dict[str, str]
+    playback: Playback,
+    model: Model,
+    figures: Figures,
+    outcome: Outcome,
+    files: dict[str, str],
+    note: str = "",
 ) -> dict[str, Any]:
     """Gather everything for report.json.
 
@@ -251,6 +273,8 @@ def build_report(
     outcome : Outcome
     files : dict of str to str
         What each file is, by name.
+    note : str
+        What must be known of the model and this recording.
 
     Returns
     -------
@@ -280,6 +304,7 @@ def build_report(
             "metric": model.is_metric,
             "device": node.get("device"),
             "backend": node.get("backend"),
+            **({"note": note} if note else {}),
         },
         "speed": outcome.speed,
         "seconds": round(outcome.seconds, 3),
@@ -314,8 +339,9 @@ def summarise(report: Mapping[str, Any], output: Path) -> str:
     """
     frames, depth, truth = report["frames"], report["depth_m"], report["truth"]
     lines = [
+        f"model: {report['model']['checkpoint']}",
         f"{frames['played']} frames played in {report['seconds']:.1f} s: {frames['published']} "
-        f"published, {frames['dropped']} dropped, {frames['failed']} failed"
+        f"published, {frames['dropped']} dropped, {frames['failed']} failed",
     ]
     for name in ("depth", "points"):
         if name in report["latency_ms"]:
@@ -326,13 +352,21 @@ def summarise(report: Mapping[str, Any], output: Path) -> str:
         lines[-1] += " m" if report["model"]["metric"] else " m, unscaled"
     if truth["compared"]:
         lines += [
-            f"against {truth['topic']}, scaled to its median: abs_rel {truth['abs_rel']:.3f}, "
-            f"rmse {truth['rmse']:.2f} m, a1 {truth['a1']:.3f} over {truth['compared']} frames"
+            f"against {truth['topic']}, each of {truth['compared']} frames scaled to its median: "
+            f"{_in_words(truth)}",
+            f"the best constant depth, scaled likewise: {_in_words(truth['best_constant_depth'])}",
         ]
     else:
         lines += [truth["note"]]
+    if "note" in report["model"]:
+        lines += [report["model"]["note"]]
     lines += [f"{output / name}: {note}" for name, note in report["files"].items()]
     return "\n".join(lines)
+
+
+def _in_words(errors: Mapping[str, Any]) -> str:
+    """Name the errors in a line."""
+    return f"abs_rel {errors['abs_rel']:.3f}, rmse {errors['rmse']:.2f} m, a1 {errors['a1']:.3f}"
 
 
 def _milliseconds(seconds: Sequence[float]) -> dict[str, float]:

@@ -12,19 +12,21 @@ import subprocess
 import sys
 import time
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+import yaml
 from bag_builder import HEIGHT, INTERVAL, START, WIDTH, Bag, K, scene, write_drive
 from conftest import REPOSITORY
 
+from monodepth2_ros import checkpoint as checkpoints
 from monodepth2_ros import demo, demo_options, node_process
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.checkpoint import (
     CheckpointMetadata,
-    default_checkpoint_path,
     random_checkpoint,
     save_checkpoint,
 )
@@ -34,9 +36,12 @@ from monodepth2_ros.demo_player import Frame
 from monodepth2_ros.demo_report import (
     DepthHistogram,
     Figures,
+    Outcome,
+    build_report,
     compare_depth,
     node_stages,
     sample_nearest,
+    summarise,
 )
 from monodepth2_ros.pictures import Window
 from monodepth2_ros.playback import COMPRESSED_IMAGE, IMAGE, Playback, Topic, Topics
@@ -61,8 +66,11 @@ def test_comparison_agrees_with_the_evaluation():
     expected = depth_metrics(truth[valid], np.clip(depth[valid].astype(float) * scale, 1e-3, 80.0))
     assert compared["scale"] == pytest.approx(scale)
     assert compared["pixels"] == valid.sum()
+    # Scaled to the same median, any constant is the truth's.
+    constant = depth_metrics(truth[valid], np.full(valid.sum(), np.median(truth[valid])))
     for name in ("abs_rel", "rmse", "a1"):
         assert compared[name] == pytest.approx(expected[name], rel=1e-6)
+        assert compared[f"constant_{name}"] == pytest.approx(constant[name], rel=1e-6)
 
 
 def test_a_prediction_that_is_right_up_to_scale_is_perfect():
@@ -70,6 +78,31 @@ def test_a_prediction_that_is_right_up_to_scale_is_perfect():
     compared = compare_depth(truth, truth / 7.0, Window())
     assert compared["abs_rel"] == pytest.approx(0.0, abs=1e-6)
     assert (compared["a1"], compared["scale"]) == (1.0, pytest.approx(7.0))
+    assert compared["constant_abs_rel"] > 0.5
+
+
+def test_the_summary_sets_the_model_beside_the_best_constant():
+    figures, outcome = Figures(published=2), Outcome("1 x recorded", node={"checkpoint": "mine"})
+    outcome.counts = {"played": 2, "published": 2, "dropped": 0, "failed": 0}
+    for depth in (2.0, 4.0):
+        truth = np.full((9, 9), depth, np.float32)
+        truth[:3] *= 2.0
+        figures.truth.append(compare_depth(truth, truth / 3.0, Window()))
+    playback = SimpleNamespace(
+        topics=Topics(RAW.image, None, Topic("/truth", IMAGE, 2)),
+        path="bag",
+        seconds=1.0,
+        unreadable=0,
+    )
+    report = build_report(playback, RANDOM, figures, outcome, {}, "not seen in training")
+    assert report["truth"]["abs_rel"] == pytest.approx(0.0, abs=1e-6)
+    # A third of the pixels at twice the median: half too near.
+    assert report["truth"]["best_constant_depth"]["abs_rel"] == pytest.approx(1 / 6, rel=1e-3)
+    assert report["truth"]["best_constant_depth"]["a1"] == pytest.approx(2 / 3, rel=1e-3)
+    said = summarise(report, Path("out"))
+    assert "model: mine\n" in said and "not seen in training" in said
+    assert re.search(r"each of 2 frames scaled .*abs_rel 0\.000, .*a1 1\.000\n", said)
+    assert re.search(r"best constant depth, scaled likewise: abs_rel 0\.167, .*a1 0\.667\n", said)
 
 
 def test_nothing_to_compare_is_said():
@@ -210,8 +243,6 @@ def test_the_model_is_chosen_before_the_node_starts(tmp_path):
     path = tmp_path / "model.safetensors"
     checkpoint = random_checkpoint(width=MODEL_WIDTH, height=MODEL_HEIGHT)
     save_checkpoint(path, CheckpointMetadata(width=96, height=64), checkpoint.state)
-    if default_checkpoint_path() is None:
-        assert chosen().is_random
     assert chosen("--checkpoint", "random").is_random
     model = chosen("--checkpoint", str(path))
     assert model == demo_options.Model(str(path), is_random=False, is_metric=False)
@@ -227,6 +258,28 @@ def test_the_model_is_chosen_before_the_node_starts(tmp_path):
         chosen("--checkpoint", "nowhere.safetensors")
     with pytest.raises(DemoError, match="cannot be read"):
         chosen("--params", str(tmp_path / "nothing.yaml"))
+
+
+def test_without_a_name_the_shipped_model_is_chosen(tmp_path, monkeypatch):
+    path = tmp_path / "shipped.safetensors"
+    state = random_checkpoint(width=MODEL_WIDTH, height=MODEL_HEIGHT).state
+    save_checkpoint(path, CheckpointMetadata(width=96, height=64), state)
+    monkeypatch.setattr(checkpoints, "default_checkpoint_path", lambda: path)
+    for line in ([], ["--checkpoint", "default"], ["-p", "checkpoint:=default"]):
+        model = choose_model(make_parser().parse_args(line))
+        assert model.is_default and not model.is_random
+    assert not choose_model(make_parser().parse_args(["--checkpoint", str(path)])).is_default
+    monkeypatch.setattr(checkpoints, "default_checkpoint_path", lambda: None)
+    with pytest.raises(DemoError, match=r"no file .*default\.safetensors"):
+        choose_model(make_parser().parse_args([]))
+
+
+def test_the_rendered_world_is_none_that_the_shipped_model_has_seen():
+    options = demo_options._OWN_RECORDING
+    seed = int(options[options.index("--seed") + 1])
+    recipe = yaml.safe_load((REPOSITORY / "config" / "default_model.yaml").read_text())
+    for worlds in recipe["worlds"].values():
+        assert seed < 1000 <= worlds["seed"]
 
 
 @pytest.mark.parametrize(
@@ -455,6 +508,21 @@ def test_untrained_weights_are_called_so_everywhere(tmp_path, environment):
     middle = picture[picture.shape[0] // 3 : -picture.shape[0] // 3]
     columns = np.flatnonzero((middle > 235).all(axis=2).any(axis=0))
     assert np.ptp(columns) > 0.6 * picture.shape[1]
+
+
+@pytest.mark.ros
+@needs_ros
+def test_without_a_checkpoint_the_node_runs_the_shipped_model_and_says_so(tmp_path, environment):
+    bag = write_drive(tmp_path / "drive", [0.0, 3.0], with_depth=True)
+    words = (bag, "--as-fast-as-possible", "--output", tmp_path / "out")
+    status, said, complained = run(environment, *words)
+    assert status == 0, complained
+    assert "model: default model" in said and "RANDOM" not in said.replace(" ", "")
+    assert "took no part in the training" not in said  # said of the rendered world only
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["model"]["checkpoint"].startswith("default model")  # by the node's diagnostics
+    assert "docs/model_card.md" in report["model"]["checkpoint"]
+    assert "default model" in (tmp_path / "out" / "node.log").read_text()
 
 
 @pytest.mark.ros
