@@ -1,53 +1,166 @@
 # Copyright 2026 The monodepth2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Make the README's picture: ``python docs/make_picture.py``.
+"""Make the README's picture from real frames: ``python docs/make_picture.py BAG``.
 
-A frame of the rendered practice world with its TRUE depth, and the cloud that the node's own code
-makes of such a depth. It shows what the outputs look like, not what a model predicts.
+Each column is a frame of the recording: the image, its depth as the node paints it, and the cloud
+as the node publishes it, seen from a camera that went aside. Nothing is chosen by hand: the frames
+are spread evenly over the recording, or over the rest of it after ``--from``.
 """
 
 from __future__ import annotations
 
+import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 
-from monodepth2_ros.cloud_pictures import draw_cloud
-from monodepth2_ros.pictures import BACKGROUND, Panel, choose_colors, side_by_side
-from monodepth2_ros.point_cloud import depth_edges, pack_points
-from training.synthetic import camera_from_field_of_view, synthesize
+from monodepth2_ros.camera import Calibration, PinholeCamera
+from monodepth2_ros.checkpoint import CheckpointError
+from monodepth2_ros.cloud_pictures import draw_aside
+from monodepth2_ros.conversions import decode_compressed, decode_image
+from monodepth2_ros.pictures import BACKGROUND, Picture, choose_colors
+from monodepth2_ros.playback import Event, Playback, PlaybackError
+from monodepth2_ros.predictor import DepthPredictor, OutputOptions
 
-TARGET = Path(__file__).parent / "images" / "outputs.png"
+TARGET = Path(__file__).parent / "images" / "real_frames.png"
+
+_GAP = 6  # pixels between pictures
 
 
-def main() -> None:
-    """Render, draw and write."""
-    camera = camera_from_field_of_view(640, 192, 80)
-    *_, frame = synthesize(1, "street", camera, 8, moving_objects=1, antialias=3)
-    depth = torch.from_numpy(frame.depth.astype(np.float32))
-    depth[depth > 40.0] = torch.nan
-    near = depth.nan_to_num(nan=1e3)
-    kept = depth.masked_fill(depth_edges(near.reciprocal(), 0.1), torch.nan)
-    points = pack_points(kept, torch.from_numpy(frame.image), camera).numpy()
-    colors = choose_colors(depth.numpy())
-    top = side_by_side(
-        [
-            Panel("image", frame.image),
-            Panel("depth/image_color", colors.paint(depth.numpy()), colors=colors),
-        ],
-        area=640 * 192,
+def main(argv: Sequence[str] | None = None) -> int:
+    """Predict, draw and write; return 0, or 1 with the reason on stderr."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("bag", nargs="+", type=Path, metavar="BAG", help="recordings of images")
+    parser.add_argument("--frames", type=int, default=4, metavar="N", help="of all [%(default)s]")
+    parser.add_argument(
+        "--from",
+        dest="begin",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="leave out this share of each recording, such as what was trained on [%(default)g]",
     )
-    cloud = draw_cloud(points, "above", camera, "points")
-    bottom = np.full((760, top.shape[1], 3), BACKGROUND, np.uint8)
-    width = round(cloud.shape[1] * len(bottom) / len(cloud))
-    left = (bottom.shape[1] - width) // 2
-    size = (width, len(bottom))
-    bottom[:, left : left + width] = cv2.resize(cloud, size, interpolation=cv2.INTER_AREA)
-    TARGET.parent.mkdir(exist_ok=True)
-    cv2.imwrite(str(TARGET), np.vstack([top, bottom])[..., ::-1])
+    parser.add_argument("--checkpoint", default="", help="another model than the shipped one")
+    parser.add_argument("--width", type=int, default=400, help="of a picture [%(default)s]")
+    parser.add_argument("--output", type=Path, default=TARGET, help="[%(default)s]")
+    arguments = parser.parse_args(argv)
+    if arguments.frames < len(arguments.bag) or arguments.width < 40:
+        parser.error("give at least one of --frames for each BAG, and a --width of at least 40")
+    if not 0.0 <= arguments.begin < 1.0:
+        parser.error(f"--from is {arguments.begin:g}; give a share from 0 to less than 1")
+    try:
+        predictor = DepthPredictor(arguments.checkpoint, backend="torch", device="cpu")
+        columns = []
+        for index, bag in enumerate(arguments.bag):
+            # Of 4 frames of 3 recordings: 2, 1, 1.
+            count = len(range(index, arguments.frames, len(arguments.bag)))
+            columns += columns_of(bag, arguments.begin, count, predictor, arguments.width)
+    except (CheckpointError, PlaybackError, ValueError) as error:
+        print(f"make_picture: {error}", file=sys.stderr)
+        return 1
+    picture = join(columns)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(arguments.output), picture[..., ::-1]):
+        print(f"make_picture: {arguments.output} cannot be written", file=sys.stderr)
+        return 1
+    print(f"{arguments.output}: {arguments.frames} frames by {predictor.checkpoint.source}")
+    return 0
+
+
+def columns_of(
+    bag: Path, begin: float, count: int, predictor: DepthPredictor, width: int
+) -> list[list[Picture]]:
+    """Make the pictures of frames of a recording.
+
+    Parameters
+    ----------
+    bag : Path
+    begin : float
+        Share of the recording that is left out.
+    count : int
+    predictor : DepthPredictor
+    width : int
+        Of each picture, in pixels.
+
+    Returns
+    -------
+    list of list of ndarray
+        For each frame the image, the depth and the cloud, RGB, of one size.
+    """
+    with Playback(bag) as playback:
+        info = playback.first("camera_info")
+        if info is None:
+            raise ValueError(f"{bag} has no camera_info, so there is no cloud to draw")
+        calibration = Calibration.from_camera_info(info.message)
+        is_raw = "rect" not in playback.topics.image.base_name
+        # In the middles of so many equal stretches.
+        shares = [begin + (1.0 - begin) * (index + 0.5) / count for index in range(count)]
+        events = [playback.first("image", share * playback.seconds) for share in shares]
+    columns = []
+    for event in events:
+        if event is None:
+            raise ValueError(f"{bag} has fewer images than its length promises")
+        image = decode(event)
+        if is_raw and calibration.is_distorted:
+            image = np.asarray(
+                cv2.remap(image, *calibration.rectification_maps(), cv2.INTER_LINEAR), np.uint8
+            )
+        columns.append(column(image, calibration.camera(rectified=True), predictor, width))
+    return columns
+
+
+def decode(event: Event) -> Picture:
+    """Return the image of a message."""
+    compressed = hasattr(event.message, "format")
+    return decode_compressed(event.message) if compressed else decode_image(event.message)
+
+
+def column(
+    image: Picture, camera: PinholeCamera, predictor: DepthPredictor, width: int
+) -> list[Picture]:
+    """Draw the image, its depth and its cloud; RGB, of one size."""
+    size = (width, round(width * image.shape[0] / image.shape[1]))
+    # The node's own outputs, at the image's size, and its own edge filter.
+    options = OutputOptions(
+        output_size="image",
+        points_edge_filter=0.1,
+        points_stride=max(1, image.shape[1] // 480),
+    )
+    prediction = predictor.predict(image, camera, options, ("depth", "points"))
+    assert prediction.depth is not None and prediction.points is not None
+    painted = choose_colors(prediction.depth).paint(prediction.depth)
+    return [
+        np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8),
+        np.asarray(cv2.resize(painted, size, interpolation=cv2.INTER_AREA), np.uint8),
+        draw_aside(prediction.points, *size),
+    ]
+
+
+def join(columns: list[list[Picture]]) -> Picture:
+    """Put columns of pictures side by side; those of a lower shape get a margin."""
+    heights = [max(c[row].shape[0] for c in columns) for row in range(len(columns[0]))]
+    rows = []
+    for row, height in enumerate(heights):
+        cells = [
+            np.pad(
+                _on_background(c[row], height), ((0, _GAP), (0, _GAP), (0, 0)), constant_values=255
+            )
+            for c in columns
+        ]
+        rows.append(np.hstack(cells))
+    return np.vstack(rows)[:-_GAP, :-_GAP]
+
+
+def _on_background(picture: Picture, height: int) -> Picture:
+    """Centre a picture in a higher one."""
+    above = (height - picture.shape[0]) // 2
+    canvas = np.full((height, *picture.shape[1:]), BACKGROUND, np.uint8)
+    canvas[above : above + picture.shape[0]] = picture
+    return canvas
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

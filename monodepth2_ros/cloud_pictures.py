@@ -46,6 +46,10 @@ _FARTHEST = 98.0
 # away: ceilings and crowns would hide everything else.
 _CUT = 0.5
 
+# Seen aside: up to how many times the median depth, and which share of the picture it fills.
+_ASIDE_REACH = 4.0
+_ASIDE_FILL = 0.92
+
 _PLY_POINT = np.dtype([("position", "<f4", 3), ("color", "u1", 3)])
 
 
@@ -193,6 +197,66 @@ def draw_cloud(
     draw_text(picture, title or "Point cloud", (_MARGIN_LEFT, 14), 20)
     draw_text(picture, caption, (_MARGIN_LEFT, 40), 14, FAINT_TEXT)
     return picture
+
+
+def draw_aside(
+    points: Floats, width: int, height: int, yaw: float = 25.0, pitch: float = 20.0
+) -> Picture:
+    """Draw a cloud in perspective, by a camera that went aside and up and looks at its middle.
+
+    What a wrong depth would bend shows at once: a floor is a plane, a wall is upright.
+
+    Parameters
+    ----------
+    points : ndarray, shape (H, W, 4), float32
+    width, height : int
+        Of the picture.
+    yaw, pitch : float
+        Degrees by which the camera went around the middle: to the right, and up.
+
+    Returns
+    -------
+    ndarray, shape (height, width, 3), uint8, RGB
+
+    Raises
+    ------
+    ValueError
+        If the cloud has no valid point.
+    """
+    valid = np.isfinite(points[..., :3]).all(axis=-1)
+    if not valid.any():
+        raise ValueError("the cloud has no valid point to draw")
+    # What is far behind everything (the sky) would make the rest small.
+    reach = _ASIDE_REACH * float(np.median(points[..., 2][valid]))
+    valid &= points[..., 2] <= reach
+    middle = np.median(points[valid][:, :3], axis=0)
+    turned = (points[..., :3] - middle) @ _rotation(yaw, pitch).T
+    distance = float(np.linalg.norm(middle)) + turned[..., 2]
+    valid &= distance > 0.1 * np.linalg.norm(middle)
+    away = np.where(valid, distance, np.float32(np.nan))
+    right, up = turned[..., 0] / away, -turned[..., 1] / away
+    # Nearly all points, centred, as large as fits.
+    ends = [np.nanpercentile(values, [1.0, 99.0]) for values in (right, up)]
+    focal = _ASIDE_FILL * min(
+        width / float(np.ptp(ends[0])), height / float(np.ptp(ends[1])), 2.0 * width
+    )
+    plot = _Plot(0.0, float(width), -float(height), 0.0, 1.0)
+    across = focal * (right - ends[0].mean()) + 0.5 * width
+    upward = focal * (up - ends[1].mean()) - 0.5 * height
+    # In pixels at the middle, as shading takes it.
+    toward = -away * (focal / float(np.linalg.norm(middle)))
+    picture: Picture = np.full((height, width, 3), BACKGROUND, np.uint8)
+    index = _rasterise(plot, across, upward, toward, _tiles(points[..., 2], valid), valid)
+    _paint(picture, index, toward.reshape(-1), _colors(points).reshape(-1, 3), plot)
+    return picture
+
+
+def _rotation(yaw: float, pitch: float) -> Floats:
+    """Return what turns the scene as a camera sees it that went to the right and up."""
+    a, b = math.radians(yaw), math.radians(pitch)
+    around = [[math.cos(a), 0.0, math.sin(a)], [0.0, 1.0, 0.0], [-math.sin(a), 0.0, math.cos(a)]]
+    down = [[1.0, 0.0, 0.0], [0.0, math.cos(b), -math.sin(b)], [0.0, math.sin(b), math.cos(b)]]
+    return np.asarray(np.array(down) @ np.array(around), dtype=np.float32)
 
 
 def _colors(points: Floats) -> NDArray[np.uint8]:

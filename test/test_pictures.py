@@ -11,7 +11,7 @@ import torch
 
 from monodepth2_ros import cloud_pictures, video
 from monodepth2_ros.camera import PinholeCamera
-from monodepth2_ros.cloud_pictures import draw_cloud, unpack_points, write_ply
+from monodepth2_ros.cloud_pictures import draw_aside, draw_cloud, unpack_points, write_ply
 from monodepth2_ros.pictures import (
     ACCENT,
     BACKGROUND,
@@ -264,7 +264,38 @@ def test_the_nearer_point_hides_the_farther():
     assert len(where(picture, GREEN)[0]) < 0.05 * len(where(picture, RED)[0])
 
 
+def test_from_aside_a_wall_is_seen_as_it_is_turned():
+    depth = np.full((96, 160), 4.0, np.float32)
+    cloud = packed(depth, plain(RED))
+    widths = []
+    for yaw in (0.0, 60.0, 90.0):
+        _, columns = where(draw_aside(cloud, 320, 192, yaw, 0.0), RED)
+        widths.append(np.ptp(columns))
+    assert 0.85 * 320 < widths[0] < 320
+    assert widths[2] < 0.1 * widths[1]
+    # The same from above.
+    rows, _ = where(draw_aside(cloud, 320, 192, 0.0, 90.0), RED)
+    assert np.ptp(rows) < 20
+
+
+def test_from_aside_near_things_go_to_the_left_and_down():
+    # A floor 1 m below the camera, its near half red, its far half blue.
+    v = np.arange(96) - 47.5
+    depth = np.repeat(np.where(v > 3, 100.0 / np.maximum(v, 1.0), np.nan)[:, None], 160, axis=1)
+    image = plain(BLUE)
+    image[depth < 6.0] = RED
+    picture = draw_aside(packed(depth.astype(np.float32), image), 320, 192, 40.0, 20.0)
+    near, far = where(picture, RED), where(picture, BLUE)
+    assert near[0].mean() > far[0].mean() + 10 and near[1].mean() < far[1].mean() - 10
+    # Points far behind everything do not make the rest small.
+    depth[:3] = 1000.0
+    again = draw_aside(packed(depth.astype(np.float32), image), 320, 192, 40.0, 20.0)
+    assert len(where(again, RED)[0]) > 0.9 * len(near[0])
+
+
 def test_drawing_refuses_what_it_cannot_draw():
+    with pytest.raises(ValueError, match="no valid point"):
+        draw_aside(np.full((4, 4, 4), np.nan, np.float32), 64, 64)
     nothing = np.full((4, 4, 4), np.nan, np.float32)
     with pytest.raises(ValueError, match="no valid point"):
         draw_cloud(nothing, "above")
