@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import configparser
+import hashlib
 import importlib.metadata
 import importlib.util
 import json
@@ -14,6 +15,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tarfile
 import xml.etree.ElementTree as ElementTree
 import zipfile
 from pathlib import Path
@@ -32,6 +34,9 @@ EXECUTABLES = {
     "depth_export",
     "depth_synthesize",
 }
+
+# In the package, and looked for in all that is built of it.
+DEFAULT_MODEL = "monodepth2_ros/models/default.safetensors"
 
 pytestmark = pytest.mark.skipif(
     not (REPOSITORY / "setup.py").is_file(), reason="needs the source tree, not an installation"
@@ -204,8 +209,9 @@ def test_wheel_has_every_module_and_file(source: Path, wheel: zipfile.ZipFile) -
         for file in (source / folder).rglob(kind)
     }
     expected.add("monodepth2_ros/py.typed")
+    expected.add(DEFAULT_MODEL)
     shared = f"monodepth2_ros-{monodepth2_ros.__version__}.data/data/share"
-    for file in ("depth.yaml", "train.yaml", "depth.rviz", "fastdds.xml"):
+    for file in ("depth.yaml", "train.yaml", "default_model.yaml", "depth.rviz", "fastdds.xml"):
         expected.add(f"monodepth2_ros/config/{file}")
         expected.add(f"{shared}/monodepth2_ros/config/{file}")
     for file in ("depth.launch.py", "demo.launch.py"):
@@ -218,6 +224,26 @@ def test_wheel_has_every_module_and_file(source: Path, wheel: zipfile.ZipFile) -
     assert {Path(name).name for name in names} >= {"LICENSE", "NOTICE"}
     (description,) = (name for name in names if name.endswith(".dist-info/METADATA"))
     assert "# How to" in wheel.read(description).decode()
+
+
+def test_wheel_holds_the_default_model_unchanged(wheel: zipfile.ZipFile) -> None:
+    packed = hashlib.sha256(wheel.read(DEFAULT_MODEL)).digest()
+    assert packed == hashlib.sha256((REPOSITORY / DEFAULT_MODEL).read_bytes()).digest()
+
+
+def test_source_distribution_is_complete(source: Path, wheel: zipfile.ZipFile) -> None:
+    # After the wheel: both write into the same folder.
+    build = "from setuptools.build_meta import build_sdist; build_sdist('dist')"
+    _run(sys.executable, "-c", build, cwd=source)
+    (path,) = (source / "dist").glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    expected = {"setup.py", "setup.cfg", "pyproject.toml", "package.xml", "README.md"}
+    expected |= {"LICENSE", "NOTICE", "resource/monodepth2_ros", DEFAULT_MODEL}
+    for folder in ("config", "launch", "monodepth2_ros", "training"):
+        files = [file for file in (source / folder).rglob("*") if file.is_file()]
+        expected |= {file.relative_to(source).as_posix() for file in files if "__" not in file.name}
+    assert expected <= names, sorted(expected - names)
 
 
 def test_wheel_executables_forward_to_the_console_scripts(
@@ -265,12 +291,15 @@ def test_colcon_install(source: Path, tmp_path: Path) -> None:
         cwd=source,
     )
     _check_scripts(tmp_path / "install" / "lib" / "monodepth2_ros")
+    (package,) = (tmp_path / "install").rglob("monodepth2_ros/py.typed")
+    assert (package.parent.parent / DEFAULT_MODEL).is_file()
     share = tmp_path / "install" / "share"
     assert (share / "ament_index/resource_index/packages/monodepth2_ros").is_file()
     installed = {p.name for p in (share / "monodepth2_ros").rglob("*") if p.is_file()}
     assert installed == {
         *("package.xml", "depth.launch.py", "demo.launch.py"),
-        *("depth.yaml", "train.yaml", "depth.rviz", "fastdds.xml", "node.md"),
+        *("depth.yaml", "train.yaml", "default_model.yaml", "depth.rviz", "fastdds.xml"),
+        "node.md",
     }
 
 
