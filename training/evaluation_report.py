@@ -808,9 +808,9 @@ figcaption i { display: inline-block; width: 14px; height: 3px; margin-right: 5p
   vertical-align: middle; }
 svg { width: 100%; height: auto; } svg text { font-size: 11px; fill: #6b7280; }
 svg polyline { fill: none; stroke-width: 1.4; } svg .grid { stroke: #e9ecef; }
-.row { display: grid; grid-template-columns: repeat(var(--columns), 1fr);
+.row { display: grid; grid-template-columns: repeat(var(--columns), minmax(0, 1fr));
   gap: 6px; margin-bottom: 14px; }
 .row img { width: 100%; display: block; border-radius: 3px; }
-.row span { font-size: 12px; color: #6b7280; } .frame { margin: 0 0 4px; font-size: 14px; }
+.row span { font-size: 12px; color: #6b7280; overflow-wrap: anywhere; } .frame { margin: 0 0 4px; font-size: 14px; }
 pre { font-size: 12px; overflow-x: auto; } footer { color: #6b7280; font-size: 12px; }
 """
