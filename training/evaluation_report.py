@@ -811,6 +811,7 @@ svg polyline { fill: none; stroke-width: 1.4; } svg .grid { stroke: #e9ecef; }
 .row { display: grid; grid-template-columns: repeat(var(--columns), minmax(0, 1fr));
   gap: 6px; margin-bottom: 14px; }
 .row img { width: 100%; display: block; border-radius: 3px; }
-.row span { font-size: 12px; color: #6b7280; overflow-wrap: anywhere; } .frame { margin: 0 0 4px; font-size: 14px; }
+.row span { font-size: 12px; color: #6b7280; overflow-wrap: anywhere; }
+.frame { margin: 0 0 4px; font-size: 14px; }
 pre { font-size: 12px; overflow-x: auto; } footer { color: #6b7280; font-size: 12px; }
 """
