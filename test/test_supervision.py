@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from monodepth2_ros.camera import PinholeCamera
+from training.alignment import remember_flow
 from training.augmentation import draw
 from training.dataset import DatasetError, find_samples
 from training.frame_store import FrameStore, write_frame_store
@@ -119,10 +121,7 @@ def stores(tmp_path):
 
 
 def samples_of(stores, mode):
-    from dataclasses import replace
-
-    opened = [FrameStore.open(path) for path in stores]
-    return replace(find_samples(opened), learn_truth=mode)
+    return find_samples([FrameStore.open(path) for path in stores], learn_truth=mode)
 
 
 def test_read_brings_the_truth_to_the_size_of_the_images(stores):
@@ -131,7 +130,7 @@ def test_read_brings_the_truth_to_the_size_of_the_images(stores):
     assert batch.truth is not None and batch.self_supervised is None
     truth = batch.truth.numpy()
     assert truth.shape == (len(samples), HEIGHT, WIDTH)
-    stored = samples.stores[0].truth[1]
+    stored = samples.stores[0].truth[samples.frames[0, 0]]
     np.testing.assert_array_equal(truth[0], stored.repeat(2, axis=0).repeat(2, axis=1))
     assert not truth[0, :2].any() and np.isinf(truth[0, 2:4]).all()
     assert not truth[samples.store == 1].any()
@@ -139,14 +138,22 @@ def test_read_brings_the_truth_to_the_size_of_the_images(stores):
 
 def test_samples_that_learn_from_truth_alone_come_last(stores):
     samples = samples_of(stores, "instead")
-    chosen = np.array([0, 5, 1, 6, 2])
+    chosen = np.array([0, 7, 1, 8, 2])
     assert samples.store[chosen].tolist() == [0, 1, 0, 1, 0]
     batch = samples.read(chosen)
     assert batch.self_supervised == 2
-    assert samples.arranged(chosen).tolist() == [5, 6, 0, 1, 2]
-    order = [samples.frames[i, 0] for i in (5, 6)]
+    assert samples.arranged(chosen).tolist() == [7, 8, 0, 1, 2]
+    order = [samples.frames[i, 0] for i in (7, 8)]
     for row, frame in enumerate(order):
         np.testing.assert_array_equal(batch.images[row, 0], samples.stores[1].images[frame])
+
+
+def test_truth_alone_needs_no_neighbours(stores):
+    samples = samples_of(stores, "instead")
+    mine = samples.frames[samples.store == 0]
+    assert mine[:, 0].tolist() == [0, 1, 2, 3, 4, 5]
+    assert mine[0].tolist() == [0, 0, 1] and mine[5].tolist() == [5, 4, 5]
+    assert samples.frames[samples.store == 1, 0].tolist() == [1, 2, 3, 4]
 
 
 def small_options(stores, tmp_path, **changes) -> TrainOptions:
@@ -173,10 +180,6 @@ def test_the_loss_is_shared_out_by_samples(stores, tmp_path):
     load_initial_weights(model, options)
     model.eval()
     samples = samples_of(stores, "instead")
-    from dataclasses import replace
-
-    from training.alignment import remember_flow
-
     samples = replace(samples, measure_flow=remember_flow(samples.stores))
 
     def loss(chosen):
@@ -186,8 +189,8 @@ def test_the_loss_is_shared_out_by_samples(stores, tmp_path):
         return output.loss.item(), output.truth.item()
 
     with torch.no_grad():
-        mixed, truth = loss([0, 5, 1, 2])
-        (alone, _), (labelled, labelled_truth) = loss([5]), loss([0, 1, 2])
+        mixed, truth = loss([0, 7, 1, 2])
+        (alone, _), (labelled, labelled_truth) = loss([7]), loss([0, 1, 2])
     assert labelled == pytest.approx(0.7 * labelled_truth, rel=1e-5)
     assert truth == pytest.approx(0.75 * labelled_truth, rel=1e-5)
     # The noise that breaks ties differs by 1e-5.

@@ -259,6 +259,7 @@ def find_samples(
     offsets: Sequence[int] = (-1, 1),
     stereo: StereoMode = "none",
     spacing: int = 0,
+    learn_truth: TruthMode = "none",
 ) -> Samples:
     """Find all samples of some stores.
 
@@ -271,6 +272,9 @@ def find_samples(
         With "add" and "only", targets without partner are left out; "only" ignores `offsets`.
     spacing : int
         Frames from one neighbour to the next; 0 takes each segment's own.
+    learn_truth : TruthMode
+        With "instead", every frame of a store with truth is a target: where a neighbour or partner
+        is missing, the frame itself stands in, which nothing looks at.
 
     Returns
     -------
@@ -295,13 +299,22 @@ def find_samples(
         for (start, stop), own in zip(store.segment_ranges(), store.segment_spacing, strict=True):
             steps = np.array((0, *offsets), np.int64) * (spacing or own)
             targets = np.arange(start - min(steps.min(), 0), stop - max(steps.max(), 0))
+            alone = learn_truth == "instead" and store.truth is not None
+            if alone:
+                targets = np.arange(start, stop)
             rows = targets[:, None] + steps
+            if alone:
+                rows = np.where((rows >= start) & (rows < stop), rows, targets[:, None])
             if stereo != "none":
                 partners = store.partner[targets].astype(np.int64)
+                if alone:
+                    partners = np.where(partners < 0, targets, partners)
                 rows = np.concatenate([rows, partners[:, None]], axis=1)[partners >= 0]
             frames.append(rows)
             owners.append(np.full(len(rows), index, np.int64))
-    samples = Samples(tuple(stores), np.concatenate(owners), np.concatenate(frames))
+    samples = Samples(
+        tuple(stores), np.concatenate(owners), np.concatenate(frames), learn_truth=learn_truth
+    )
     if len(samples) == 0:
         longest = max(int(np.diff(store.segment_ranges(), axis=1).max()) for store in stores)
         raise DatasetError(

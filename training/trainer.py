@@ -90,7 +90,9 @@ class Trainer:
         self, options: TrainOptions, processes: Processes, state: RunState | None = None
     ) -> None:
         stores = [FrameStore.open(os.path.expanduser(path)) for path in options.data]
-        samples = find_samples(stores, options.sources, options.stereo, options.spacing)
+        samples = find_samples(
+            stores, options.sources, options.stereo, options.spacing, options.truth
+        )
         if options.truth != "none" and all(store.truth is None for store in stores):
             raise DatasetError(
                 f"--truth is '{options.truth}', but no store holds true depth; extract with --truth, "
@@ -112,8 +114,6 @@ class Trainer:
         if options.pose == "flow":
             self.training = replace(self.training, measure_flow=measure)
             self.validation = replace(self.validation, measure_flow=measure)
-        self.training = replace(self.training, learn_truth=options.truth)
-        self.validation = replace(self.validation, learn_truth=options.truth)
         self.constant_depth_share = flat
         self.processes = processes
         self.folder = Path(options.out).expanduser()
