@@ -351,9 +351,10 @@ def _world(
 
 def _light(rng: Generator, area: Area, top: float) -> Light:
     """Draw the light of a room: much or little from all sides, one to three lamps."""
-    ambient = rng.uniform(0.22, 0.65)
+    ambient, total = rng.uniform(0.22, 0.55), rng.uniform(0.5, 1.0)
     lamps = []
-    for _ in range(int(rng.integers(1, 4 if area[2] - area[0] > 4.0 else 3))):
+    count = int(rng.integers(1, 4 if area[2] - area[0] > 4.0 else 3))
+    for _ in range(count):
         x, y = (float(rng.uniform(0.85 * area[k], 0.85 * area[k + 2])) for k in (0, 1))
         if rng.random() < 0.7:
             z, target = top - rng.uniform(0.1, 0.5), (x + 0.01, y, 0.0)
@@ -364,7 +365,7 @@ def _light(rng: Generator, area: Area, top: float) -> Light:
             Lamp(
                 (x, y, z),
                 target,
-                strength=rng.uniform(0.3, 1.1),
+                strength=total / count * rng.uniform(0.7, 1.4),
                 falloff=rng.uniform(1.5, 5.0),
                 spread=150.0,
             )

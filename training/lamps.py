@@ -22,8 +22,10 @@ from training.world import Lamp, Light
 Floats = NDArray[np.float32]
 
 _TAPS = ((-1.4, -0.5), (0.5, -1.4), (1.4, 0.5), (-0.5, 1.4))  # entries of the map
-_LIFT = 1.2  # entries of the map off the surface, against shadows of a surface on itself
-_SLACK = 0.5  # entries, for the same
+# Against shadows of a surface on itself, in entries of the map:
+_LIFT = 0.5  # off the surface
+_REACH = 2.0  # along the surface, as far as the taps are from the middle
+_STEEPEST = 12.0  # metres of depth for a metre across, on a surface that the light grazes
 _CREASE = 0.12  # metres; how far the darkness of the corners at floor and ceiling reaches
 
 
@@ -103,13 +105,19 @@ def _reached(shadow: ShadowMap, point: Floats, normal: Floats) -> Floats:
     camera, side = shadow.camera, shadow.camera.width
     seen = rotation.T @ (point - shadow.pose[:3, 3:].astype(np.float32))
     entry = np.maximum(seen[2], 0.0) * np.float32(1.0 / camera.fx) + np.float32(0.005)
-    x, y, z = seen + np.float32(_LIFT) * entry * (rotation.T @ normal)
+    facing = rotation.T @ normal
+    x, y, z = seen + np.float32(_LIFT) * entry * facing
+    # How the surface's own depth changes from entry to entry: z = c / (n · ray).
+    across = np.abs(facing[0]) + np.abs(facing[1])
+    along = np.abs(np.einsum("kn,kn->n", facing, seen)) / np.maximum(seen[2], 1e-3)
+    steep = np.minimum(across / np.maximum(along, 1e-3), np.float32(_STEEPEST))
+    z_least = z - entry * (np.float32(0.5) + np.float32(_REACH) * steep)
     ahead = z > 0.05
     inverse = np.float32(camera.fx) / np.where(ahead, z, 1.0)
     u, v = x * inverse + np.float32(camera.cx), y * inverse + np.float32(camera.cy)
     inside = np.flatnonzero(ahead & (u > 2.0) & (u < side - 3.0) & (v > 2.0) & (v < side - 3.0))
     share = np.ones_like(z)
-    u, v, reach = u[inside], v[inside], (z - np.float32(_SLACK) * entry)[inside]
+    u, v, reach = u[inside], v[inside], z_least[inside]
     lit = np.zeros_like(reach)
     for right, down in _TAPS:
         column = (u + np.float32(right + 0.5)).astype(np.intp)
