@@ -99,22 +99,31 @@ def _visit(
 ) -> Route:
     """Go to random free cells, straight over free ground, until the way is long enough."""
     here = cells[rng.integers(len(cells))].astype(np.float64)
-    stops, total = [here], 0.0
-    while total < length:
-        goals = cells[rng.integers(len(cells), size=24)].astype(np.float64)
-        straight = (goal for goal in goals if _is_straight(free, here, goal))
-        # In a narrow place anything nearby will do.
-        goal = next(straight, here + rng.uniform(-1.5, 1.5, 2))
-        if not _is_straight(free, here, goal):
-            continue
-        total += float(np.hypot(*(goal - here))) * _CELL
-        here = goal
-        stops.append(here)
-    points = np.array(stops)[:, ::-1] * _CELL + area[:2] + 0.5 * _CELL
+    length = max(length, 1.0)
+    stops, total, wanted = [here], 0.0, length
+    while True:
+        while total < wanted:
+            goals = cells[rng.integers(len(cells), size=24)].astype(np.float64)
+            straight = (goal for goal in goals if _is_straight(free, here, goal))
+            # In a narrow place anything nearby will do.
+            goal = next(straight, here + rng.uniform(-1.5, 1.5, 2))
+            if not _is_straight(free, here, goal):
+                continue
+            total += float(np.hypot(*(goal - here))) * _CELL
+            here = goal
+            stops.append(here)
+        route = _rounded(np.array(stops)[:, ::-1] * _CELL + area[:2] + 0.5 * _CELL)
+        if route.length >= length:
+            return route
+        wanted += length  # the rounding has shortened it
+
+
+def _rounded(points: NDArray[np.float64]) -> Route:
+    """Join points, (N, 2), by straight lines whose corners are rounded."""
     along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])
     at = np.arange(0.0, along[-1], _STEP)
     way = np.stack([np.interp(at, along, axis) for axis in points.T])
-    # Rounded corners: a mean over half a metre stays within the margin.
+    # A mean over half a metre stays within the margin.
     padded = np.pad(way, ((0, 0), (_ROUND // 2, _ROUND // 2)), mode="edge")
     mean = np.full(_ROUND, 1.0 / _ROUND)
     return Route(np.stack([np.convolve(axis, mean, "valid") for axis in padded], axis=1))
