@@ -99,9 +99,9 @@ def test_gradient_is_that_of_finite_differences():
         values = []
         for shift in (1e-3, -1e-3):
             moved = disparity.detach().clone()
-            moved[0, 0, *place] += shift
+            moved[(0, 0, *place)] += shift
             values.append(truth_loss([moved], truth, LOW, HIGH).item())
-        assert gradient[0, 0, *place].item() == pytest.approx(
+        assert gradient[(0, 0, *place)].item() == pytest.approx(
             (values[0] - values[1]) / 2e-3, rel=0.05, abs=2e-3
         )
 

@@ -113,7 +113,8 @@ def training_picture(
     Returns
     -------
     Tensor, shape (rows · H, columns · W, 3), uint8
-        Only samples that learn from their sources. Columns: target, disparity, each warped source, photometric error (bright is large),
+        Only samples that learn from their sources. Columns: target, disparity, each warped
+        source, photometric error (bright is large),
         auto-mask (white where a warped source wins).
     """
     images = output.images[0]

@@ -58,7 +58,7 @@ class TrainOptions:
     truth: Literal["none", "add", "instead"] = _option(
         "none",
         "data",
-        "Learn from true depth where stores have it: not, beside the neighbours, or in their place.",
+        "Learn from true depth where there is some: not, beside the neighbours, or in their place.",
     )
     truth_weight: float = _option(1.0, "data", "Weight of the error against true depth.", above=0)
     validation_fraction: float = _option(

@@ -95,8 +95,8 @@ class Trainer:
         )
         if options.truth != "none" and all(store.truth is None for store in stores):
             raise DatasetError(
-                f"--truth is '{options.truth}', but no store holds true depth; extract with --truth, "
-                "or train with --truth none"
+                f"--truth is '{options.truth}', but no store holds true depth; extract with "
+                "--truth, or train with --truth none"
             )
         self.training, self.validation = split_samples(samples, options.validation_fraction)
         if len(self.training) < options.batch_size:

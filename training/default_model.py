@@ -1,0 +1,487 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Make the model that the package ships, from nothing, by config/default_model.yaml.
+
+    python -m training.default_model --recordings BAGS --init resnet18.safetensors --out work
+
+Worlds are rendered, recordings extracted, networks trained and judged, and the depth network is
+written as one file with its provenance: each step is a command of this package, printed before it
+runs. A step whose result is there is passed over and an interrupted training goes on, so the same
+command continues an interrupted rebuild.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RECIPE = ROOT / "config" / "default_model.yaml"
+
+#: Name of the store of worlds that no training sees.
+HELD_OUT = "held_out_worlds"
+
+#: What a frame's depth is scaled by before it is compared: the ratio of the medians, or nothing.
+SCALINGS = ("median", "none")
+
+_KEEP_ALL = ("--min-flow", "0")
+
+
+class RecipeError(ValueError):
+    """The recipe cannot be followed; the message names the entry and what it takes."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What config/default_model.yaml says; see there for each entry."""
+
+    size: tuple[int, int]
+    worlds: dict[str, dict[str, Any]]
+    held_out_worlds: dict[str, Any]
+    frames: int
+    rate: float
+    recordings: dict[str, str]
+    validation_fraction: float
+    foreign_recordings: tuple[str, ...]
+    stages: dict[str, dict[str, Any]]
+
+    @classmethod
+    def read(cls, path: Path) -> Recipe:
+        """Read a recipe.
+
+        Raises
+        ------
+        RecipeError
+            If an entry is missing, unknown, or names data that there is not.
+        """
+        import yaml
+
+        entries = yaml.safe_load(path.read_text())
+        names = sorted(field.name for field in fields(cls))
+        given = sorted(entries) if isinstance(entries, dict) else entries
+        if given != names:
+            raise RecipeError(f"{path} has the entries {given}; it takes exactly {names}")
+        entries["size"] = tuple(entries["size"])
+        entries["foreign_recordings"] = tuple(entries["foreign_recordings"])
+        recipe = cls(**entries)
+        for name, group in {**recipe.worlds, HELD_OUT: recipe.held_out_worlds}.items():
+            if sorted(group) != ["count", "layout", "seed"]:
+                raise RecipeError(f"{path}: '{name}' has {group}; it takes layout, count and seed")
+        recipe.check_seeds(path)
+        known = [*recipe.worlds, *recipe.recordings]
+        for name, stage in recipe.stages.items():
+            data = stage.get("data", {})
+            if not data or not stage.get("steps") or not set(data) <= set(known):
+                raise RecipeError(
+                    f"{path}: stage '{name}' has data {list(data)} and steps "
+                    f"{stage.get('steps')}; it needs data out of {known}, and steps"
+                )
+        both = set(recipe.foreign_recordings) & set(recipe.recordings)
+        if both:
+            raise RecipeError(f"{path}: {sorted(both)} are learned from, and foreign too")
+        return recipe
+
+    def check_seeds(self, path: Path) -> None:
+        """Refuse worlds to judge by that are learned from, too."""
+        judged = _seeds(self.held_out_worlds)
+        for name, group in self.worlds.items():
+            common = judged & _seeds(group)
+            if common:
+                raise RecipeError(
+                    f"{path}: seed {min(common)} is in '{name}' and in {HELD_OUT}; move one of them"
+                )
+
+
+def _seeds(group: dict[str, Any]) -> set[int]:
+    """Return the seeds of a group of worlds."""
+    return set(range(group["seed"], group["seed"] + group["count"]))
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command, and the file that is there once it is done.
+
+    Attributes
+    ----------
+    name : str
+    result : Path
+    command : tuple of str
+    steps : int
+        Of a training; its command leaves a run that may have stopped before.
+    """
+
+    name: str
+    result: Path
+    command: tuple[str, ...]
+    steps: int = 0
+
+
+def data_steps(recipe: Recipe, recordings: Path, out: Path) -> Iterator[Step]:
+    """Render the worlds and extract all that is learned from or judged by.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    recordings : Path
+        Folder that holds the recordings.
+    out : Path
+        Folder to work in.
+
+    Yields
+    ------
+    Step
+    """
+    size = ("--width", recipe.size[0], "--height", recipe.size[1])
+    for name, group in {**recipe.worlds, HELD_OUT: recipe.held_out_worlds}.items():
+        bags = out / "worlds" / name
+        worlds = [bags / f"world_{seed:05d}" for seed in sorted(_seeds(group))]
+        yield Step(
+            f"render {name}",
+            worlds[-1],
+            _program(
+                "synthetic", "--out", bags, "--worlds", group["count"], "--seed", group["seed"],
+                "--layout", group["layout"], "--vary", "--rate", recipe.rate,
+                "--frames", recipe.frames, *size,
+            ),
+        )  # fmt: skip
+        yield _extract(out, name, worlds, *size, "--spacing", 1, "--poses", "none")
+    for name in recipe.recordings:
+        # What is learned from has its truth in another store: no label comes near the training.
+        yield _extract(out, name, [recordings / name], *size, "--truth", "none")
+        yield _extract(out, f"{name}_judged", [recordings / name], *size)
+    for name in recipe.foreign_recordings:
+        yield _extract(out, name, [recordings / name], *size)
+
+
+def _extract(out: Path, name: str, bags: Sequence[Path], *words: object) -> Step:
+    """Extract bags into the store of a name."""
+    store = out / "stores" / name
+    command = _program("extract", *bags, "--out", store, *_KEEP_ALL, *words)
+    return Step(f"extract {name}", store / "store.json", command)
+
+
+def training_steps(recipe: Recipe, init: str, out: Path, processes: int) -> Iterator[Step]:
+    """Train one stage after the other.
+
+    Parameters
+    ----------
+    recipe, out
+        As in :func:`data_steps`.
+    init : str
+        What ``depth_train --init`` takes.
+    processes : int
+        To train with.
+
+    Yields
+    ------
+    Step
+        As it has to be taken now: a run that was begun goes on.
+    """
+    launch = ("-m", "torch.distributed.run", "--nproc-per-node", str(processes))
+    train = (sys.executable, *(launch if processes > 1 else ()), "-m", "training.train")
+    weights = ["--init", init]
+    for name, stage in recipe.stages.items():
+        run = out / "runs" / name
+        if (run / "options.yaml").exists():
+            command = (*train, "--resume", str(run))
+        else:
+            stores = [
+                str(out / "stores" / data)
+                for data, times in stage["data"].items()
+                for _ in range(times)
+            ]
+            words = [
+                word
+                for key, value in stage.items()
+                if key != "data"
+                for word in (f"--{key.replace('_', '-')}", str(value))
+            ]
+            command = (
+                *train, "--data", *stores, "--out", str(run), *weights,
+                "--recipe", "small", "--truth", "instead", "--pose", "flow", *words,
+            )  # fmt: skip
+        yield Step(f"train {name}", run / f"done_{stage['steps']}", command, stage["steps"])
+        weights = ["--checkpoint", str(run / "last.safetensors")]
+
+
+def evaluation_steps(recipe: Recipe, model: Path, out: Path) -> Iterator[Step]:
+    """Judge a model on everything that it has not seen.
+
+    Parameters
+    ----------
+    recipe, out
+        As in :func:`data_steps`.
+    model : Path
+        The checkpoint.
+
+    Yields
+    ------
+    Step
+    """
+    first = 1.0 - recipe.validation_fraction
+    last_part = f"{first:g}:1"
+    judged: list[tuple[str, str, str, tuple[str, ...]]] = [(HELD_OUT, HELD_OUT, "0:1", ())]
+    for name in recipe.recordings:
+        judged.append((name, f"{name}_judged", last_part, ("--temporal",)))
+    for name in recipe.foreign_recordings:
+        judged.append((name, name, "0:1", ("--temporal",)))
+        judged.append((f"{name}_last", name, last_part, ()))
+    for figure, store, stretch, words in judged:
+        for scaling in SCALINGS:
+            result = out / "figures" / f"{figure}_{scaling}.json"
+            extra = words if scaling == "median" else ()
+            yield Step(
+                f"judge on {figure}, scaling {scaling}",
+                result,
+                _program(
+                    "evaluate", model, "--data", out / "stores" / store, "--stretch", stretch,
+                    "--scaling", scaling, "--json", result,
+                    "--report", result.with_suffix(".html"), *extra,
+                ),
+            )  # fmt: skip
+
+
+def _program(name: str, *words: object) -> tuple[str, ...]:
+    """Spell the call of a program of the training module."""
+    return (sys.executable, "-m", f"training.{name}", *(str(word) for word in words))
+
+
+def run_command(command: Sequence[str]) -> None:
+    """Run a command in the project's folder.
+
+    Raises
+    ------
+    subprocess.CalledProcessError
+        If it fails.
+    """
+    subprocess.run(command, cwd=ROOT, check=True)
+
+
+def take(
+    steps: Iterator[Step], log: Path, run: Callable[[Sequence[str]], None] = run_command
+) -> int:
+    """Take the steps whose results are not there, one after the other.
+
+    Parameters
+    ----------
+    steps : iterator of Step
+    log : Path
+        Gets a line of JSON for every step that was taken: its name, command and seconds.
+    run : callable
+        Runs a command.
+
+    Returns
+    -------
+    int
+        How many were taken.
+
+    Raises
+    ------
+    RuntimeError
+        If a step ended without its result.
+    """
+    taken = 0
+    for step in steps:
+        if step.result.exists():
+            print(f"{step.name}: done before", flush=True)
+            continue
+        print(f"{step.name}:\n  {shlex.join(step.command)}", flush=True)
+        step.result.parent.parent.mkdir(parents=True, exist_ok=True)
+        if not step.steps:
+            step.result.parent.mkdir(exist_ok=True)
+        start = time.monotonic()
+        try:
+            run(step.command)
+        finally:
+            seconds = round(time.monotonic() - start, 1)
+            entry = {"step": step.name, "seconds": seconds, "command": list(step.command)}
+            with log.open("a") as file:
+                file.write(json.dumps(entry) + "\n")
+        if step.steps:
+            _mark_finished(step)
+        if not step.result.exists():
+            raise RuntimeError(f"{step.name} ended without {step.result}; call again to go on")
+        taken += 1
+    return taken
+
+
+def _mark_finished(step: Step) -> None:
+    """Leave a file where a training came to its end: its checkpoints are there before."""
+    from training.run_state import load_state
+
+    run = step.result.parent
+    if load_state(run).step >= step.steps:
+        step.result.touch()
+
+
+def summarize(recipe: Recipe, out: Path) -> dict[str, Any]:
+    """Collect the figures of the evaluations.
+
+    Returns
+    -------
+    dict
+        For each set of frames: number of frames, abs_rel and a1 of the model with and without
+        median scaling, abs_rel of the baselines, and how steady depth is.
+    """
+    figures: dict[str, Any] = {}
+    for path in sorted((out / "figures").glob(f"*_{SCALINGS[0]}.json")):
+        name = path.name[: -len(f"_{SCALINGS[0]}.json")]
+        scaled = json.loads(path.read_text())
+        plain = json.loads((path.parent / f"{name}_{SCALINGS[1]}.json").read_text())
+        entry: dict[str, Any] = {"data": scaled["data"]}
+        depth = scaled["models"][0]["depth"]
+        if depth is not None and depth["frames"]:
+            entry |= {
+                "frames": depth["frames"],
+                "abs_rel": _rounded(depth["mean"]["abs_rel"]),
+                "a1": _rounded(depth["mean"]["a1"]),
+                "abs_rel_unscaled": _rounded(plain["models"][0]["depth"]["mean"]["abs_rel"]),
+                "baselines": {
+                    baseline["name"]: _rounded(baseline["depth"]["mean"]["abs_rel"])
+                    for baseline in scaled["baselines"]
+                },
+            }
+        for recording in scaled.get("temporal") or ():
+            keys = ("flicker", "flicker_p90", "drift", "holes", "saturated")
+            entry["steadiness"] = {
+                result["name"]: {key: _rounded(result[key]) for key in keys}
+                for result in (*recording["results"], recording["truth"])
+                if result is not None
+            }
+        figures[name] = entry
+    return figures
+
+
+def _rounded(value: Any) -> Any:
+    """Round a figure, or all of a mapping, to four digits behind the point."""
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return value if value is None else round(value, 4)
+
+
+def provenance(recipe: Recipe, out: Path, log: Path, commit: str) -> dict[str, Any]:
+    """Say where the model comes from, for its metadata.
+
+    Parameters
+    ----------
+    recipe, out
+        As in :func:`data_steps`.
+    log : Path
+        See :func:`take`.
+    commit : str
+        Of the code.
+    """
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    hours = {
+        kind: round(sum(e["seconds"] for e in entries if e["step"].startswith(kind)) / 3600, 2)
+        for kind in ("render", "extract", "train")
+    }
+    worlds = sum(group["count"] for group in recipe.worlds.values())
+    return {
+        "name": "monodepth2_ros default model",
+        "card": "docs/model_card.md",
+        "recipe": "config/default_model.yaml",
+        "command": "python -m training.default_model --recordings BAGS --init FILE --out WORK",
+        "commit": commit,
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "hours": hours,
+        "hardware": f"{os.cpu_count()} cores, {platform.machine()}, no GPU",
+        "data": {
+            "rendered worlds": f"{worlds} of {recipe.frames} frames, learned from with their depth",
+            **{
+                name: f"first {100 * (1 - recipe.validation_fraction):.0f} %, without labels"
+                for name in recipe.recordings
+            },
+        },
+        "licences": {
+            "weights": "Apache-2.0",
+            "rendered worlds": "made by this package",
+            **recipe.recordings,
+        },
+        "figures": summarize(recipe, out),
+    }
+
+
+def current_commit() -> str:
+    """Name the commit of the code, or "unknown" outside a repository."""
+    command = ("git", "describe", "--always", "--abbrev=12", "--dirty")
+    try:
+        found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found.stdout.strip()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Make the model."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.default_model",
+        description="Make the model that the package ships; go on where it was interrupted.",
+    )
+    add = parser.add_argument
+    add("--recordings", type=Path, required=True, help="folder with the recordings of the recipe")
+    add("--init", default="imagenet", help="as in depth_train [%(default)s]")
+    add("--out", type=Path, required=True, help="folder to work in; needs some 5 GB")
+    add("--recipe", type=Path, default=RECIPE, help="[config/default_model.yaml]")
+    add("--processes", type=int, default=1, help="to train with; one per core or GPU")
+    add("--commit", default="", help="of the code, if it is not in a repository")
+    add("--dry-run", action="store_true", help="print the commands that are left, and run none")
+    options = parser.parse_args(argv)
+    out = options.out.expanduser().resolve()
+    recordings = options.recordings.expanduser().resolve()
+    log = out / "steps.jsonl"
+    try:
+        recipe = Recipe.read(options.recipe)
+        for name in (*recipe.recordings, *recipe.foreign_recordings):
+            if not (recordings / name).exists():
+                raise RecipeError(
+                    f"--recordings {recordings} has no {name}, which the recipe names"
+                )
+        last = list(recipe.stages)[-1]
+        trained, model = out / "runs" / last / "last.safetensors", out / "default.safetensors"
+        making = (
+            data_steps(recipe, recordings, out),
+            training_steps(recipe, options.init, out, options.processes),
+            evaluation_steps(recipe, trained, out),
+        )
+        if options.dry_run:
+            for steps in making:
+                for step in steps:
+                    if not step.result.exists():
+                        print(shlex.join(step.command))
+            return 0
+        out.mkdir(parents=True, exist_ok=True)
+        for steps in making:
+            take(steps, log)
+        said = provenance(recipe, out, log, options.commit or current_commit())
+        (out / "provenance.json").write_text(json.dumps(said, indent=1) + "\n")
+        command = _program(
+            "export", trained, model, "--format", "safetensors", "--half", "--depth-only",
+            "--provenance", out / "provenance.json",
+        )  # fmt: skip
+        model.unlink(missing_ok=True)
+        take(iter([Step("write the file", model, command)]), log)
+        print(json.dumps(said["figures"], indent=1))
+        print(f"done: {model} ({model.stat().st_size / 1e6:.1f} MB)")
+    except (OSError, ValueError, RuntimeError, subprocess.CalledProcessError) as error:
+        print(f"default_model: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("default_model: interrupted; the same command goes on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
