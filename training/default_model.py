@@ -268,9 +268,7 @@ def run_command(command: Sequence[str]) -> None:
     subprocess.run(command, cwd=ROOT, check=True)
 
 
-def take(
-    steps: Iterator[Step], log: Path, run: Callable[[Sequence[str]], None] = run_command
-) -> int:
+def take(steps: Iterator[Step], log: Path, run: Callable[[Sequence[str]], None]) -> int:
     """Take the steps whose results are not there, one after the other.
 
     Parameters
@@ -297,9 +295,6 @@ def take(
             print(f"{step.name}: done before", flush=True)
             continue
         print(f"{step.name}:\n  {shlex.join(step.command)}", flush=True)
-        step.result.parent.parent.mkdir(parents=True, exist_ok=True)
-        if not step.steps:
-            step.result.parent.mkdir(exist_ok=True)
         start = time.monotonic()
         try:
             run(step.command)
@@ -461,9 +456,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                     if not step.result.exists():
                         print(shlex.join(step.command))
             return 0
-        out.mkdir(parents=True, exist_ok=True)
+        for folder in ("worlds", "stores", "runs", "figures"):
+            (out / folder).mkdir(parents=True, exist_ok=True)
         for steps in making:
-            take(steps, log)
+            take(steps, log, run_command)
         said = provenance(recipe, out, log, options.commit or current_commit())
         (out / "provenance.json").write_text(json.dumps(said, indent=1) + "\n")
         command = _program(
@@ -471,7 +467,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "--provenance", out / "provenance.json",
         )  # fmt: skip
         model.unlink(missing_ok=True)
-        take(iter([Step("write the file", model, command)]), log)
+        take(iter([Step("write the file", model, command)]), log, run_command)
         print(json.dumps(said["figures"], indent=1))
         print(f"done: {model} ({model.stat().st_size / 1e6:.1f} MB)")
     except (OSError, ValueError, RuntimeError, subprocess.CalledProcessError) as error:

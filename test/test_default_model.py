@@ -1,0 +1,181 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The rebuild of the default model: what it learns from, what it must not, and that it goes on."""
+
+from __future__ import annotations
+
+import importlib
+import json
+
+import pytest
+import yaml
+
+from monodepth2_ros.checkpoint import load_checkpoint
+from training import default_model
+from training.default_model import (
+    HELD_OUT,
+    RECIPE,
+    Recipe,
+    RecipeError,
+    Step,
+    data_steps,
+    evaluation_steps,
+    main,
+    take,
+    training_steps,
+)
+
+
+def write(path, **changes):
+    """Write the shipped recipe with some entries changed."""
+    entries = {**yaml.safe_load(RECIPE.read_text()), **changes}
+    path.write_text(yaml.safe_dump(entries, sort_keys=False))
+    return path
+
+
+def test_the_shipped_recipe_learns_from_nothing_that_it_is_judged_by(tmp_path):
+    recipe = Recipe.read(RECIPE)
+    foreign = {*recipe.foreign_recordings, HELD_OUT}
+    assert {"indoor_walk", "kitchen_scan", HELD_OUT} == foreign
+    learned = set()
+    for step in training_steps(recipe, "none", tmp_path, 1):
+        words = list(step.command)
+        learned |= {
+            word.rpartition("/")[2] for word in words if word.startswith(f"{tmp_path}/stores/")
+        }
+        assert words[words.index("--truth") + 1] == "instead"
+    assert learned == {*recipe.worlds, *recipe.recordings}
+    extracted = {step.name: step.command for step in data_steps(recipe, tmp_path, tmp_path)}
+    for name in recipe.recordings:
+        words = extracted[f"extract {name}"]
+        assert words[words.index("--truth") + 1] == "none"
+    # The last stage holds out what the recordings are judged by.
+    held_out = list(recipe.stages.values())[-1]["validation_fraction"]
+    assert held_out == recipe.validation_fraction
+    judged = {step.name: step.command for step in evaluation_steps(recipe, tmp_path / "m", tmp_path)}
+    for name in recipe.recordings:
+        words = judged[f"judge on {name}, scaling median"]
+        assert words[words.index("--stretch") + 1] == f"{1 - held_out:g}:1"
+        assert f"{tmp_path}/stores/{name}_judged" in words
+
+
+def test_no_recording_is_learned_from_before_its_last_part_is_held_out():
+    recipe = Recipe.read(RECIPE)
+    for name, stage in recipe.stages.items():
+        if set(stage["data"]) & set(recipe.recordings):
+            assert stage["validation_fraction"] == recipe.validation_fraction, name
+
+
+def test_the_next_stage_starts_from_the_one_before_and_a_begun_one_goes_on(tmp_path):
+    recipe = Recipe.read(RECIPE)
+    first, second = training_steps(recipe, "weights.safetensors", tmp_path, 1)
+    assert first.command[first.command.index("--init") + 1] == "weights.safetensors"
+    start = second.command[second.command.index("--checkpoint") + 1]
+    assert start == str(tmp_path / "runs" / "worlds" / "last.safetensors")
+    (tmp_path / "runs" / "worlds").mkdir(parents=True)
+    (tmp_path / "runs" / "worlds" / "options.yaml").touch()
+    again = next(training_steps(recipe, "weights.safetensors", tmp_path, 1))
+    assert again.command[-2:] == ("--resume", str(tmp_path / "runs" / "worlds"))
+    assert again.result == first.result
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"colour": 3}, "takes exactly"),
+        ({"worlds": {"home": {"layout": "home"}}}, "takes layout, count and seed"),
+        ({"held_out_worlds": {"layout": "home", "count": 9, "seed": 9999}}, "seed 10000 is in"),
+        ({"foreign_recordings": ["highway_drive"]}, "foreign too"),
+        ({"stages": {"one": {"data": {"moon": 1}, "steps": 3}}}, "stage 'one' has data"),
+        ({"stages": {"one": {"data": {"home": 1}}}}, "and steps"),
+    ],
+)
+def test_a_recipe_that_cannot_be_followed_is_refused(tmp_path, changes, words):
+    with pytest.raises(RecipeError, match=words):
+        Recipe.read(write(tmp_path / "recipe.yaml", **changes))
+
+
+def test_steps_that_are_done_are_passed_over(tmp_path):
+    ran = []
+    (tmp_path / "a").mkdir()
+
+    def run(command):
+        ran.append(command)
+        (tmp_path / "a" / command[0]).touch()
+
+    steps = [Step(name, tmp_path / "a" / name, (name,)) for name in ("one", "two")]
+    assert take(iter(steps), tmp_path / "log", run) == 2
+    assert take(iter(steps), tmp_path / "log", run) == 0
+    assert ran == [("one",), ("two",)]
+    log = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [entry["step"] for entry in log] == ["one", "two"]
+
+
+def test_a_step_without_its_result_stops_the_rebuild(tmp_path):
+    steps = [Step("render", tmp_path / "a" / "b", ("true",))]
+    with pytest.raises(RuntimeError, match="render ended without"):
+        take(iter(steps), tmp_path / "log", lambda command: None)
+
+
+def test_a_recording_that_is_missing_is_named_before_any_work(tmp_path, capsys):
+    assert main(["--recordings", str(tmp_path), "--out", str(tmp_path / "work")]) == 1
+    assert "has no simulated_flight" in capsys.readouterr().err
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Run the programs without starting Python for each; note what runs."""
+    ran = []
+
+    def run(command):
+        assert command[1] == "-m"
+        ran.append(command[2])
+        assert importlib.import_module(command[2]).main(list(command[3:])) == 0
+
+    monkeypatch.setattr(default_model, "run_command", run)
+    return ran
+
+
+def test_a_small_rebuild_from_nothing(tmp_path, in_this_process, capsys):
+    """Everything of the real one, with few and small images; then once more, when all is done."""
+    synthesize = importlib.import_module("training.synthetic").main
+    for seed, name in enumerate(("ride", "walk")):
+        words = ["--out", str(tmp_path / "bags" / name), "--seed", str(seed), "--frames", "12"]
+        words += ["--width", "64", "--height", "64", "--workers", "1", "--quiet"]
+        assert synthesize(words) == 0
+    stage = {"batch_size": 2, "steps": 2, "tensorboard": False, "device": "cpu"}
+    recipe = write(
+        tmp_path / "recipe.yaml",
+        size=[64, 64],
+        worlds={"room": {"layout": "room", "count": 2, "seed": 10}},
+        held_out_worlds={"layout": "random", "count": 1, "seed": 50},
+        frames=4,
+        recordings={"ride": "a licence"},
+        foreign_recordings=["walk"],
+        stages={
+            "first": {"data": {"room": 1}, "validation_fraction": 0, **stage},
+            "second": {"data": {"room": 1, "ride": 2}, "validation_fraction": 0.2, **stage},
+        },
+    )
+    words = ["--recordings", str(tmp_path / "bags"), "--init", "none", "--recipe", str(recipe)]
+    words += ["--out", str(tmp_path / "work"), "--commit", "abc"]
+    assert main(words) == 0
+    checkpoint = load_checkpoint(tmp_path / "work" / "default.safetensors")
+    assert set(checkpoint.state) == {"encoder", "depth"}
+    assert checkpoint.metadata.training["steps"] == 2
+    said = checkpoint.metadata.provenance
+    assert said["commit"] == "abc" and said["licences"]["ride"] == "a licence"
+    assert str(tmp_path) not in json.dumps(said)
+    figures = said["figures"]
+    assert set(figures) == {HELD_OUT, "ride", "walk", "walk_last"}
+    assert figures["walk"]["abs_rel"] > 0 and figures["walk"]["frames"] == 12
+    assert "best constant depth" in figures["walk"]["baselines"]
+    assert "truth itself" in figures["walk"]["steadiness"]
+    trained = [name for name in in_this_process if name == "training.train"]
+    assert len(trained) == 2
+
+    in_this_process.clear()
+    assert main(words) == 0
+    assert in_this_process == ["training.export"]
+    assert "train second: done before" in capsys.readouterr().out
