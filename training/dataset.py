@@ -169,6 +169,13 @@ class Samples:
         has_truth = self._has_truth(chosen)
         return np.concatenate([chosen[~has_truth], chosen[has_truth]])
 
+    @property
+    def with_truth(self) -> int:
+        """How many samples learn from true depth."""
+        if self.learn_truth == "none":
+            return 0
+        return int(self._has_truth(np.arange(len(self))).sum())
+
     def _has_truth(self, chosen: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell whose store has truth."""
         return np.array([store.truth is not None for store in self.stores])[self.store[chosen]]

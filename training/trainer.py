@@ -441,7 +441,9 @@ class Trainer:
         if self.processes.count > 1:
             # The depth network rests while motion alone is learned, and that for motion in a
             # batch that learns from truth alone.
-            rests = bool(self.options.motion_steps) or self.options.truth == "instead"
+            rests = bool(self.options.motion_steps) or (
+                self.options.truth == "instead" and self.options.pose not in ("flow", "none")
+            )
             model = DistributedDataParallel(model, find_unused_parameters=rests)
         return model
 
