@@ -16,13 +16,13 @@ from monodepth2_ros.camera import PinholeCamera
 from training.alignment import remember_flow
 from training.augmentation import draw
 from training.dataset import DatasetError, find_samples
-from training.frame_store import FrameStore, write_frame_store
+from training.frame_store import FrameStore, Source, write_frame_store
 from training.learner import build_learner, load_initial_weights, prepare
 from training.options import TrainOptions
 from training.processes import join_processes
 from training.recipe import apply_recipe
 from training.supervision import BEYOND, DETAIL_STEPS, DETAIL_WEIGHT, SCALE_WEIGHT, truth_loss
-from training.trainer import Trainer
+from training.trainer import Trainer, recording_names
 
 LOW, HIGH = 0.1, 100.0
 HEIGHT, WIDTH = 64, 96
@@ -214,6 +214,14 @@ def test_training_runs_in_every_mode(stores, tmp_path, mode, pose):
     after = list(trainer.model.encoder.parameters())
     assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
     assert trainer.state.history[-1]["abs_rel"] > 0
+
+
+def test_many_recordings_are_named_by_their_store(stores, tmp_path):
+    opened = FrameStore.open(stores[0])
+    two = replace(opened, sources=(Source("/bags/a/", "/x"), Source("/bags/b", "/y")))
+    many = replace(opened, sources=tuple(Source(f"/bags/{i}", "/x") for i in range(12)))
+    assert recording_names([two, two]) == ["a", "b"]
+    assert recording_names([many, two]) == ["a", "b", "with: 12 recordings"]
 
 
 def test_truth_that_no_store_has_is_refused(stores, tmp_path):

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -389,13 +389,7 @@ class Trainer:
                 "steps": self.state.step,
                 "samples": len(self.training),
                 "validation": entry,
-                "recordings": sorted(
-                    {
-                        os.path.basename(source.recording.rstrip("/"))
-                        for store in self.training.stores
-                        for source in store.sources
-                    }
-                ),
+                "recordings": recording_names(self.training.stores),
                 "options": {
                     name: value
                     for name, value in options.as_dict().items()
@@ -446,6 +440,22 @@ class Trainer:
             )
             model = DistributedDataParallel(model, find_unused_parameters=rests)
         return model
+
+
+def recording_names(stores: Sequence[FrameStore], most: int = 10) -> list[str]:
+    """Name the recordings in some stores, for a checkpoint's metadata.
+
+    Parameters
+    ----------
+    stores : sequence of FrameStore
+    most : int
+        A store with more recordings is named in their place.
+    """
+    names = set()
+    for store in stores:
+        own = {os.path.basename(source.recording.rstrip("/")) for source in store.sources}
+        names |= own if len(own) <= most else {f"{store.path.name}: {len(own)} recordings"}
+    return sorted(names)
 
 
 def _like_checkpoint(options: TrainOptions) -> TrainOptions:
