@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import test_kitti
@@ -602,6 +603,7 @@ def test_the_command_writes_table_json_and_page(
     file, store = recorded
     options = ["--stretch", "0.5:1", "--odometry", "--device", "cpu", "--batch-size", "4"]
     outputs = ["--json", str(tmp_path / "out.json"), "--report", str(tmp_path / "out.html")]
+    outputs += ["--picture", str(tmp_path / "out.png")]
     assert main([str(file), "--data", str(store), *options, *outputs]) == 0
     said = capsys.readouterr().out
     assert "frames (stretch 0.5:1): 9 frames with truth, 1 without" in said
@@ -643,7 +645,15 @@ def test_the_command_writes_table_json_and_page(
     assert page.tags["img"] == 5 * 4
     assert page.tags["svg"] == 2
     assert "worst" in page.text
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.html", "out.json"]
+    # Five rows of four panels: what was predicted looks like the truth beside it.
+    picture = cv2.imread(str(tmp_path / "out.png")).astype(int)
+    height, width = picture.shape[0] // 5, picture.shape[1] // 4
+    truth, found = (
+        picture[height // 2 : height - 2, i * width + 8 : (i + 1) * width - 8] for i in (1, 2)
+    )
+    assert np.corrcoef(truth.ravel(), found.ravel())[0, 1] > 0.9
+    names = ["out.html", "out.json", "out.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
 def test_two_checkpoints_side_by_side(

@@ -39,6 +39,7 @@ from training.evaluation import (
     sees_less,
     training_split,
 )
+from training.evaluation_picture import as_png
 from training.evaluation_report import Model, Report, as_html, as_json, as_text
 from training.frame_store import FrameStore
 from training.run_state import write_atomically
@@ -69,10 +70,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="depth_evaluate.") as scratch:
             report = evaluate(arguments, Path(scratch))
             print(as_text(report))
-            for path, write in ((arguments.json, as_json), (arguments.report, as_html)):
+            for path, write in (
+                (arguments.json, as_json),
+                (arguments.report, as_html),
+                (arguments.picture, as_png),
+            ):
                 if path is not None:
-                    save = partial(Path.write_text, data=write(report), encoding="utf-8")
-                    write_atomically(path, save)
+                    content = write(report)
+                    data = content if isinstance(content, bytes) else content.encode()
+                    write_atomically(path, partial(Path.write_bytes, data=data))
                     print(f"written: {path}")
     except (ValueError, OSError) as error:
         print(f"depth_evaluate: {error}", file=sys.stderr)
@@ -186,7 +192,7 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
             f"--min-depth is {arguments.min_depth:g} and --cap {arguments.cap:g}; give "
             "0 < min-depth < cap, in metres"
         )
-    for option in ("json", "report"):
+    for option in ("json", "report", "picture"):
         path = getattr(arguments, option)
         if path is not None and not path.absolute().parent.is_dir():
             raise EvaluationError(
@@ -552,6 +558,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, metavar="FILE", help="all figures of all frames")
     parser.add_argument(
         "--report", type=Path, metavar="FILE.html", help="a page with charts and pictures"
+    )
+    parser.add_argument(
+        "--picture", type=Path, metavar="FILE.png", help="frames from the best to the worst"
     )
     return parser
 
