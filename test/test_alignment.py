@@ -17,6 +17,7 @@ from training.alignment import (
     mirror_flow,
     remember_flow,
     solve_motion,
+    trusted_cells,
 )
 from training.augmentation import mirror_samples
 from training.dataset import find_samples
@@ -136,8 +137,10 @@ def test_mirrored_flow_gives_the_mirrored_motion(scene):
     mirror = torch.tensor([True])
     images = torch.zeros(1, 2, 3, HEIGHT, WIDTH)
     _, mirrored, _ = mirror_samples(images, intrinsics, torch.zeros(1), mirror)
-    flow = mirror_flow(flow[:, None], mirror)[:, 0]
-    solved, _ = solve_motion(depths.flip(2), flow, mirrored, CELL, iterations=15)
+    trusted = torch.arange(flow[:, :1].numel()).view_as(flow[:, :1]) % 2
+    flow = mirror_flow(torch.cat([flow, trusted], dim=1)[:, None], mirror)[:, 0]
+    assert torch.equal(flow[:, 2:], trusted.flip(3).to(flow))
+    solved, _ = solve_motion(depths.flip(2), flow[:, :2], mirrored, CELL, iterations=15)
     flip = np.diag([-1.0, 1.0, 1.0, 1.0])
     np.testing.assert_allclose(solved[0], flip @ transform @ flip, atol=2e-3)
 
@@ -179,12 +182,29 @@ def test_samples_carry_the_flow_to_their_sources(store):
     assert samples.read(np.array([0])).flow is None
     samples = dataclasses.replace(samples, measure_flow=remember_flow([store]))
     chosen = samples.select(np.array([2, 4])).read(np.array([1, 0]))
-    assert chosen.flow.shape == (2, 2, 2, HEIGHT // CELL, WIDTH // CELL)
+    assert chosen.flow.shape == (2, 2, 3, HEIGHT // CELL, WIDTH // CELL)
     for row, sample in enumerate((4, 2)):
         target, *sources = samples.frames[sample]
         for column, source in enumerate(sources):
             expected = measure_flow(store.images[target], store.images[source], CELL)
-            np.testing.assert_allclose(chosen.flow[row, column], expected, atol=0.02, rtol=1e-3)
+            found = chosen.flow[row, column]
+            np.testing.assert_allclose(found[:2], expected, atol=0.02, rtol=1e-3)
+            assert set(found[2].unique().tolist()) <= {0.0, 1.0}
+
+
+def test_flow_is_trusted_where_there_are_corners_and_it_leads_back():
+    rng = np.random.default_rng(2)
+    image = np.full((64, 96, 3), 90, np.uint8)
+    image[:, 32:] = rng.integers(0, 256, (16, 16, 1), np.uint8).repeat(4, 0).repeat(4, 1)
+    consistent = np.ones((64, 96), bool)
+    consistent[:32, 64:] = False
+    trusted = trusted_cells(image, consistent, CELL)
+    assert not trusted[:, :7].any() and not trusted[:8, 16:].any()
+    assert trusted[:, 9:15].mean() > 0.9 and trusted[9:, 16:].mean() > 0.9
+    # Without corners all that is consistent counts, and without that everything.
+    bare = np.full_like(image, 90)
+    assert np.array_equal(trusted_cells(bare, consistent, CELL), consistent[::CELL, ::CELL])
+    assert trusted_cells(bare, np.zeros_like(consistent), CELL).all()
 
 
 def test_true_depth_gives_the_recorded_motion(store):
@@ -202,7 +222,7 @@ def test_true_depth_gives_the_recorded_motion(store):
         for column, source in enumerate(sources):
             solved, _ = solve_motion(
                 depth[:, 0],
-                batch.flow[row : row + 1, column].float(),
+                batch.flow[row : row + 1, column, :2].float(),
                 batch.intrinsics[row : row + 1],
                 CELL,
                 iterations=15,

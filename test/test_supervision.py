@@ -14,7 +14,7 @@ from torch import Tensor
 
 from monodepth2_ros.camera import PinholeCamera
 from training.alignment import remember_flow
-from training.augmentation import draw
+from training.augmentation import draw, turn_and_zoom
 from training.dataset import DatasetError, find_samples
 from training.frame_store import FrameStore, Source, write_frame_store
 from training.learner import build_learner, load_initial_weights, prepare
@@ -228,3 +228,59 @@ def test_truth_that_no_store_has_is_refused(stores, tmp_path):
     options = small_options(stores[1:], tmp_path)
     with pytest.raises(DatasetError, match="no store holds true depth"):
         Trainer(options, join_processes("cpu"))
+
+
+def turned(images, truth, degrees, factor):
+    angle = torch.full((len(images),), math.radians(degrees))
+    return turn_and_zoom(images, truth, angle, torch.full((len(images),), factor))
+
+
+def test_a_quarter_turn_is_a_transposition():
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(1, 2, 3, 64, 64, generator=generator)
+    truth = torch.rand(1, 64, 64, generator=generator).half()
+    truth[0, 3], truth[0, 5] = math.inf, 0.0
+    seen, depth = turned(images, truth, 90.0, 1.0)
+    torch.testing.assert_close(seen, torch.rot90(images, -1, (3, 4)), atol=1e-4, rtol=0)
+    assert torch.equal(depth, torch.rot90(truth, -1, (1, 2)))
+
+
+def test_turning_keeps_lengths_in_images_that_are_not_square():
+    """The ends of a bar that is turned by 45° are as far from each other as before."""
+    truth = torch.zeros(1, HEIGHT, WIDTH)
+    truth[:, HEIGHT // 2, WIDTH // 2 - 20 : WIDTH // 2 + 21] = 5.0
+    images = truth[:, None, None].expand(1, 1, 3, -1, -1)
+    _, depth = turned(images, truth, 45.0, 1.0)
+    rows, columns = torch.nonzero(depth[0], as_tuple=True)
+    assert rows.max() - rows.min() == pytest.approx(40 / math.sqrt(2), abs=2)
+    assert columns.max() - columns.min() == pytest.approx(40 / math.sqrt(2), abs=2)
+
+
+def test_enlarging_brings_things_nearer_and_leaves_the_centre():
+    truth = torch.full((1, HEIGHT, WIDTH), 6.0)
+    truth[:, :, : WIDTH // 4] = math.inf
+    images = torch.linspace(0, 1, WIDTH).expand(1, 1, 3, HEIGHT, WIDTH)
+    seen, depth = turned(images, truth, 0.0, 1.5)
+    assert depth[0, :, WIDTH // 2].unique().item() == pytest.approx(4.0)
+    assert torch.isinf(depth[0, :, 0]).all()
+    assert (depth[0, 0].isinf().sum() / WIDTH).item() == pytest.approx(0.125, abs=0.02)
+    assert seen[0, 0, 0, 0, -1].item() == pytest.approx(0.5 + 0.5 / 1.5, abs=0.01)
+
+
+def test_what_was_beyond_the_border_is_unknown():
+    truth = torch.full((1, HEIGHT, WIDTH), 6.0)
+    images = torch.rand(1, 1, 3, HEIGHT, WIDTH)
+    seen, depth = turned(images, truth, 30.0, 1.0)
+    assert depth[0, 0, 0] == 0 and depth[0, HEIGHT // 2, WIDTH // 2] == 6
+    assert seen.isfinite().all() and seen.min() >= 0 and seen.max() <= 1
+
+
+def test_only_samples_that_learn_from_truth_alone_are_turned(stores):
+    batch = samples_of(stores, "instead").read(np.array([0, 7, 1]))
+    draws = draw(3, torch.Generator().manual_seed(3), 0.0, 0.0, turn_degrees=30.0, zoom=1.3)
+    plain, views = prepare(batch), prepare(batch, draws)
+    assert torch.equal(views.images[0], plain.images[0])
+    for row in (1, 2):
+        assert not torch.equal(views.images[row], plain.images[row])
+        assert not torch.equal(views.truth[row], plain.truth[row])
+    assert torch.equal(views.inputs, views.images)

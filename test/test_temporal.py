@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from monodepth2_ros.camera import PinholeCamera
+from training.alignment import consistent_flow
 from training.evaluation import Predict, Protocol, Selection, constant_predictor
 from training.frame_store import FrameStore, Source, write_frame_store
 from training.metrics import hole_share, scale_drift
@@ -17,7 +18,6 @@ from training.temporal import (
     MOTION_SOURCES,
     Candidate,
     camera_motion,
-    consistent_flow,
     evaluate_temporal,
     neighbours,
     summarize_temporal,

@@ -32,6 +32,15 @@ ITERATIONS = 6
 # Residuals up to twice the median one count about fully; no flow is better than this, in pixels.
 _ROBUST, _LEAST_ERROR = 2.0, 0.2
 
+# Flow there and back agrees up to this share of its squared length and this rest in squared
+# pixels (Sundaram, Brox and Keutzer, ECCV 2010, equation 5).
+_FLOW_TOLERANCE, _FLOW_REST = 0.01, 0.5
+
+# Flow is trusted where the image has corners this strong (cv2.cornerMinEigenVal, averaged over a
+# cell): on bare walls and along lines it is a guess. With less than 20 such cells motion is solved
+# from all whose flow is consistent.
+_CORNER, _ENOUGH_CELLS = 2e-4, 20
+
 # Nearest depth of a moved point, relative to the median.
 _NEAREST = 0.05
 
@@ -40,7 +49,7 @@ _DAMPING = 1e-4
 
 
 class MeasureFlow(Protocol):
-    """Measures the flow between two frames of a store: cells of (2, h, w), float16, pixels."""
+    """Measures the flow between two frames of a store: see :func:`measure_trusted_flow`."""
 
     def __call__(self, store: int, first: int, second: int) -> NDArray[np.float16]:
         """Take the index of the store, and those of its frames."""
@@ -79,6 +88,86 @@ def measure_flow(
     return np.ascontiguousarray(cells.transpose(2, 0, 1), np.float32)
 
 
+def measure_trusted_flow(
+    first: NDArray[np.uint8], second: NDArray[np.uint8], cell: int
+) -> NDArray[np.float16]:
+    """Measure where the parts of an image went, and where that is to be trusted.
+
+    Parameters
+    ----------
+    first, second, cell
+        As in :func:`measure_flow`.
+
+    Returns
+    -------
+    ndarray, shape (3, H / cell, W / cell), float16
+        Motion in x and y in pixels; 1 where :func:`trusted_cells`, else 0.
+    """
+    forward, backward = (measure_flow(*pair, cell=1) for pair in ((first, second), (second, first)))
+    trusted = trusted_cells(first, consistent_flow(forward, backward), cell)
+    cells = [average_cells(part, cell) for part in forward]
+    return np.stack([*cells, trusted.astype(np.float32)]).astype(np.float16)
+
+
+def consistent_flow(
+    forward: NDArray[np.float32], backward: NDArray[np.float32]
+) -> NDArray[np.bool_]:
+    """Select the pixels that flow leads into the other image and back to where they were.
+
+    Parameters
+    ----------
+    forward, backward : ndarray, shape (2, H, W), float32
+        From the first image to the second, and from the second to the first, in pixels.
+
+    Returns
+    -------
+    ndarray, shape (H, W), bool
+        |f + b|² < 0.01 (|f|² + |b|²) + 0.5, where b is the backward flow at the end of f
+        (Sundaram, Brox and Keutzer, ECCV 2010).
+    """
+    height, width = forward.shape[1:]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    x, y = x + forward[0], y + forward[1]
+    back = np.stack([cv2.remap(part, x, y, cv2.INTER_LINEAR) for part in backward])
+    error = np.sum((forward + back) ** 2, axis=0)
+    length = np.sum(forward**2, axis=0) + np.sum(back**2, axis=0)
+    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    return inside & (error < _FLOW_TOLERANCE * length + _FLOW_REST)
+
+
+def trusted_cells(
+    image: NDArray[np.uint8], consistent: NDArray[np.bool_], cell: int
+) -> NDArray[np.bool_]:
+    """Choose the cells to solve motion from: those with corners, whose flow is consistent.
+
+    Parameters
+    ----------
+    image : ndarray, shape (H, W, 3), uint8, RGB
+    consistent : ndarray, shape (H, W), bool
+        See :func:`consistent_flow`.
+    cell : int
+
+    Returns
+    -------
+    ndarray, shape (H / cell, W / cell), bool
+        Where there are few such cells, all with consistent flow; where few of these, all.
+    """
+    grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
+    corners = average_cells(cv2.cornerMinEigenVal(grey, 5, ksize=3), cell)
+    seen = average_cells(consistent, cell) > 0.9
+    for trusted in (seen & (corners > _CORNER), seen):
+        if np.count_nonzero(trusted) >= _ENOUGH_CELLS:
+            return trusted
+    return np.ones_like(seen)
+
+
+def average_cells(values: NDArray[Any], cell: int) -> NDArray[np.float32]:
+    """Average over square cells; what is left at the right and below is left out."""
+    height, width = (side // cell for side in values.shape)
+    cells = values[: height * cell, : width * cell].reshape(height, cell, width, cell)
+    return cells.mean(axis=(1, 3), dtype=np.float64).astype(np.float32)
+
+
 def remember_flow(stores: Sequence[FrameStore]) -> MeasureFlow:
     """Return a function that measures the flow of each pair of frames once.
 
@@ -92,7 +181,7 @@ def remember_flow(stores: Sequence[FrameStore]) -> MeasureFlow:
     def flow(store: int, first: int, second: int) -> NDArray[np.float16]:
         images = stores[store].images
         cell = cell_size(stores[store].width)
-        return measure_flow(images[first], images[second], cell).astype(np.float16)
+        return measure_trusted_flow(images[first], images[second], cell)
 
     return flow
 
@@ -102,10 +191,11 @@ def mirror_flow(flow: Tensor, mirror: Tensor) -> Tensor:
 
     Parameters
     ----------
-    flow : Tensor, shape (B, N, 2, h, w)
+    flow : Tensor, shape (B, N, 3, h, w)
+        See :func:`measure_trusted_flow`.
     mirror : Tensor, shape (B,), bool
     """
-    signs = flow.new_tensor([-1.0, 1.0])[:, None, None]
+    signs = flow.new_tensor([-1.0, 1.0, 1.0])[:, None, None]
     return torch.where(
         mirror.to(flow.device)[:, None, None, None, None], flow.flip(-1) * signs, flow
     )
@@ -217,7 +307,7 @@ def constant_depth_share(samples: Samples, most: int = 40) -> float:
     batch = samples.read(chosen.astype(np.int64))
     if batch.flow is None:  # all learn from truth alone
         return 0.0
-    flow = batch.flow.float().flatten(0, 1)
+    flow = batch.flow.float().flatten(0, 1)[:, :2]
     sources = batch.flow.shape[1]
     intrinsics = batch.intrinsics[: len(batch.flow)].repeat_interleave(sources, dim=0)
     depth = torch.ones_like(flow[:, 0])

@@ -9,10 +9,12 @@ changed only in what the networks see.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 #: Ranges of the colour factors 1 ± x, and of the hue shift ± x in turns.
 BRIGHTNESS = CONTRAST = SATURATION = 0.2
@@ -38,6 +40,10 @@ class Draws:
         Shift in turns of the colour circle.
     order : Tensor, shape (4,), int
         Order of the four colour changes, one for the batch.
+    turn : Tensor, shape (B,)
+        Angles in radians by which samples are turned that learn from truth alone.
+    zoom : Tensor, shape (B,)
+        Factors by which these are enlarged.
     """
 
     mirror: Tensor
@@ -47,6 +53,8 @@ class Draws:
     saturation: Tensor
     hue: Tensor
     order: Tensor
+    turn: Tensor
+    zoom: Tensor
 
     def rows(self, part: slice) -> Draws:
         """Return the draws of some samples of the batch."""
@@ -59,6 +67,8 @@ def draw(
     generator: torch.Generator,
     mirror_probability: float = 0.5,
     jitter_probability: float = 0.5,
+    turn_degrees: float = 0.0,
+    zoom: float = 1.0,
 ) -> Draws:
     """Draw the augmentation of a batch.
 
@@ -69,6 +79,8 @@ def draw(
         Of the CPU, so that the draws are the same whatever the device.
     mirror_probability, jitter_probability : float
         For each sample.
+    turn_degrees, zoom : float
+        Largest angle either way, and largest factor.
     """
 
     def uniform(low: float, high: float) -> Tensor:
@@ -82,6 +94,8 @@ def draw(
         saturation=uniform(1 - SATURATION, 1 + SATURATION),
         hue=uniform(-HUE, HUE),
         order=torch.randperm(4, generator=generator),
+        turn=uniform(-math.radians(turn_degrees), math.radians(turn_degrees)),
+        zoom=uniform(1.0, zoom),
     )
 
 
@@ -117,6 +131,54 @@ def mirror_samples(
 def mirror_truth(truth: Tensor, mirror: Tensor) -> Tensor:
     """Flip the true depth of the samples that are flipped; shapes (B, H, W) and (B,)."""
     return torch.where(mirror.to(truth.device)[:, None, None], truth.flip(-1), truth)
+
+
+def is_turned(draws: Draws) -> bool:
+    """Whether any sample is turned or enlarged; the draws are on the CPU."""
+    return bool((draws.turn != 0).any() or (draws.zoom != 1).any())
+
+
+def turn_and_zoom(
+    images: Tensor, truth: Tensor, turn: Tensor, zoom: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Turn images about their centres, and enlarge them.
+
+    A camera that rolls sees the same depths along its axis. One with a longer lens does, too, but a
+    network is not told of it, and takes what appears larger for nearer: depth is divided by the
+    factor.
+
+    Parameters
+    ----------
+    images : Tensor, shape (B, F, 3, H, W)
+    truth : Tensor, shape (B, H, W)
+        Metres; 0 where unknown, infinite where beyond the range.
+    turn : Tensor, shape (B,)
+        Radians, clockwise.
+    zoom : Tensor, shape (B,)
+        At least 1.
+
+    Returns
+    -------
+    images, truth : Tensors
+        Truth is looked up at the nearest pixel, and unknown beyond the border; the image is
+        reflected there.
+    """
+    batch, _, _, height, width = images.shape
+    cosine, sine = torch.cos(turn) / zoom, torch.sin(turn) / zoom
+    aspect = height / width
+    zero = torch.zeros_like(turn)
+    rows = [cosine, sine * aspect, zero, -sine / aspect, cosine, zero]
+    matrix = torch.stack(rows, dim=1).view(batch, 2, 3).to(images.device)
+    grid = functional.affine_grid(matrix, [batch, 3, height, width], align_corners=False)
+    flat = images.flatten(1, 2)
+    turned = functional.grid_sample(
+        flat, grid, mode="bilinear", padding_mode="reflection", align_corners=False
+    )
+    found = functional.grid_sample(
+        truth.float()[:, None], grid, mode="nearest", padding_mode="zeros", align_corners=False
+    )
+    nearer = (found[:, 0] / zoom.to(found.device)[:, None, None]).to(truth.dtype)
+    return turned.view_as(images), nearer
 
 
 def jitter_colors(images: Tensor, draws: Draws) -> Tensor:

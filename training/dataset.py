@@ -47,8 +47,9 @@ class Batch:
         In pixels.
     baselines : Tensor, shape (B,), float32
         x coordinate of the stereo partner in the camera's frame, metres; 0 without one.
-    flow : Tensor, shape (N, F - 1, 2, h, w), float16, or None
-        From the target to each of its sources, where the samples have it measured.
+    flow : Tensor, shape (N, F - 1, 3, h, w), float16, or None
+        From the target to each of its sources, and 1 where it is to be trusted, where the samples
+        have it measured.
     truth : Tensor, shape (B, H, W), float16, or None
         Depth in metres at the nearest pixel, 0 where unknown and infinite beyond the range; where
         it is learned from.

@@ -14,7 +14,14 @@ from monodepth2_ros.checkpoint import load_checkpoint
 from monodepth2_ros.geometry import disparity_to_depth
 from monodepth2_ros.preprocessing import to_network_input
 from training.alignment import mirror_flow, solve_motion
-from training.augmentation import Draws, jitter_colors, mirror_samples, mirror_truth
+from training.augmentation import (
+    Draws,
+    is_turned,
+    jitter_colors,
+    mirror_samples,
+    mirror_truth,
+    turn_and_zoom,
+)
 from training.dataset import Batch
 from training.models import (
     DepthAndMotion,
@@ -44,7 +51,7 @@ class Views:
         What the networks see: the same with other colours.
     intrinsics : Tensor, shape (B, 4, 4)
     baselines : Tensor, shape (B,)
-    flow : Tensor, shape (N, F - 1, 2, h, w), or None
+    flow : Tensor, shape (N, F - 1, 3, h, w), or None
     truth : Tensor, shape (B, H, W), or None
     self_supervised : int or None
         See :class:`training.dataset.Batch`.
@@ -78,6 +85,12 @@ def prepare(batch: Batch, draws: Draws | None = None) -> Views:
     images, intrinsics, baselines = mirror_samples(images, intrinsics, baselines, draws.mirror)
     flow = None if flow is None else mirror_flow(flow, draws.mirror[:count])
     truth = None if truth is None else mirror_truth(truth, draws.mirror)
+    if truth is not None and count is not None and count < len(images) and is_turned(draws):
+        # Those that learn from truth alone; between frames, motion would have to turn, too.
+        last = slice(count, None)
+        part = turn_and_zoom(images[last], truth[last], draws.turn[last], draws.zoom[last])
+        images = torch.cat([images[:count], part[0]])
+        truth = torch.cat([truth[:count], part[1]])
     inputs = jitter_colors(images, draws)
     return Views(images, inputs, intrinsics, baselines, flow, truth, count)
 
@@ -224,7 +237,10 @@ class Learner:
         cell = disparity.shape[-1] // flow.shape[-1]
         depth = self._depth(functional.avg_pool2d(disparity.float(), cell))[:, 0]
         with torch.autocast(disparity.device.type, enabled=False):
-            return [solve_motion(depth, one, intrinsics, cell)[0] for one in flow.unbind(dim=1)]
+            return [
+                solve_motion(depth, one[:, :2], intrinsics, cell, trusted=one[:, 2] > 0.5)[0]
+                for one in flow.unbind(dim=1)
+            ]
 
 
 def stereo_transform(baselines: Tensor) -> Tensor:

@@ -125,6 +125,17 @@ class TrainOptions:
         0.5, "augmentation", "Share of samples whose colours are changed.", least=0, most=1
     )
 
+    turn_degrees: float = _option(
+        0.0,
+        "augmentation",
+        "Largest angle by which samples are turned that learn from truth alone.",
+        least=0,
+        most=180,
+    )
+    zoom: float = _option(
+        1.0, "augmentation", "Largest factor by which these are enlarged.", least=1, most=4
+    )
+
     recipe: Literal["auto", "published", "small"] = _option(
         "auto", "optimisation", "Decides the options below that are null."
     )

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import cv2
 import numpy as np
@@ -22,7 +21,14 @@ from numpy.typing import NDArray
 
 from monodepth2_ros import geometry
 from monodepth2_ros.preprocessing import crop_box
-from training.alignment import cell_size, measure_flow, solve_motion
+from training.alignment import (
+    average_cells,
+    cell_size,
+    consistent_flow,
+    measure_flow,
+    solve_motion,
+    trusted_cells,
+)
 from training.evaluation import (
     Frames,
     Predict,
@@ -46,17 +52,8 @@ MOTION_SOURCES = (
     "optical flow and the prediction",
 )
 
-# Flow there and back agrees up to this share of its squared length and this rest in squared
-# pixels (Sundaram, Brox and Keutzer, ECCV 2010, equation 5).
-_FLOW_TOLERANCE, _FLOW_REST = 0.01, 0.5
-
 # No motion is solved from truth that is known in a smaller share of the pixels.
 _DENSE = 0.5
-
-# Flow is trusted where the image has corners this strong (cv2.cornerMinEigenVal, averaged over a
-# cell): on bare walls and along lines it is a guess. With less than 20 such cells motion is solved
-# from all whose flow is consistent.
-_CORNER, _ENOUGH_CELLS = 2e-4, 20
 
 
 @dataclass(frozen=True)
@@ -308,30 +305,6 @@ def view_pair(selection: Selection, first: int, second: int, truth: Depth | None
     return replace(view, motion=camera_motion(view, filled, 1.0))
 
 
-def consistent_flow(forward: Depth, backward: Depth) -> NDArray[np.bool_]:
-    """Select the pixels that flow leads into the other image and back to where they were.
-
-    Parameters
-    ----------
-    forward, backward : ndarray, shape (2, H, W), float32
-        From the first image to the second, and from the second to the first, in pixels.
-
-    Returns
-    -------
-    ndarray, shape (H, W), bool
-        |f + b|² < 0.01 (|f|² + |b|²) + 0.5, where b is the backward flow at the end of f
-        (Sundaram, Brox and Keutzer, ECCV 2010).
-    """
-    height, width = forward.shape[1:]
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    x, y = x + forward[0], y + forward[1]
-    back = np.stack([cv2.remap(part, x, y, cv2.INTER_LINEAR) for part in backward])
-    error = np.sum((forward + back) ** 2, axis=0)
-    length = np.sum(forward**2, axis=0) + np.sum(back**2, axis=0)
-    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-    return inside & (error < _FLOW_TOLERANCE * length + _FLOW_REST)
-
-
 def camera_motion(view: View, depth: Depth, metres: float) -> Floats:
     """Find the motion between two frames, in the unit of a depth image.
 
@@ -354,7 +327,7 @@ def camera_motion(view: View, depth: Depth, metres: float) -> Floats:
     disparity = cv2.resize(
         1.0 / depth[y : y + height, x : x + width], flow.size, interpolation=cv2.INTER_LINEAR
     )
-    cells = 1.0 / _average(disparity, flow.cell)
+    cells = 1.0 / average_cells(disparity, flow.cell)
     if view.motion is None:
         depths, flows, intrinsics = (
             torch.from_numpy(np.asarray(array, np.float64))[None]
@@ -537,21 +510,9 @@ def _cells(
     x, y, width, height = box
     inside = np.s_[y : y + height, x : x + width]
     cell = cell_size(image.shape[1])
-    grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
-    corners = _average(cv2.cornerMinEigenVal(grey, 5, ksize=3)[inside], cell)
-    seen = _average(consistent[inside], cell) > 0.9
-    cells = np.stack([_average(part[inside], cell) for part in flow])
-    for trusted in (seen & (corners > _CORNER), seen):
-        if np.count_nonzero(trusted) >= _ENOUGH_CELLS:
-            return CellFlow(cells, trusted, intrinsics, cell, (width, height))
-    return CellFlow(cells, np.ones_like(seen), intrinsics, cell, (width, height))
-
-
-def _average(values: NDArray[Any], cell: int) -> Depth:
-    """Average over square cells; what is left at the right and below is left out."""
-    height, width = (side // cell for side in values.shape)
-    cells = values[: height * cell, : width * cell].reshape(height, cell, width, cell)
-    return cells.mean(axis=(1, 3), dtype=np.float64).astype(np.float32)
+    trusted = trusted_cells(image[inside], consistent[inside], cell)
+    cells = np.stack([average_cells(part[inside], cell) for part in flow])
+    return CellFlow(cells, trusted, intrinsics, cell, (width, height))
 
 
 def _translation_factor(motion: Floats, depth: Depth, flow: CellFlow) -> float:

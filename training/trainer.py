@@ -223,6 +223,8 @@ class Trainer:
             _generator(torch.device("cpu"), options.seed, _AUGMENTATION, step),
             options.mirror_probability,
             options.jitter_probability,
+            options.turn_degrees,
+            options.zoom,
         )
         views = prepare(batch.to(device), draws.rows(self._rows))
         noise = _generator(device, options.seed, _TIE_BREAK, step, self.processes.rank)
