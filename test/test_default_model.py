@@ -52,7 +52,9 @@ def test_the_shipped_recipe_learns_from_nothing_that_it_is_judged_by(tmp_path):
     # The last stage holds out what the recordings are judged by.
     held_out = list(recipe.stages.values())[-1]["validation_fraction"]
     assert held_out == recipe.validation_fraction
-    judged = {step.name: step.command for step in evaluation_steps(recipe, tmp_path / "m", tmp_path)}
+    judged = {
+        step.name: step.command for step in evaluation_steps(recipe, tmp_path / "m", tmp_path)
+    }
     for name in recipe.recordings:
         words = judged[f"judge on {name}, scaling median"]
         assert words[words.index("--stretch") + 1] == f"{1 - held_out:g}:1"

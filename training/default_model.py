@@ -240,7 +240,11 @@ def evaluation_steps(recipe: Recipe, model: Path, out: Path) -> Iterator[Step]:
     for figure, store, stretch, words in judged:
         for scaling in SCALINGS:
             result = out / "figures" / f"{figure}_{scaling}.json"
-            extra = words if scaling == "median" else ()
+            extra: tuple[object, ...] = ()
+            if scaling == "median":
+                extra = words
+                if _has_truth(out / "stores" / store):
+                    extra = (*extra, "--picture", result.with_suffix(".png"))
             yield Step(
                 f"judge on {figure}, scaling {scaling}",
                 result,
@@ -250,6 +254,12 @@ def evaluation_steps(recipe: Recipe, model: Path, out: Path) -> Iterator[Step]:
                     "--report", result.with_suffix(".html"), *extra,
                 ),
             )  # fmt: skip
+
+
+def _has_truth(store: Path) -> bool:
+    """Whether a store that was extracted before holds true depth."""
+    header = store / "store.json"
+    return header.exists() and json.loads(header.read_text())["truth_size"] is not None
 
 
 def _program(name: str, *words: object) -> tuple[str, ...]:
@@ -365,7 +375,7 @@ def _rounded(value: Any) -> Any:
     return value if value is None else round(value, 4)
 
 
-def provenance(recipe: Recipe, out: Path, log: Path, commit: str) -> dict[str, Any]:
+def provenance(recipe: Recipe, out: Path, log: Path, commit: str, init: str) -> dict[str, Any]:
     """Say where the model comes from, for its metadata.
 
     Parameters
@@ -376,6 +386,8 @@ def provenance(recipe: Recipe, out: Path, log: Path, commit: str) -> dict[str, A
         See :func:`take`.
     commit : str
         Of the code.
+    init : str
+        As in :func:`training_steps`.
     """
     entries = [json.loads(line) for line in log.read_text().splitlines()]
     hours = {
@@ -392,6 +404,7 @@ def provenance(recipe: Recipe, out: Path, log: Path, commit: str) -> dict[str, A
         "date": datetime.now(timezone.utc).date().isoformat(),
         "hours": hours,
         "hardware": f"{os.cpu_count()} cores, {platform.machine()}, no GPU",
+        "initialisation": Path(init).name,
         "data": {
             "rendered worlds": f"{worlds} of {recipe.frames} frames, learned from with their depth",
             **{
@@ -460,7 +473,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             (out / folder).mkdir(parents=True, exist_ok=True)
         for steps in making:
             take(steps, log, run_command)
-        said = provenance(recipe, out, log, options.commit or current_commit())
+        said = provenance(recipe, out, log, options.commit or current_commit(), options.init)
         (out / "provenance.json").write_text(json.dumps(said, indent=1) + "\n")
         command = _program(
             "export", trained, model, "--format", "safetensors", "--half", "--depth-only",
