@@ -61,6 +61,18 @@ def test_the_shipped_recipe_learns_from_nothing_that_it_is_judged_by(tmp_path):
         assert f"{tmp_path}/stores/{name}_judged" in words
 
 
+def test_a_world_that_is_missing_is_rendered(tmp_path):
+    recipe = Recipe.read(RECIPE)
+    first, seed = next(iter(recipe.worlds.items()))[0], next(iter(recipe.worlds.values()))["seed"]
+    folder = tmp_path / "worlds" / first
+    count = recipe.worlds[first]["count"]
+    for index in range(count):
+        (folder / f"world_{seed + index:05d}").mkdir(parents=True)
+    assert next(data_steps(recipe, tmp_path, tmp_path)).result.exists()
+    (folder / f"world_{seed + 3:05d}").rmdir()
+    assert not next(data_steps(recipe, tmp_path, tmp_path)).result.exists()
+
+
 def test_no_recording_is_learned_from_before_its_last_part_is_held_out():
     recipe = Recipe.read(RECIPE)
     for name, stage in recipe.stages.items():

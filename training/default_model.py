@@ -146,9 +146,11 @@ def data_steps(recipe: Recipe, recordings: Path, out: Path) -> Iterator[Step]:
     for name, group in {**recipe.worlds, HELD_OUT: recipe.held_out_worlds}.items():
         bags = out / "worlds" / name
         worlds = [bags / f"world_{seed:05d}" for seed in sorted(_seeds(group))]
+        # An interrupted call may have left out any of them.
+        missing = [world for world in worlds if not world.exists()]
         yield Step(
             f"render {name}",
-            worlds[-1],
+            (missing or worlds)[-1],
             _program(
                 "synthetic", "--out", bags, "--worlds", group["count"], "--seed", group["seed"],
                 "--layout", group["layout"], "--vary", "--rate", recipe.rate,
