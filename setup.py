@@ -50,6 +50,8 @@ EXTRAS = {
         ROSBAGS,
     ],
     "openvino": ["openvino>=2024.4"],
+    # Not part of [test]: with scipy and scikit-learn it is large, and it holds NumPy back.
+    "int8": ["nncf>=2.13", "openvino>=2024.4"],
     "train": [
         "jsonargparse>=4.30",
         "matplotlib>=3.5",

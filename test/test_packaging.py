@@ -172,7 +172,7 @@ def test_imported_ros_packages_are_declared(metadata: dict, manifest: ElementTre
 
 
 def test_extras(metadata: dict) -> None:
-    assert {"ros", "openvino", "train", "test"} == set(metadata["extras_require"])
+    assert {"ros", "openvino", "int8", "train", "test"} == set(metadata["extras_require"])
 
 
 @pytest.mark.parametrize("name", sorted(EXECUTABLES))

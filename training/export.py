@@ -6,7 +6,8 @@ Formats: ``onnx``; ``openvino`` (IR: .xml and .bin); ``published`` (a folder wit
 depth.pth); ``safetensors`` (this package's own file, to convert a published folder, to halve the
 size, to leave out what depth does not need, or to write down where it comes from). All is written
 into a hidden folder beside the output, read back, run on test images and compared with the
-checkpoint in torch. Only if they agree it is moved to its place.
+checkpoint in torch. Only if they agree it is moved to its place. OpenVINO IR in int8, which cannot
+agree with torch to many digits, is judged by its errors on held-out frames instead.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,21 @@ from monodepth2_ros.checkpoint import (
 from monodepth2_ros.geometry import disparity_to_depth
 from monodepth2_ros.networks.depth_network import DepthNetwork
 from monodepth2_ros.preprocessing import NO_CROP
+from training.frame_store import FrameStore
+from training.quantization import (
+    CALIBRATION_FRAMES,
+    LARGEST_DIFFERENCE,
+    LARGEST_WORSENING,
+    PRESETS,
+    Judgement,
+    QuantizationError,
+    check_int8_request,
+    choose_frames,
+    depth_predictor_of,
+    judge,
+    open_frames,
+    quantize_graph,
+)
 
 FORMATS = ("onnx", "openvino", "published", "safetensors")
 
@@ -93,6 +109,22 @@ class ExportResult:
     tolerance: float
     engine: str
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Int8Result:
+    """What was written in int8.
+
+    Attributes
+    ----------
+    path : Path
+    calibration_frames : int
+    judgement : Judgement
+    """
+
+    path: Path
+    calibration_frames: int
+    judgement: Judgement
 
 
 @dataclass(frozen=True)
@@ -220,6 +252,99 @@ def export_checkpoint(
     return ExportResult(output, format, difference, tolerance, written.engine, notes)
 
 
+def export_int8(
+    checkpoint: Checkpoint,
+    output: str | os.PathLike[str],
+    stores: Sequence[FrameStore],
+    frames: int = CALIBRATION_FRAMES,
+    preset: str = "mixed",
+) -> Int8Result:
+    """Write OpenVINO IR that computes in 8-bit integers, if it is about as good as float32.
+
+    The metadata's provenance gets an entry "int8": the names of the data, and the figures.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    output : path
+        An .xml that does not exist yet.
+    stores : sequence of FrameStore
+        To calibrate with, and to judge with: see :func:`training.quantization.choose_frames`.
+    frames : int
+        Frames to calibrate with, and the most to judge with.
+    preset : {"mixed", "performance"}
+        See :func:`training.quantization.quantize_graph`.
+
+    Raises
+    ------
+    ExportError
+        If abs_rel on held-out frames grows by more than :data:`LARGEST_WORSENING`, or without
+        truth the depth changes by more than :data:`LARGEST_DIFFERENCE`; if the output exists,
+        cannot be written, or does not compute what was judged. Nothing is left at `output`.
+    QuantizationError
+        If the frames do not suit, or NNCF is missing.
+    CheckpointError
+        If the checkpoint's weights do not fit its metadata.
+    """
+    output = Path(output).expanduser()
+    check_int8_request(_format_of(output), 1, False, None, frames, preset)
+    _check_request(output, "openvino", 1, False)
+    metadata = checkpoint.metadata
+    calibration, held_out = choose_frames(stores, metadata, frames)
+    model = DepthModel(checkpoint.depth_network(), metadata).eval()
+
+    def run_torch(image: Images) -> Images:
+        with torch.inference_mode():
+            return model.network(torch.from_numpy(image)).numpy()
+
+    graph = quantize_graph(_convert_openvino(model, 1), calibration, metadata, preset)
+    quantized = _compile(graph)
+    judgement = judge(
+        depth_predictor_of(run_torch, metadata),
+        depth_predictor_of(lambda image: quantized(image)[1], metadata),
+        held_out,
+        metadata.is_metric,
+    )
+    if not judgement.is_accepted:
+        raise ExportError(
+            f"{output} was not written: {judgement}; calibrate with more frames, and with such as "
+            f"the robot will see, try the other --preset ({' or '.join(PRESETS)}), or stay with "
+            "float32"
+        )
+    used = sum(len(selection.frames) for selection in calibration)
+    metadata = _with_int8(metadata, stores, used, preset, judgement)
+    graph.set_rt_info(describe(metadata), [_METADATA_KEY])
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    except OSError as error:
+        raise ExportError(f"{output} cannot be written: {error}") from error
+    try:
+        import openvino
+
+        part = folder / output.name
+        openvino.save_model(graph, part, compress_to_fp16=False)
+        written = _open_openvino(part)
+        difference = 0.0
+        for images in _test_images(metadata, 1):
+            found, judged = written.run(images)[1], quantized(images)[1]
+            difference = float(np.maximum(difference, np.abs(found - judged).max()))
+        # Rounding to integers makes the last digit of a sum a whole step now and then.
+        problem = "" if difference <= HALF_TOLERANCE else f"differs by up to {difference:.3g}"
+        if written.description != json.loads(describe(metadata)):
+            problem = "has other metadata"
+        if problem:
+            raise ExportError(
+                f"{output} was not written: read back it {problem} (disparity, allowed "
+                f"{HALF_TOLERANCE:g}); please report it with the versions of openvino and nncf"
+            )
+        _move(part, output, "openvino")
+    except OSError as error:
+        raise ExportError(f"{output} cannot be written: {error}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return Int8Result(output, used, judgement)
+
+
 def depth_only(checkpoint: Checkpoint) -> Checkpoint:
     """Return a checkpoint without what depth does not need.
 
@@ -338,6 +463,13 @@ def write_openvino(path: Path, model: DepthModel, batch: int, half: bool) -> Non
     """
     import openvino
 
+    openvino.save_model(_convert_openvino(model, batch), path, compress_to_fp16=half)
+
+
+def _convert_openvino(model: DepthModel, batch: int) -> Any:
+    """Convert the network, names and metadata included."""
+    import openvino
+
     shape = [batch or -1, 3, model.metadata.height, model.metadata.width]
     example = torch.zeros(batch or 2, *shape[1:])
     with torch.inference_mode(), warnings.catch_warnings():
@@ -348,7 +480,7 @@ def write_openvino(path: Path, model: DepthModel, batch: int, half: bool) -> Non
     for index, name in enumerate(("depth", "disparity")):
         graph.output(index).set_names({name})
     graph.set_rt_info(describe(model.metadata), [_METADATA_KEY])
-    openvino.save_model(graph, path, compress_to_fp16=half)
+    return graph
 
 
 def write_published(folder: Path, checkpoint: Checkpoint) -> tuple[str, ...]:
@@ -417,6 +549,26 @@ def describe(metadata: CheckpointMetadata) -> str:
             "(1/max_depth + (1/min_depth - 1/max_depth) * disparity)",
         }
     )
+
+
+def _with_int8(
+    metadata: CheckpointMetadata,
+    stores: Sequence[FrameStore],
+    frames: int,
+    preset: str,
+    judgement: Judgement,
+) -> CheckpointMetadata:
+    """Write down how the network was quantised; names only, paths are nobody's business."""
+    import nncf
+
+    note = {
+        "tool": f"nncf {nncf.__version__}",
+        "preset": preset,
+        "calibration": [store.path.name for store in stores],
+        "calibration_frames": frames,
+        "held_out": dataclasses.asdict(judgement),
+    }
+    return dataclasses.replace(metadata, provenance={**metadata.provenance, "int8": note})
 
 
 def _published_scale(metadata: CheckpointMetadata) -> tuple[bool, list[str]]:
@@ -512,14 +664,21 @@ def _open_openvino(path: Path) -> _Opened:
     graph = core.read_model(path)
     keys = ["framework", _METADATA_KEY] if path.suffix == ".onnx" else [_METADATA_KEY]
     description = json.loads(graph.get_rt_info(keys).astype(str))
-    # In float32, whatever the processor could do faster.
-    compiled = core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return _Opened(f"OpenVINO {openvino.__version__.split('-')[0]}", description, _compile(graph))
+
+
+def _compile(graph: Any) -> Callable[[Images], tuple[Images, Images]]:
+    """Return a run of a graph in OpenVINO."""
+    import openvino
+
+    # In float32 where the graph is, whatever the processor could do faster.
+    compiled = openvino.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
     def run(images: Images) -> tuple[Images, Images]:
         results = compiled({"image": images})
         return results["depth"], results["disparity"]
 
-    return _Opened(f"OpenVINO {openvino.__version__.split('-')[0]}", description, run)
+    return run
 
 
 def _open_checkpoint(path: Path) -> _Opened:
@@ -625,6 +784,36 @@ def _parser() -> argparse.ArgumentParser:
         "--half", action="store_true", help="store the weights of OpenVINO IR or a file in 16 bits"
     )
     parser.add_argument(
+        "--int8",
+        action="store_true",
+        help="OpenVINO IR that computes in 8-bit integers; written only if on held-out frames "
+        f"abs_rel grows by at most {LARGEST_WORSENING:.0%} (without truth: if the depth changes by "
+        f"at most {LARGEST_DIFFERENCE:.0%} in the median)",
+    )
+    parser.add_argument(
+        "--calibrate",
+        nargs="+",
+        action="extend",
+        type=Path,
+        default=[],
+        metavar="STORE_OR_BAG",
+        help="with --int8: frame stores or recordings such as the robot will see; the last fifth "
+        "of each recording judges",
+    )
+    parser.add_argument(
+        "--calibration-frames",
+        type=int,
+        metavar="N",
+        help="with --int8: frames to calibrate with, spread evenly over all recordings "
+        f"(default: {CALIBRATION_FRAMES})",
+    )
+    parser.add_argument(
+        "--preset",
+        choices=PRESETS,
+        help="with --int8: zero of the activations anywhere (mixed, the default), or in the middle "
+        "(performance)",
+    )
+    parser.add_argument(
         "--depth-only",
         action="store_true",
         help="leave out what only training needs: pose and mask networks, the unused classifier",
@@ -676,6 +865,10 @@ def main(argv: list[str] | None = None) -> int:
             checkpoint = depth_only(checkpoint)
         if arguments.provenance is not None:
             checkpoint = with_provenance(checkpoint, arguments.provenance)
+        if arguments.int8:
+            _main_int8(checkpoint, arguments, batch)
+            return 0
+        _check_without_int8(arguments)
         result = export_checkpoint(
             checkpoint,
             arguments.output,
@@ -684,15 +877,15 @@ def main(argv: list[str] | None = None) -> int:
             arguments.half,
             arguments.tolerance,
         )
-    except (ExportError, CheckpointError) as error:
+    except (ExportError, QuantizationError, CheckpointError) as error:
         print(f"depth_export: {error}", file=sys.stderr)
         return 1
     for note in result.notes:
         print(f"note: {note}")
     print(
-        f"{result.path}: {result.format}, {_megabytes(result):.1f} MB; run by {result.engine} its "
-        f"disparity differs from torch by at most {result.difference:.2g} (allowed "
-        f"{result.tolerance:g})"
+        f"{result.path}: {result.format}, {_megabytes(result.path):.1f} MB; run by "
+        f"{result.engine} its disparity differs from torch by at most {result.difference:.2g} "
+        f"(allowed {result.tolerance:g})"
     )
     return 0
 
@@ -706,10 +899,35 @@ def _batch(text: str) -> int:
     return int(text)
 
 
-def _megabytes(result: ExportResult) -> float:
+def _main_int8(checkpoint: Checkpoint, arguments: argparse.Namespace, batch: int) -> None:
+    """Do what --int8 asks for, and say what came of it."""
+    format = arguments.format or _format_of(arguments.output)
+    preset = arguments.preset or PRESETS[0]
+    frames = arguments.calibration_frames
+    frames = CALIBRATION_FRAMES if frames is None else frames
+    check_int8_request(format, batch, arguments.half, arguments.tolerance, frames, preset)
+    _check_request(arguments.output.expanduser(), format, batch, False)
+    with tempfile.TemporaryDirectory(prefix="depth_export.") as scratch:
+        stores = open_frames(arguments.calibrate, checkpoint.metadata, Path(scratch))
+        result = export_int8(checkpoint, arguments.output, stores, frames, preset)
+    print(
+        f"{result.path}: OpenVINO IR in int8, {_megabytes(result.path):.1f} MB, calibrated with "
+        f"{result.calibration_frames} frames; {result.judgement}"
+    )
+
+
+def _check_without_int8(arguments: argparse.Namespace) -> None:
+    """Refuse options that have a meaning with --int8 alone."""
+    for name in ("calibrate", "calibration_frames", "preset"):
+        if getattr(arguments, name) not in (None, []):
+            raise ExportError(
+                f"--{name.replace('_', '-')} has no meaning without --int8; give both or none"
+            )
+
+
+def _megabytes(path: Path) -> float:
     """Sum up the sizes of what was written."""
-    path = result.path
-    files = [path, path.with_suffix(".bin")] if result.format == "openvino" else [path]
+    files = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
     if path.is_dir():
         files = list(path.iterdir())
     return sum(file.stat().st_size for file in files) / 1e6
