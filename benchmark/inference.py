@@ -4,6 +4,8 @@
 
     python benchmark/inference.py --sizes 640x192 1024x320 --rounds 30
 
+`--int8` adds OpenVINO IR that `depth_export --int8` wrote, each file at its own size.
+
 All candidates take turns within each round, so that a machine whose speed drifts slows all of them
 alike; ratios are to the plain network in eager float32 torch, of the same run.
 """
@@ -16,6 +18,7 @@ import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,6 +42,38 @@ def eager(checkpoint: Checkpoint, device: str) -> Callable[[], None]:
             torch.cuda.synchronize()
 
     return run
+
+
+def int8_runs(paths: list[Path], threads: int) -> dict[str, dict[str, Callable[[], None]]]:
+    """Return a run of each OpenVINO IR in int8, by its size; from bytes like the others."""
+    if not paths:
+        return {}
+    import openvino
+    from openvino.preprocess import PrePostProcessor
+
+    settings: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    if threads > 0:
+        settings["INFERENCE_NUM_THREADS"] = threads
+    runs: dict[str, dict[str, Callable[[], None]]] = {}
+    for path in paths:
+        graph = openvino.Core().read_model(path)
+        _, _, height, width = graph.input(0).shape
+        steps = PrePostProcessor(graph)
+        tensor = steps.input().tensor()
+        tensor.set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
+        steps.input().model().set_layout(openvino.Layout("NCHW"))
+        steps.input().preprocess().convert_element_type(openvino.Type.f32).scale(255.0)
+        request = openvino.compile_model(steps.build(), "CPU", settings).create_infer_request()
+        image = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), np.uint8)
+
+        def run(request=request, image=image) -> None:  # type: ignore[no-untyped-def]
+            request.infer([image], share_inputs=True, share_outputs=True)
+
+        runs.setdefault(f"{width}x{height}", {})["openvino int8, cpu"] = run
+    return runs
 
 
 def candidates(checkpoint: Checkpoint, threads: int) -> dict[str, Callable[[], None]]:
@@ -100,17 +135,23 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=18, help="depth of the ResNet")
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: the engines' own")
+    parser.add_argument("--int8", nargs="+", type=Path, default=[], metavar="MODEL.xml")
     parser.add_argument("--json", type=Path, help="also write the times to this file")
     arguments = parser.parse_args()
 
     threads = arguments.threads or torch.get_num_threads()
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA"
     print(f"{platform.machine()}, {threads} threads, {device}, torch {torch.__version__}")
+    int8 = int8_runs(arguments.int8, arguments.threads)
+    unused = int8.keys() - set(arguments.sizes)
+    if unused:
+        parser.error(f"--int8 is for {', '.join(sorted(unused))}; name the size among --sizes")
     results = {}
     for size in arguments.sizes:
         width, height = map(int, size.split("x"))
         checkpoint = random_checkpoint(arguments.layers, width, height)
-        seconds = measure(candidates(checkpoint, arguments.threads), arguments.rounds, threads)
+        runs = candidates(checkpoint, arguments.threads) | int8.get(size, {})
+        seconds = measure(runs, arguments.rounds, threads)
         results[size] = seconds
         print(f"\nResNet-{arguments.layers}, {size}, {arguments.rounds} rounds\n")
         print("| | median ms | 95 % ms | ratio to eager fp32 on the same device |")
