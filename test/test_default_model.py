@@ -89,7 +89,12 @@ def test_the_next_stage_starts_from_the_one_before_and_a_begun_one_goes_on(tmp_p
     (tmp_path / "runs" / "worlds").mkdir(parents=True)
     (tmp_path / "runs" / "worlds" / "options.yaml").touch()
     again = next(training_steps(recipe, "weights.safetensors", tmp_path, 1))
-    assert again.command[-2:] == ("--resume", str(tmp_path / "runs" / "worlds"))
+    start = again.command.index("--resume")
+    assert again.command[start + 1] == str(tmp_path / "runs" / "worlds")
+    assert again.command[again.command.index("--steps") + 1] == str(
+        recipe.stages["worlds"]["steps"]
+    )
+    assert "--data" not in again.command and "--init" not in again.command
     assert again.result == first.result
 
 

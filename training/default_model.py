@@ -195,19 +195,20 @@ def training_steps(recipe: Recipe, init: str, out: Path, processes: int) -> Iter
     weights = ["--init", init]
     for name, stage in recipe.stages.items():
         run = out / "runs" / name
+        words = [
+            word
+            for key, value in stage.items()
+            if key != "data"
+            for word in (f"--{key.replace('_', '-')}", str(value))
+        ]
         if (run / "options.yaml").exists():
-            command = (*train, "--resume", str(run))
+            # The recipe may have become longer or shorter meanwhile.
+            command = (*train, "--resume", str(run), *words)
         else:
             stores = [
                 str(out / "stores" / data)
                 for data, times in stage["data"].items()
                 for _ in range(times)
-            ]
-            words = [
-                word
-                for key, value in stage.items()
-                if key != "data"
-                for word in (f"--{key.replace('_', '-')}", str(value))
             ]
             command = (
                 *train, "--data", *stores, "--out", str(run), *weights,
