@@ -118,12 +118,15 @@ class Checkpoint:
         Where it came from, for logs and diagnostics.
     is_random : bool
         Whether the weights are untrained.
+    graph : Path or None
+        OpenVINO IR that computes in place of the weights; then `state` is empty.
     """
 
     metadata: CheckpointMetadata
     state: dict[str, dict[str, Tensor]]
     source: str
     is_random: bool = False
+    graph: Path | None = None
 
     def depth_network(self) -> DepthNetwork:
         """Build the float32 depth network with these weights, in evaluation mode."""
@@ -204,8 +207,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     Parameters
     ----------
     path : str or path
-        A .safetensors file written by :func:`save_checkpoint`, or a folder that holds
-        encoder.pth and depth.pth.
+        A .safetensors file written by :func:`save_checkpoint`, a folder that holds encoder.pth
+        and depth.pth, or OpenVINO IR (.xml) for one image written by ``depth_export``.
 
     Returns
     -------
@@ -230,6 +233,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             f"checkpoint {path} is a single pickle; give the folder that holds encoder.pth and "
             "depth.pth, or a .safetensors file"
         )
+    if path.suffix == ".xml":
+        return _load_openvino(path)
     try:
         with safe_open(path, framework="pt") as file:
             header = (file.metadata() or {}).get(_METADATA_KEY)
@@ -320,6 +325,40 @@ def _parse_metadata(header: str, path: Path) -> CheckpointMetadata:
         return CheckpointMetadata(**{key: values[key] for key in values if key in known})
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"checkpoint {path} has unusable metadata: {error}") from error
+
+
+def _load_openvino(path: Path) -> Checkpoint:
+    """Read the metadata of OpenVINO IR; the backend reads the rest."""
+    try:
+        import openvino
+    except ImportError as error:
+        raise CheckpointError(
+            f"checkpoint {path} is OpenVINO IR, and OpenVINO cannot be imported ({error}); 'pip "
+            "install openvino', or give the .safetensors file that it was made from"
+        ) from error
+    try:
+        graph = openvino.Core().read_model(path)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]  # before it: OpenVINO's own source lines
+        raise CheckpointError(
+            f"checkpoint {path} is not readable OpenVINO IR ({reason}); was it copied in full, "
+            "with its .bin beside it?"
+        ) from error
+    try:
+        description = json.loads(graph.get_rt_info([_METADATA_KEY]).astype(str))
+    except (RuntimeError, ValueError) as error:
+        raise CheckpointError(
+            f"checkpoint {path} has no monodepth2_ros metadata; it was not written by depth_export"
+        ) from error
+    header = json.dumps({"format_version": FORMAT_VERSION, **description})
+    metadata = _parse_metadata(header, path)
+    shape = graph.input(0).partial_shape
+    if shape.is_dynamic or list(shape.to_shape()) != [1, 3, metadata.height, metadata.width]:
+        raise CheckpointError(
+            f"checkpoint {path} takes images of shape {shape}; only one image at a time can be "
+            "used: export without --batch"
+        )
+    return Checkpoint(metadata, {}, str(path), graph=path)
 
 
 def _load_published(folder: Path) -> Checkpoint:

@@ -83,7 +83,8 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "checkpoint",
         "",
-        "Model: a .safetensors file, a folder with encoder.pth and depth.pth, 'random' for "
+        "Model: a .safetensors file, a folder with encoder.pth and depth.pth, OpenVINO IR "
+        "(.xml), 'random' for "
         "untrained weights, or empty (or 'default') for the one that the package ships.",
     ),
     Parameter(

@@ -90,6 +90,13 @@ def create_backend(
     ):
         if value not in known:
             raise BackendError(f"{name} is '{value}'; it must be one of {', '.join(known)}")
+    if checkpoint.graph is not None:
+        if backend == "torch":
+            raise BackendError(
+                f"checkpoint {checkpoint.graph} is OpenVINO IR, which backend 'torch' cannot run; "
+                "set backend to 'openvino' or 'auto'"
+            )
+        backend = "openvino"
     target = _resolve_device(device, backend)
     if backend == "auto":
         has_openvino = importlib.util.find_spec("openvino") is not None

@@ -26,7 +26,8 @@ class OpenVINOBackend:
 
     The converted model is kept in a cache folder, and OpenVINO keeps its compiled form beside it,
     so that only the first start with a checkpoint pays for conversion and compilation. torch is
-    left with one thread in this process.
+    left with one thread in this process. A checkpoint that is OpenVINO IR already is taken as it
+    is, 8-bit integers included.
 
     Parameters
     ----------
@@ -102,8 +103,12 @@ class OpenVINOBackend:
 def _convert(checkpoint: Checkpoint) -> Any:
     """Convert the network; the pixels' conversion to [0, 1] and planes becomes part of it."""
     import openvino
-    from openvino.preprocess import PrePostProcessor
 
+    if checkpoint.graph is not None:
+        exported = openvino.Core().read_model(checkpoint.graph)
+        disparity = exported.output("disparity").get_node().input_value(0)
+        model = openvino.Model([disparity], exported.get_parameters())
+        return _taking_pixels(model)
     metadata = checkpoint.metadata
     shape = (1, 3, metadata.height, metadata.width)
     with torch.inference_mode(), warnings.catch_warnings():
@@ -112,6 +117,14 @@ def _convert(checkpoint: Checkpoint) -> Any:
         model = openvino.convert_model(
             checkpoint.depth_network(), example_input=torch.zeros(shape), input=[shape]
         )
+    return _taking_pixels(model)
+
+
+def _taking_pixels(model: Any) -> Any:
+    """Make the pixels' conversion to [0, 1] and planes part of a graph."""
+    import openvino
+    from openvino.preprocess import PrePostProcessor
+
     steps = PrePostProcessor(model)
     steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
     steps.input().model().set_layout(openvino.Layout("NCHW"))
@@ -123,6 +136,8 @@ def _cached_model(checkpoint: Checkpoint, folder: Path) -> Any:
     """Return the converted model as a file if it was converted before, else convert and keep it."""
     import openvino
 
+    if checkpoint.graph is not None:
+        return _convert(checkpoint)
     path = folder / f"{_digest(checkpoint)}.xml"
     if not path.is_file():
         model = _convert(checkpoint)
