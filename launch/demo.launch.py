@@ -49,9 +49,9 @@ NODE_ARGUMENTS = [
     DeclareLaunchArgument(
         "checkpoint",
         default_value="",
-        description="Weights: a .safetensors file, a folder with encoder.pth and depth.pth, OpenVINO "
-        "IR (.xml), random "
-        "for untrained ones, or default for those that the package ships.",
+        description="Weights: a .safetensors file, a folder with encoder.pth and depth.pth, "
+        "OpenVINO IR (.xml), random for untrained ones, or default for those that the package "
+        "ships.",
     ),
     DeclareLaunchArgument(
         "device", default_value="", description="Where the network runs: auto, cpu, cuda, ..."

@@ -50,9 +50,9 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "checkpoint",
         default_value="",
-        description="Weights: a .safetensors file, a folder with encoder.pth and depth.pth, OpenVINO "
-        "IR (.xml), random "
-        "for untrained ones, or default for those that the package ships.",
+        description="Weights: a .safetensors file, a folder with encoder.pth and depth.pth, "
+        "OpenVINO IR (.xml), random for untrained ones, or default for those that the package "
+        "ships.",
     ),
     DeclareLaunchArgument(
         "device",
