@@ -52,13 +52,29 @@ def test_the_shipped_recipe_learns_from_nothing_that_it_is_judged_by(tmp_path):
     # The last stage holds out what the recordings are judged by.
     held_out = list(recipe.stages.values())[-1]["validation_fraction"]
     assert held_out == recipe.validation_fraction
-    judged = {
-        step.name: step.command for step in evaluation_steps(recipe, tmp_path / "m", tmp_path)
-    }
+    judged = judged_by(recipe, tmp_path)
     for name in recipe.recordings:
         words = judged[f"judge on {name}, scaling median"]
         assert words[words.index("--stretch") + 1] == f"{1 - held_out:g}:1"
         assert f"{tmp_path}/stores/{name}_judged" in words
+
+
+def judged_by(recipe, folder):
+    return {step.name: step.command for step in evaluation_steps(recipe, folder / "m", folder)}
+
+
+def test_a_recording_without_truth_is_judged_by_its_steadiness_alone(tmp_path):
+    recipe = Recipe.read(RECIPE)
+    for name, size in (("indoor_walk", [64, 64]), ("kitchen_scan", None)):
+        (tmp_path / "stores" / name).mkdir(parents=True)
+        header = json.dumps({"truth_size": size})
+        (tmp_path / "stores" / name / "store.json").write_text(header)
+    judged = judged_by(recipe, tmp_path)
+    assert "judge on indoor_walk, scaling none" in judged
+    assert "--picture" in judged["judge on indoor_walk, scaling median"]
+    assert "judge on kitchen_scan, scaling none" not in judged
+    words = judged["judge on kitchen_scan, scaling median"]
+    assert "--temporal" in words and "--picture" not in words
 
 
 def test_a_world_that_is_missing_is_rendered(tmp_path):

@@ -241,12 +241,14 @@ def evaluation_steps(recipe: Recipe, model: Path, out: Path) -> Iterator[Step]:
         judged.append((name, name, "0:1", ("--temporal",)))
         judged.append((f"{name}_last", name, last_part, ()))
     for figure, store, stretch, words in judged:
-        for scaling in SCALINGS:
+        has_truth = _has_truth(out / "stores" / store)
+        # Without truth there is nothing to scale by, and only steadiness to judge.
+        for scaling in SCALINGS if has_truth else SCALINGS[:1]:
             result = out / "figures" / f"{figure}_{scaling}.json"
             extra: tuple[object, ...] = ()
             if scaling == "median":
                 extra = words
-                if _has_truth(out / "stores" / store):
+                if has_truth:
                     extra = (*extra, "--picture", result.with_suffix(".png"))
             yield Step(
                 f"judge on {figure}, scaling {scaling}",
@@ -346,10 +348,10 @@ def summarize(recipe: Recipe, out: Path) -> dict[str, Any]:
     for path in sorted((out / "figures").glob(f"*_{SCALINGS[0]}.json")):
         name = path.name[: -len(f"_{SCALINGS[0]}.json")]
         scaled = json.loads(path.read_text())
-        plain = json.loads((path.parent / f"{name}_{SCALINGS[1]}.json").read_text())
         entry: dict[str, Any] = {"data": scaled["data"]}
         depth = scaled["models"][0]["depth"]
         if depth is not None and depth["frames"]:
+            plain = json.loads((path.parent / f"{name}_{SCALINGS[1]}.json").read_text())
             entry |= {
                 "frames": depth["frames"],
                 "abs_rel": _rounded(depth["mean"]["abs_rel"]),
