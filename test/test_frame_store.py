@@ -49,7 +49,8 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert store.camera_index.tolist() == store.segment.tolist() == segment.tolist()
     assert store.partner.tolist() == [3, 4, 5, 0, 1, 2, -1]
     assert np.array_equal(store.poses, poses)
-    known = np.isfinite(truth) & (truth > 0)
+    assert np.isinf(store.truth[4, 0, 0])  # beyond the range, which is known
+    known = truth > 0
     assert store.truth is not None
     assert np.array_equal(store.truth == 0, ~known)
     assert np.allclose(store.truth[known], truth[known], rtol=2**-11)

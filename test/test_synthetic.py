@@ -41,7 +41,7 @@ def warp(target: SyntheticFrame, source: SyntheticFrame, pose: np.ndarray):
     """Sample the source where the target's pixels are in it; the image and what is visible."""
     camera = target.camera
     v, u = np.mgrid[: camera.height, : camera.width].astype(np.float64)
-    z = target.depth.astype(np.float64)
+    z = np.where(np.isfinite(target.depth), target.depth, np.nan).astype(np.float64)  # no sky
     points = np.stack([(u - camera.cx) / camera.fx * z, (v - camera.cy) / camera.fy * z, z], -1)
     motion = np.linalg.inv(pose) @ target.pose
     x, y, depth = np.moveaxis(points @ motion[:3, :3].T + motion[:3, 3], -1, 0)
