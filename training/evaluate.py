@@ -7,7 +7,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import io
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -276,20 +275,12 @@ def _extract(
     source: list[str], name: str, checkpoints: Sequence[Checkpoint], out: Path
 ) -> FrameStore:
     """Extract every frame of a recording as the first checkpoint sees it."""
-    from training import extract
+    from training.extract import extract_every_frame
 
     metadata = checkpoints[0].metadata
     crops = {checkpoint.metadata.crop for checkpoint in checkpoints}
     crop: Crop = crops.pop() if len(crops) == 1 else NO_CROP
-    command = [*source, "--out", str(out), "--min-flow", "0"]
-    command += ["--width", str(metadata.width), "--height", str(metadata.height)]
-    command += ["--crop", *(str(side) for side in crop)]
-    # Whether a recording can train a model is not the question here.
-    with contextlib.redirect_stdout(io.StringIO()):
-        code = extract.main(command)
-    if code == 130:
-        raise KeyboardInterrupt
-    if code != 0:
+    if not extract_every_frame(source, out, (metadata.width, metadata.height), crop):
         raise EvaluationError(f"{name} cannot be read as frames; see above why")
     return FrameStore.open(out)
 

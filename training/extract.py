@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import json
 import os
 import shutil
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,43 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("depth_extract: interrupted; run the same command again to go on", file=sys.stderr)
         return 130
+
+
+def extract_every_frame(
+    source: Sequence[str], out: Path, size: tuple[int, int], crop: Sequence[float]
+) -> bool:
+    """Extract a recording as a network sees it, to look at and not to train on.
+
+    Parameters
+    ----------
+    source : sequence of str
+        A recording, or the options that name one.
+    out : Path
+        The frame store to write.
+    size : tuple of int
+        Width and height.
+    crop : sequence of float
+        As in ``--crop``.
+
+    Returns
+    -------
+    bool
+        Whether that worked; the reason was printed on stderr.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If it was interrupted.
+    """
+    command = [*source, "--out", str(out), "--min-flow", "0"]
+    command += ["--width", str(size[0]), "--height", str(size[1])]
+    command += ["--crop", *(str(side) for side in crop)]
+    # Whether the recording can train a model is not the question.
+    with redirect_stdout(io.StringIO()):
+        code = main(command)
+    if code == 130:
+        raise KeyboardInterrupt
+    return code == 0
 
 
 def extract(arguments: argparse.Namespace) -> int:

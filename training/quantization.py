@@ -9,9 +9,7 @@ quantisation). Each recording's first four fifths may calibrate; its last fifth 
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import io
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -466,17 +464,10 @@ def _middles(length: int, count: int) -> NDArray[np.int64]:
 
 def _extract(path: Path, metadata: CheckpointMetadata, out: Path) -> Path:
     """Extract every frame of a recording as the network sees it."""
-    from training import extract
+    from training.extract import extract_every_frame
 
-    command = [str(path), "--out", str(out), "--min-flow", "0"]
-    command += ["--width", str(metadata.width), "--height", str(metadata.height)]
-    command += ["--crop", *(str(side) for side in metadata.crop)]
-    # Whether a recording can train a model is not the question here.
-    with contextlib.redirect_stdout(io.StringIO()):
-        code = extract.main(command)
-    if code == 130:
-        raise KeyboardInterrupt
-    if code != 0:
+    size = (metadata.width, metadata.height)
+    if not extract_every_frame([str(path)], out, size, metadata.crop):
         raise QuantizationError(
             f"--calibrate {path} cannot be read as frames; see above why; give a frame store of "
             "depth_extract, or a recording"
