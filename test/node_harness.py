@@ -40,6 +40,8 @@ LISTENERS = {
     "points": "points listeners",
 }
 
+STATE = "/depth/get_state"
+
 OUTPUTS = {
     "depth/image_rect": Image,
     "depth/camera_info": CameraInfo,
@@ -232,14 +234,30 @@ class Peer:
         ]
 
     def call(self, kind: Any, service: str, request: Any, node: NodeProcess) -> Any:
-        # One client for all calls: each new one must be discovered by the node anew.
-        if service not in self._clients:
-            self._clients[service] = self.node.create_client(kind, service)
+        # All clients at once: when the first is answered, the node has discovered the others too.
+        if not self._clients:
+            kinds = {STATE: GetState, "/depth/change_state": ChangeState}
+            kinds["/depth/set_parameters"] = SetParameters
+            self._clients = {
+                name: self.node.create_client(one, name) for name, one in kinds.items()
+            }
+            if service != STATE:
+                self.state(node)
         client = self._clients[service]
         self.wait(client.service_is_ready, f"service {service}", node)
-        future = client.call_async(request)
-        self.wait(future.done, f"an answer from {service}", node)
-        return future.result()
+        futures = [client.call_async(request)]
+        sent = time.monotonic()
+
+        def answered() -> Any:
+            # A node that has not discovered the client yet drops its answer: ask again, where
+            # asking twice does no harm.
+            nonlocal sent
+            if service == STATE and time.monotonic() - sent > 3.0:
+                futures.append(client.call_async(request))
+                sent = time.monotonic()
+            return next((future for future in futures if future.done()), None)
+
+        return self.wait(answered, f"an answer from {service}", node).result()
 
     def set_parameter(self, name: str, value: Any, node: NodeProcess) -> Any:
         request = SetParameters.Request()
@@ -253,7 +271,7 @@ class Peer:
         return self.call(ChangeState, "/depth/change_state", request, node).success
 
     def state(self, node: NodeProcess) -> str:
-        answer = self.call(GetState, "/depth/get_state", GetState.Request(), node)
+        answer = self.call(GetState, STATE, GetState.Request(), node)
         return answer.current_state.label
 
     def close(self) -> None:
