@@ -170,17 +170,16 @@ class Learner:
         keep_images : bool
             Keep what the objective saw.
         """
-        frames = list(views.inputs.unbind(dim=1))
-        if self.channels_last:
-            frames = [frame.contiguous(memory_format=torch.channels_last) for frame in frames]
-        else:
-            frames = [frame.contiguous() for frame in frames]
-        count = len(frames[0]) if views.self_supervised is None else views.self_supervised
-        is_predicted = views.flow is None and count > 0
-        neighbours = frames[1 : 1 + len(self.precedes)] if is_predicted else []
-        precedes = self.precedes if is_predicted else ()
+        count = len(views.inputs) if views.self_supervised is None else views.self_supervised
+        # Neighbours are seen by networks that predict motion alone.
+        precedes = self.precedes if views.flow is None and count > 0 else ()
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        target, *neighbours = (
+            frame.contiguous(memory_format=layout)
+            for frame in views.inputs[:, : 1 + len(precedes)].unbind(dim=1)
+        )
         with torch.autocast(views.inputs.device.type, torch.bfloat16, enabled=self.bfloat16):
-            predictions = Predictions(*self.model(frames[0], neighbours, precedes, self.constant))
+            predictions = Predictions(*self.model(target, neighbours, precedes, self.constant))
         if views.flow is not None:
             disparity = predictions.disparities[0][:count]
             transforms = self._solve(disparity, views.flow, views.intrinsics[:count])
