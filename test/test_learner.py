@@ -19,7 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from monodepth2_ros.camera import PinholeCamera
-from monodepth2_ros.checkpoint import CheckpointMetadata, load_checkpoint, save_checkpoint
+from monodepth2_ros.checkpoint import (
+    CheckpointMetadata,
+    load_checkpoint,
+    open_checkpoint,
+    save_checkpoint,
+)
 from training.augmentation import Draws, draw
 from training.dataset import Batch
 from training.frame_store import write_frame_store
@@ -349,6 +354,13 @@ def test_a_checkpoint_gives_all_its_weights(trained: Path) -> None:
     model, missing = started(checkpoint=str(trained), initial_depth=2.0)
     assert missing == []
     assert_is(model, trained, {"encoder", "depth", "pose_encoder", "pose"})
+
+
+def test_the_shipped_model_can_be_started_from() -> None:
+    model, missing = started(checkpoint="default", pose="flow")
+    assert missing == []
+    shipped = open_checkpoint("default").state["encoder"]["encoder.layer4.1.conv2.weight"]
+    assert torch.equal(model.encoder.encoder.layer4[1].conv2.weight, shipped.float())
 
 
 def test_networks_that_a_checkpoint_lacks_are_told(trained: Path) -> None:

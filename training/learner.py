@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from monodepth2_ros.checkpoint import load_checkpoint
+from monodepth2_ros.checkpoint import open_checkpoint
 from monodepth2_ros.geometry import disparity_to_depth
 from monodepth2_ros.preprocessing import to_network_input
 from training.alignment import mirror_flow, solve_motion
@@ -330,7 +330,7 @@ def load_initial_weights(model: DepthAndMotion, options: TrainOptions) -> list[s
     ValueError, FileNotFoundError
         If weights cannot be read; see :func:`training.models.load_initial_trunk`.
     """
-    checkpoint = load_checkpoint(options.checkpoint) if options.checkpoint else None
+    checkpoint = open_checkpoint(options.checkpoint) if options.checkpoint else None
     missing = [name for name in model.networks() if checkpoint and name not in checkpoint.state]
     if checkpoint is None or "pose_encoder" in missing:
         load_initial_trunk(model, options.init)

@@ -83,7 +83,12 @@ class TrainOptions:
     init: str = _option(
         "imagenet", "networks", "Weights the ResNets start from: imagenet, none, or a file."
     )
-    checkpoint: str = _option("", "networks", "A trained model to start from instead.")
+    checkpoint: str = _option(
+        "",
+        "",
+        "networks",
+        "A trained model to start from instead: a file, or default for the shipped one.",
+    )
     predictive_mask: bool = _option(
         False, "networks", "Predict a mask for each source, in place of auto-masking."
     )
@@ -224,8 +229,12 @@ class TrainOptions:
             )
         if self.pose == "none" and self.stereo != "only":
             raise OptionError("--pose none needs --stereo only; choose another, auto for example")
-        if self.checkpoint and not os.path.exists(os.path.expanduser(self.checkpoint)):
-            raise OptionError(f"--checkpoint {self.checkpoint} does not exist")
+        named = self.checkpoint not in ("", "default")
+        if named and not os.path.exists(os.path.expanduser(self.checkpoint)):
+            raise OptionError(
+                f"--checkpoint {self.checkpoint} does not exist; give a file, a folder with "
+                "encoder.pth and depth.pth, or 'default' for the model that the package ships"
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the options as plain data, for YAML and JSON."""

@@ -24,7 +24,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from monodepth2_ros.checkpoint import CheckpointMetadata, load_checkpoint, save_checkpoint
+from monodepth2_ros.checkpoint import CheckpointMetadata, open_checkpoint, save_checkpoint
 from training import run_state
 from training.alignment import constant_depth_share, remember_flow
 from training.augmentation import draw
@@ -464,7 +464,7 @@ def _like_checkpoint(options: TrainOptions) -> TrainOptions:
     """Go on with motion from flow where the model to start from has no pose network for it."""
     if options.pose != "auto" or not options.checkpoint or options.stereo != "none":
         return options
-    trained = load_checkpoint(options.checkpoint).metadata.training
+    trained = open_checkpoint(options.checkpoint).metadata.training
     if trained.get("options", {}).get("pose") == "flow" and not options.motion_steps:
         return replace(options, pose="flow")
     return options
