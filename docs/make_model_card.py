@@ -3,7 +3,8 @@
 """Bring the figures of a rebuild into the model card: ``python docs/make_model_card.py WORK``.
 
 WORK is the folder of ``python -m training.default_model``. The tables between the card's marks are
-written anew from the metadata of the model that it made, and the learning curve is drawn.
+written anew from the metadata of the model that it made, and the learning curve is drawn, of those
+stages that were trained there (one that went on from weights of elsewhere has no curve of them).
 """
 
 from __future__ import annotations
@@ -148,19 +149,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Write the card's tables and its curve."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("work", type=Path, metavar="WORK")
-    work = parser.parse_args(argv).work
+    parser.add_argument("--curves", type=Path, default=CURVES, metavar="FILE.png")
+    options = parser.parse_args(argv)
+    work, curves = options.work, options.curves
     try:
         said = json.loads((work / "provenance.json").read_text())
         card = put_between(CARD.read_text(), tables(said["figures"]))
         runs = sorted(
-            (work / "runs").iterdir(), key=lambda run: (run / "options.yaml").stat().st_mtime
+            (path.parent for path in (work / "runs").glob("*/options.yaml")),
+            key=lambda run: (run / "options.yaml").stat().st_mtime,
         )
-        draw_curves(runs, CURVES)
+        draw_curves(runs, curves)
         CARD.write_text(card)
     except (OSError, ValueError) as error:
         print(f"make_model_card: {error}", file=sys.stderr)
         return 1
-    print(f"{CARD}\n{CURVES}")
+    print(f"{CARD}\n{curves}")
     return 0
 
 
