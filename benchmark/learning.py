@@ -79,6 +79,7 @@ def train(arguments: argparse.Namespace, out: Path) -> tuple[Path, list[dict[str
         else:
             options = ["--data", str(out / "store"), "--out", str(folder)]
             options += ["--init", arguments.init, "--steps", str(arguments.steps)]
+            options += ["--checkpoint", arguments.checkpoint]
             options += ["--batch-size", str(arguments.batch_size), "--validation-fraction", "0.2"]
             # The truth must not choose the checkpoint that it judges.
             options += ["--best-by", "loss", "--spacing", str(arguments.spacing)]
@@ -146,6 +147,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for all that is made")
     parser.add_argument("--recording", help="a recording with true depth [a rendered street]")
     parser.add_argument("--init", default="imagenet", help="as in depth_train [%(default)s]")
+    parser.add_argument(
+        "--checkpoint", default="", help="as in depth_train: default, a file [none]"
+    )
     parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--spacing", type=int, default=0, help="as in depth_train")
