@@ -58,10 +58,13 @@ def use_private_domain() -> None:
 
 
 class NodeProcess:
-    """The node, as a user starts it."""
+    """The node, as a user starts it, or with `changes` to it: a program that makes them first."""
 
-    def __init__(self, *arguments: str, **parameters: Any) -> None:
-        command = [sys.executable, "-m", "monodepth2_ros.depth_node", "--ros-args"]
+    def __init__(self, *arguments: str, changes: str = "", **parameters: Any) -> None:
+        program = ["-m", "monodepth2_ros.depth_node"]
+        if changes:
+            program = ["-c", f"{changes}\ndepth_node.main()"]
+        command = [sys.executable, *program, "--ros-args"]
         for name, value in parameters.items():
             text = str(value).lower() if isinstance(value, bool) else str(value)
             command += ["-p", f"{name.replace('__', '.')}:={text}"]
