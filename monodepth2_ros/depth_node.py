@@ -18,7 +18,7 @@ import time
 import traceback
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import cv2
 import numpy as np
@@ -39,9 +39,7 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 
 from monodepth2_ros import __version__
-from monodepth2_ros.backends import BackendError
 from monodepth2_ros.camera import Calibration, PinholeCamera
-from monodepth2_ros.checkpoint import CheckpointError
 from monodepth2_ros.conversions import (
     Payload,
     decode_compressed,
@@ -52,10 +50,13 @@ from monodepth2_ros.conversions import (
     stamp_ns,
 )
 from monodepth2_ros.mailbox import Mailbox
+from monodepth2_ros.options import BackendError, CheckpointError, OutputOptions
 from monodepth2_ros.pairing import CameraInfoPairing
 from monodepth2_ros.parameters import PARAMETERS, Parameter, check_together
-from monodepth2_ros.predictor import DepthPredictor, OutputOptions
 from monodepth2_ros.statistics import FrameStatistics, NodeStatus, judge
+
+if TYPE_CHECKING:
+    from monodepth2_ros.predictor import DepthPredictor
 
 # An image waits at most this long for its camera_info before it goes on without.
 _PAIRING_PATIENCE = 0.2
@@ -188,6 +189,10 @@ class DepthNode(LifecycleNode):
         started = time.monotonic()
         crop = tuple(values["crop"])
         try:
+            # Here and not above: torch takes most of the start, and while it is imported others
+            # can discover the node already.
+            from monodepth2_ros.predictor import DepthPredictor
+
             self._predictor = DepthPredictor(
                 values["checkpoint"],
                 backend=values["backend"],
@@ -200,6 +205,11 @@ class DepthNode(LifecycleNode):
         except (CheckpointError, BackendError) as error:
             self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
+        except Exception:
+            # rclpy keeps to itself what a transition raises.
+            if self.context.ok():
+                self.get_logger().error(traceback.format_exc())
+            raise
         self._options = _output_options(values)
         qos = QoSProfile(
             history=HistoryPolicy.KEEP_LAST,

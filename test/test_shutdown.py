@@ -19,6 +19,7 @@ pytestmark = pytest.mark.ros
 
 HEAD = """
 import os, signal, time
+import monodepth2_ros.predictor
 from monodepth2_ros import depth_node
 from monodepth2_ros.depth_node import DepthNode
 """
@@ -71,6 +72,16 @@ DepthNode._publish_diagnostics = publish_diagnostics
     assert "Traceback" in log and "RuntimeError: a fault of our own" in log
 
 
+def test_an_unforeseen_error_of_loading_is_told(run):
+    status, log = run("""
+def load(*arguments, **options):
+    raise RuntimeError("a fault of a library")
+monodepth2_ros.predictor.DepthPredictor = load
+""")
+    assert status == 1
+    assert "RuntimeError: a fault of a library" in log and "could not start" in log
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_stops_the_loading_of_a_model(run, name):
     status, log = run(f"""
@@ -79,7 +90,7 @@ def load(*arguments, **options):
     for _ in range(100):
         time.sleep(0.1)
     print("the model is loaded", flush=True)
-depth_node.DepthPredictor = load
+monodepth2_ros.predictor.DepthPredictor = load
 """)
     assert status == 0 and "Traceback" not in log
     assert "the model is loaded" not in log and "could not start" not in log
@@ -94,7 +105,7 @@ def load(*arguments, **options):
         time.sleep(10)
     except BaseException as error:
         raise RuntimeError("not imported") from error
-depth_node.DepthPredictor = load
+monodepth2_ros.predictor.DepthPredictor = load
 """)
     assert status == 0 and "Traceback" not in log and "could not start" not in log
 
