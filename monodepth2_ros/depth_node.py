@@ -315,6 +315,18 @@ class DepthNode(LifecycleNode):
         self._worker.join(timeout)
         return not self._worker.is_alive()
 
+    def destroy_node(self) -> None:
+        """Destroy the node, and what rclpy forgets when it destroys a lifecycle node.
+
+        The state machine holds on to the node and so to its DDS participant, whose shared memory
+        (70 MB with config/fastdds.xml) would outlive the process, until the machine restarts.
+        """
+        super().destroy_node()
+        # rclpy has no public way to the state machine.
+        machine = getattr(self, "_state_machine", None)
+        if machine is not None:
+            machine.destroy_when_not_in_use()
+
     def _stop(self) -> None:
         """Stop taking frames."""
         for subscription in self._subscriptions_by_input.values():

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import array
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -76,6 +77,21 @@ class NodeProcess:
     def log(self) -> str:
         self._log.seek(0)
         return self._log.read()
+
+    def segments(self) -> set[Path]:
+        """Return the files of shared memory that the node has mapped."""
+        maps = Path(f"/proc/{self.process.pid}/maps").read_text()
+        return {Path(name) for name in re.findall(r"/dev/shm/\S*fastrtps_[0-9a-f]+$", maps, re.M)}
+
+    def end(self) -> None:
+        """End the node, the harder the longer it takes: a killed one leaves its shared memory."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        self.process.wait(PATIENCE)
 
     def stop(self, signal_number: int = signal.SIGINT) -> int:
         """Signal the node and return its exit status."""

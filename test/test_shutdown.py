@@ -8,6 +8,7 @@ Signals come at any moment. Here the node itself brings the moment about, in cha
 from __future__ import annotations
 
 import signal
+import time
 
 import pytest
 
@@ -17,6 +18,7 @@ import node_harness as harness
 
 pytestmark = pytest.mark.ros
 
+# Changes to the node follow it.
 HEAD = """
 import os, signal, time
 import monodepth2_ros.predictor
@@ -33,20 +35,30 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture
-def run(model):
-    """Run a changed node to its end; return exit status and log."""
+def start(model):
+    """Start nodes that end with the test."""
     harness.use_private_domain()
     started = []
 
-    def run(changes, **parameters):
-        settings = {"checkpoint": model, "backend": "torch", "threads": 1, **parameters}
-        node = harness.NodeProcess(changes=HEAD + changes, diagnostics_period=0.1, **settings)
-        started.append(node)
+    def start(**options):
+        settings = {"checkpoint": model, "backend": "torch", "threads": 1, **options}
+        started.append(harness.NodeProcess(diagnostics_period=0.1, **settings))
+        return started[-1]
+
+    yield start
+    for node in started:
+        node.end()
+
+
+@pytest.fixture
+def run(start):
+    """Run a changed node to its end; return exit status and log."""
+
+    def run(changes):
+        node = start(changes=HEAD + changes)
         return node.process.wait(harness.PATIENCE), node.log()
 
-    yield run
-    for node in started:
-        node.stop(signal.SIGKILL)
+    return run
 
 
 def test_ros_that_is_shut_down_under_a_callback_is_no_failure(run):
@@ -144,3 +156,18 @@ DepthNode.on_activate = on_activate
 """)
     assert "the worker runs" in log
     assert status == 0 and "ERROR" not in log and "Traceback" not in log
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_no_shared_memory_outlives_the_node(start, name):
+    """A robot that restarts its nodes must not run out of memory."""
+    node = start()
+    deadline = time.monotonic() + harness.PATIENCE
+    while "loaded in" not in node.log():
+        assert node.process.poll() is None and time.monotonic() < deadline, node.log()
+        time.sleep(0.1)
+    segments = node.segments()
+    if not segments:
+        pytest.skip("the node has no shared memory of Fast DDS")
+    assert node.stop(signal.Signals[name]) == 0
+    assert not [path for path in segments if path.exists()]
