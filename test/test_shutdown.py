@@ -7,6 +7,7 @@ Signals come at any moment. Here the node itself brings the moment about, in cha
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 
@@ -158,10 +159,8 @@ DepthNode.on_activate = on_activate
     assert status == 0 and "ERROR" not in log and "Traceback" not in log
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_no_shared_memory_outlives_the_node(start, name):
-    """A robot that restarts its nodes must not run out of memory."""
-    node = start()
+def loaded_segments(node):
+    """Wait until a node runs and return its shared memory; skip the test if it has none."""
     deadline = time.monotonic() + harness.PATIENCE
     while "loaded in" not in node.log():
         assert node.process.poll() is None and time.monotonic() < deadline, node.log()
@@ -169,5 +168,26 @@ def test_no_shared_memory_outlives_the_node(start, name):
     segments = node.segments()
     if not segments:
         pytest.skip("the node has no shared memory of Fast DDS")
+    return segments
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_no_shared_memory_outlives_the_node(start, name):
+    """A robot that restarts its nodes must not run out of memory."""
+    node = start()
+    segments = loaded_segments(node)
     assert node.stop(signal.Signals[name]) == 0
     assert not [path for path in segments if path.exists()]
+
+
+def test_of_shared_memory_only_that_of_dead_nodes_is_removed(start):
+    """That is how these tests clean up after a node that had to be killed."""
+    dead = start()
+    left = loaded_segments(dead)
+    alive = start()
+    used = loaded_segments(alive) - left  # which the two may have mapped both
+    os.kill(dead.process.pid, signal.SIGKILL)
+    dead.process.wait(harness.PATIENCE)
+    assert used and all(path.exists() for path in left | used)
+    harness.remove_orphans(left | used)
+    assert {path for path in left | used if path.exists()} == used
