@@ -22,6 +22,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -293,12 +294,12 @@ def report(run: Run, arguments: argparse.Namespace, bare: float) -> None:
     print(f"{100 * run.busy[0]:.0f} % of a core, {run.memory[0]:.0f} MiB resident")
 
 
-def table(runs: list[Run], arguments: argparse.Namespace, bare: float) -> None:
-    """Print a line for each arrangement."""
+def table(runs: Iterable[Run], arguments: argparse.Namespace, bare: float) -> None:
+    """Print a line for each arrangement, as soon as it is measured."""
     columns = ["images", "MB each", "nodes", "sent Hz", "received", "output Hz", "depth after ms"]
     columns += [*STAGES, "% core, node", "camera", "MiB, node", "MiB shm"]
     print(f"\n{arguments.transport}, {arguments.rate:g} Hz; the network alone: {bare:.1f} Hz\n")
-    print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns))
+    print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns), flush=True)
     for run in runs:
         cells = [
             f"{run.size[0]}×{run.size[1]}",
@@ -324,13 +325,10 @@ def compare(arguments: argparse.Namespace) -> None:
     prepare_environment(os.environ)
     own = [sys.executable, __file__, *sys.argv[1:], "--role", "network"]
     bare = json.loads(subprocess.check_output(own, text=True).splitlines()[-1])["rate"]
-    runs = [
-        measure(arguments, size, count)
-        for size in arguments.image_size
-        for count in arguments.nodes
-    ]
-    if len(runs) == 1 and arguments.nodes == [1]:
-        report(runs[0], arguments, bare)
+    cases = [(size, count) for size in arguments.image_size for count in arguments.nodes]
+    runs = (measure(arguments, size, count) for size, count in cases)
+    if len(cases) == 1 and arguments.nodes == [1]:
+        report(next(runs), arguments, bare)
     else:
         table(runs, arguments, bare)
 
