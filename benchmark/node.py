@@ -3,10 +3,13 @@
 """Measure the node between a camera and a listener, each in its own process.
 
     python benchmark/node.py --seconds 20 --image-size 1280x720 --rate 30
+    python benchmark/node.py --image-size 640x480 1920x1080 3840x2160 --nodes 1 2 4
 
 A publisher sends images at the camera's rate, the node works, a subscriber takes depth and points.
-Reported: latency from the image's stamp to receipt, output rate against what the network alone
-allows, the node's stages, CPU and memory; then the packing of a cloud by itself.
+Reported: latency from the image's stamp to receipt, output rate against that of the network alone
+(timed before, in a process of its own), the node's stages, CPU and memory; then the packing of a
+cloud by itself. Of several sizes or numbers of nodes, each node with a camera and a listener of its
+own: a table.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,34 +34,55 @@ HEADER_TOPICS = ("depth/image_rect", "points")
 
 
 def publish(arguments: argparse.Namespace) -> None:
-    """Act as a camera until a signal comes."""
+    """Act as a camera until a signal comes; print how many images were sent in how long."""
     import rclpy
-    from sensor_msgs.msg import CameraInfo, Image
+    from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-    width, height = arguments.image_size
+    width, height = arguments.image_size[0]
+    compressed = arguments.transport == "compressed"
     rclpy.init()
-    node = rclpy.create_node("camera")
-    images = node.create_publisher(Image, "image", rclpy.qos.qos_profile_sensor_data)
-    infos = node.create_publisher(CameraInfo, "camera_info", rclpy.qos.qos_profile_sensor_data)
-    pixels = np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
-    payload = array.array("B", pixels.tobytes())
+    node = rclpy.create_node("camera", namespace=arguments.namespace)
+    sensor = rclpy.qos.qos_profile_sensor_data
+    kind, topic = (CompressedImage, "image/compressed") if compressed else (Image, "image")
+    images = node.create_publisher(kind, topic, sensor)
+    infos = node.create_publisher(CameraInfo, "camera_info", sensor)
+    payload = make_payload(width, height, compressed)
     info = CameraInfo(width=width, height=height, distortion_model="plumb_bob")
     info.k = [float(width), 0.0, width / 2, 0.0, float(width), height / 2, 0.0, 0.0, 1.0]
-    period = 1.0 / arguments.rate
-    due = time.monotonic()
+    sent, started = 0, time.monotonic()
+    due = started
     try:
         while rclpy.ok():
-            due += period
+            # A camera drops what it cannot send in time, it does not catch up.
+            due = max(due + 1.0 / arguments.rate, time.monotonic())
             time.sleep(max(0.0, due - time.monotonic()))
-            image = Image(width=width, height=height, encoding="rgb8", step=3 * width)
+            image = kind(format="jpeg") if compressed else Image(encoding="rgb8", step=3 * width)
+            if not compressed:
+                image.width, image.height = width, height
             image.header.frame_id = "camera"
             image.header.stamp = node.get_clock().now().to_msg()
             image.data = payload
             info.header = image.header
             infos.publish(info)
             images.publish(image)
+            sent += 1
     except BaseException:  # the end of ROS, in the middle of anything
-        return
+        pass
+    print(json.dumps({"rate": sent / (time.monotonic() - started), "bytes": len(payload)}))
+
+
+def make_payload(width: int, height: int, compressed: bool) -> array.array[int]:
+    """Return an image's bytes: waves and some noise, which JPEG finds about as hard as a scene."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[0:height, 0:width]
+    waves = 128 + 90 * np.sin(x / 37 + y / 53) * np.cos(y / 29 - x / 71)
+    pixels = waves[..., None] + rng.integers(-8, 8, (height, width, 3))
+    pixels = np.clip(pixels, 0, 255).astype(np.uint8)
+    if not compressed:
+        return array.array("B", pixels.tobytes())
+    import cv2
+
+    return array.array("B", cv2.imencode(".jpg", pixels)[1].tobytes())
 
 
 def listen(arguments: argparse.Namespace) -> None:
@@ -66,7 +92,7 @@ def listen(arguments: argparse.Namespace) -> None:
     from sensor_msgs.msg import Image, PointCloud2
 
     rclpy.init()
-    node = rclpy.create_node("listener")
+    node = rclpy.create_node("listener", namespace=arguments.namespace)
     latencies: dict[str, list[float]] = {topic: [] for topic in HEADER_TOPICS}
     times: dict[str, list[float]] = {topic: [] for topic in HEADER_TOPICS}
     status: dict[str, str] = {}
@@ -78,7 +104,8 @@ def listen(arguments: argparse.Namespace) -> None:
         times[topic].append(time.monotonic())
 
     def diagnose(report: Any) -> None:
-        status.update({item.key: item.value for item in report.status[0].values})
+        if report.status[0].name.startswith(f"{arguments.namespace}/depth".lstrip("/")):
+            status.update({item.key: item.value for item in report.status[0].values})
 
     for topic, kind in zip(HEADER_TOPICS, (Image, PointCloud2), strict=True):
         node.create_subscription(kind, topic, lambda m, topic=topic: receive(topic, m), 10)
@@ -117,61 +144,193 @@ def spread(values: list[float]) -> str:
     return f"{1e3 * np.median(values):.1f} | {1e3 * np.percentile(values, 95):.1f}"
 
 
-def measure(arguments: argparse.Namespace) -> None:
-    """Run the three processes and print the tables."""
+def time_network(arguments: argparse.Namespace) -> None:
+    """Time the network alone, with the settings of the node, and print its rate as JSON."""
+    import torch
+
+    from monodepth2_ros.predictor import DepthPredictor
+
+    predictor = DepthPredictor(
+        arguments.checkpoint,
+        backend=arguments.backend,
+        device=arguments.device,
+        precision=arguments.precision,
+    )
+    metadata, backend = predictor.checkpoint.metadata, predictor.backend
+    image = torch.zeros((metadata.height, metadata.width, 3), dtype=torch.uint8)
+    image = image.to(backend.device)
+    for _ in range(5):
+        backend.disparity(image)
+    count, started = 0, time.perf_counter()
+    while time.perf_counter() - started < 4.0:
+        backend.disparity(image).cpu()
+        count += 1
+    print(json.dumps({"rate": count / (time.perf_counter() - started)}))
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was seen of one arrangement; lists have one entry for each node."""
+
+    size: tuple[int, int]
+    sent: list[float]
+    message_bytes: int
+    listened: list[dict[str, Any]]
+    busy: list[float]
+    camera_busy: list[float]
+    memory: list[float]
+    shared_memory: float
+
+    def rates(self) -> list[float]:
+        """Return the rate of clouds of each node."""
+        times = [one["times"]["points"] for one in self.listened]
+        return [(len(t) - 1) / (t[-1] - t[0]) for t in times]
+
+    def milliseconds(self, stage: str, which: str = "median") -> float:
+        """Return a stage's latency by the nodes' own account, the mean over the nodes."""
+        return float(
+            np.mean([float(one["status"][f"{stage} {which} (ms)"]) for one in self.listened])
+        )
+
+    def latencies(self, topic: str) -> list[float]:
+        """Return seconds from the image's stamp to the receipt of an output, of all nodes."""
+        return [value for one in self.listened for value in one["latencies"][topic]]
+
+    def received(self) -> float:
+        """Return the share of the images sent that the nodes have got."""
+        pairs = zip(self.listened, self.sent, strict=True)
+        shares = [float(one["status"]["input rate (Hz)"]) / sent for one, sent in pairs]
+        return float(np.mean(shares))
+
+
+def shared_memory_used() -> float:
+    """Return MiB in use in /dev/shm."""
+    found = os.statvfs("/dev/shm")
+    return (found.f_blocks - found.f_bfree) * found.f_frsize / 2**20
+
+
+def measure(arguments: argparse.Namespace, size: tuple[int, int], count: int) -> Run:
+    """Run a camera, a node and a listener, `count` times at once, each in a process of its own."""
     import psutil
 
-    from monodepth2_ros.node_process import prepare_environment
-
-    prepare_environment(os.environ)
-    own = [sys.executable, __file__, *sys.argv[1:]]
+    own = [sys.executable, __file__, *sys.argv[1:], "--image-size", f"{size[0]}x{size[1]}"]
     parameters = {
         "checkpoint": arguments.checkpoint,
         "backend": arguments.backend,
         "device": arguments.device,
         "precision": arguments.precision,
+        "image_transport": arguments.transport,
     }
     command = [sys.executable, "-m", "monodepth2_ros.depth_node", "--ros-args"]
     for name, value in parameters.items():
         command += ["-p", f"{name}:={value}"]
-    node = subprocess.Popen(command, cwd=REPOSITORY)
-    camera = subprocess.Popen([*own, "--role", "camera"])
+    spaces = ["" if count == 1 else f"/camera{i}" for i in range(count)]
+    shared_before = shared_memory_used()
+    pipe = {"stdout": subprocess.PIPE, "text": True}
+    nodes, cameras, listeners = [], [], []
     try:
-        watched = psutil.Process(node.pid)
-        listener = subprocess.Popen([*own, "--role", "listener"], stdout=subprocess.PIPE, text=True)
+        for space in spaces:
+            there = ["-r", f"__ns:={space}"] if space else []
+            nodes.append(subprocess.Popen([*command, *there], cwd=REPOSITORY))
+            role = [*own, "--namespace", space, "--role"]
+            cameras.append(subprocess.Popen([*role, "camera"], **pipe))
+            listeners.append(subprocess.Popen([*role, "listener"], **pipe))
+        watched = [psutil.Process(process.pid) for process in (*nodes, *cameras)]
         # The processor time of the steady state, not of loading the model.
-        time.sleep(12.0)
-        before, started = watched.cpu_times(), time.monotonic()
-        output, _ = listener.communicate(timeout=arguments.seconds + 120)
-        after, ended = watched.cpu_times(), time.monotonic()
-        memory = watched.memory_info().rss
+        time.sleep(arguments.settle)
+        before, started = [one.cpu_times() for one in watched], time.monotonic()
+        time.sleep(0.7 * arguments.seconds)
+        after, ended = [one.cpu_times() for one in watched], time.monotonic()
+        shared = shared_memory_used() - shared_before
+        memory = [one.memory_info().rss / 2**20 for one in watched[:count]]
+        outputs = [one.communicate(timeout=arguments.seconds + 120)[0] for one in listeners]
     finally:
-        for process in (camera, node):
+        for process in (*listeners, *cameras, *nodes):
             process.send_signal(signal.SIGINT)
+        sent = [json.loads(camera.communicate(timeout=20)[0]) for camera in cameras]
+        for process in (*listeners, *nodes):
             process.wait(20)
-    result = json.loads(output.splitlines()[-1])
-    status = result["status"]
-    busy = (after.user + after.system - before.user - before.system) / (ended - started)
-    network = float(status["network median (ms)"])
-    work = float(status["total median (ms)"]) - float(status["wait median (ms)"])
-    times = result["times"]["points"]
-    rate = (len(times) - 1) / (times[-1] - times[0])
-    width, height = arguments.image_size
+    pairs = zip(before, after, strict=True)
+    busy = [(b.user + b.system - a.user - a.system) / (ended - started) for a, b in pairs]
+    return Run(
+        size=size,
+        sent=[one["rate"] for one in sent],
+        message_bytes=sent[0]["bytes"],
+        listened=[json.loads(output.splitlines()[-1]) for output in outputs],
+        busy=busy[:count],
+        camera_busy=busy[count:],
+        memory=memory,
+        shared_memory=shared,
+    )
+
+
+STAGES = ("wait", "decode", "rectify", "preprocess", "network", "outputs", "publish")
+
+
+def report(run: Run, arguments: argparse.Namespace, bare: float) -> None:
+    """Print all that is known of one node."""
+    status = run.listened[0]["status"]
+    work = run.milliseconds("total") - run.milliseconds("wait") - run.milliseconds("network")
+    width, height = run.size
     print(
-        f"\n{status['backend']} on {status['device']}; images {width}x{height}, "
-        f"{arguments.rate:g} Hz\n"
+        f"\n{status['backend']} on {status['device']}; {arguments.transport} images of {width}x"
+        f"{height}, {arguments.rate:g} Hz\n"
     )
     print("| | median ms | 95 % ms |\n|---|---|---|")
     for topic in HEADER_TOPICS:
-        print(f"| stamp to receipt of {topic} | {spread(result['latencies'][topic])} |")
-    for stage in ("wait", "decode", "rectify", "preprocess", "network", "outputs", "publish"):
-        print(f"| {stage} | {status[f'{stage} median (ms)']} | {status[f'{stage} 95 % (ms)']} |")
+        print(f"| stamp to receipt of {topic} | {spread(run.latencies(topic))} |")
+    for stage in STAGES:
+        high = run.milliseconds(stage, "95 %")
+        print(f"| {stage} | {run.milliseconds(stage):.2f} | {high:.2f} |")
     print(f"| filling a 640x192 cloud message | {spread(pack())} |")
-    possible = min(arguments.rate, 1e3 / network)
-    print(f"\nwork of the node beside the network: {work - network:.1f} ms")
-    print(f"output {rate:.1f} Hz, {100 * rate / possible:.0f} % of what camera and network allow")
-    print(f"dropped {status['frames dropped']} of {status['images received']} received")
-    print(f"{100 * busy:.0f} % of a core, {memory / 2**20:.0f} MiB resident")
+    possible = min(arguments.rate, bare)
+    rate = run.rates()[0]
+    print(f"\nwork of the node beside the network: {work:.1f} ms")
+    print(
+        f"output {rate:.1f} Hz; the network alone: {bare:.1f} Hz; "
+        f"{100 * rate / possible:.0f} % of what it and the camera allow"
+    )
+    print(f"received {100 * run.received():.0f} % of {run.sent[0]:.1f} images sent a second")
+    print(f"{100 * run.busy[0]:.0f} % of a core, {run.memory[0]:.0f} MiB resident")
+
+
+def table(runs: Iterable[Run], arguments: argparse.Namespace, bare: float) -> None:
+    """Print a line for each arrangement, as soon as it is measured."""
+    columns = ["images", "MB each", "nodes", "sent Hz", "received", "output Hz", "depth after ms"]
+    columns += [*STAGES, "% core, node", "camera", "MiB, node", "MiB shm"]
+    print(f"\n{arguments.transport}, {arguments.rate:g} Hz; the network alone: {bare:.1f} Hz\n")
+    print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns), flush=True)
+    for run in runs:
+        cells = [
+            f"{run.size[0]}×{run.size[1]}",
+            f"{1e-6 * run.message_bytes:.1f}",
+            str(len(run.listened)),
+            f"{np.mean(run.sent):.1f}",
+            f"{100 * run.received():.0f} %",
+            f"{np.mean(run.rates()):.2f}",
+            spread(run.latencies("depth/image_rect")).replace(" | ", " / "),
+            *(f"{run.milliseconds(stage):.1f}" for stage in STAGES),
+            f"{100 * np.mean(run.busy):.0f}",
+            f"{100 * np.mean(run.camera_busy):.0f}",
+            f"{np.mean(run.memory):.0f}",
+            f"{run.shared_memory:.0f}",
+        ]
+        print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Measure every arrangement that is asked for."""
+    from monodepth2_ros.node_process import prepare_environment
+
+    prepare_environment(os.environ)
+    own = [sys.executable, __file__, *sys.argv[1:], "--role", "network"]
+    bare = json.loads(subprocess.check_output(own, text=True).splitlines()[-1])["rate"]
+    cases = [(size, count) for size in arguments.image_size for count in arguments.nodes]
+    runs = (measure(arguments, size, count) for size, count in cases)
+    if len(cases) == 1 and arguments.nodes == [1]:
+        report(next(runs), arguments, bare)
+    else:
+        table(runs, arguments, bare)
 
 
 def main() -> None:
@@ -184,14 +343,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--rate", type=float, default=30.0)
-    parser.add_argument("--image-size", type=size, default=(1280, 720), metavar="WxH")
+    parser.add_argument("--image-size", type=size, nargs="+", default=[(1280, 720)], metavar="WxH")
+    parser.add_argument("--nodes", type=int, nargs="+", default=[1])
+    parser.add_argument("--transport", choices=["raw", "compressed"], default="raw")
+    parser.add_argument("--settle", type=float, default=12.0, help="seconds until it runs steadily")
     parser.add_argument("--checkpoint", default="random")
     parser.add_argument("--backend", default="auto")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto")
-    parser.add_argument("--role", choices=["camera", "listener"], help=argparse.SUPPRESS)
+    parser.add_argument("--namespace", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--role", choices=["camera", "listener", "network"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    {"camera": publish, "listener": listen, None: measure}[arguments.role](arguments)
+    roles = {"camera": publish, "listener": listen, "network": time_network, None: compare}
+    roles[arguments.role](arguments)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from monodepth2_ros import __version__
 from monodepth2_ros.networks.depth_network import DepthNetwork
 from monodepth2_ros.networks.resnet_encoder import RESNET_LAYERS
+from monodepth2_ros.options import CheckpointError as CheckpointError
 from monodepth2_ros.preprocessing import NO_CROP, Crop, check_crop
 
 FORMAT_VERSION = 1
@@ -38,10 +39,6 @@ _DEFAULT = "models/default.safetensors"
 
 # Published stereo models were trained with a nominal baseline of 0.1 where KITTI's is 0.54 m.
 _PUBLISHED_STEREO_SCALE = 5.4
-
-
-class CheckpointError(ValueError):
-    """A checkpoint cannot be read or does not fit; the message says which, why and what to do."""
 
 
 @dataclass(frozen=True)

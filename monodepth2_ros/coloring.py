@@ -9,8 +9,7 @@ import functools
 import torch
 from torch import Tensor
 
-#: Names that a user can choose; OpenCV's colour maps.
-COLOR_MAPS = ("magma", "inferno", "plasma", "viridis", "turbo", "gray")
+from monodepth2_ros.options import COLOR_MAPS as COLOR_MAPS
 
 # Percentiles of disparity at the ends of an automatic range: a few far or near pixels must not
 # take all the contrast.

@@ -8,6 +8,7 @@ decodes, predicts and publishes. See docs/node.md for topics and parameters.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import signal
@@ -16,7 +17,8 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import cv2
 import numpy as np
@@ -37,9 +39,7 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 
 from monodepth2_ros import __version__
-from monodepth2_ros.backends import BackendError
 from monodepth2_ros.camera import Calibration, PinholeCamera
-from monodepth2_ros.checkpoint import CheckpointError
 from monodepth2_ros.conversions import (
     Payload,
     decode_compressed,
@@ -50,10 +50,13 @@ from monodepth2_ros.conversions import (
     stamp_ns,
 )
 from monodepth2_ros.mailbox import Mailbox
+from monodepth2_ros.options import BackendError, CheckpointError, OutputOptions
 from monodepth2_ros.pairing import CameraInfoPairing
 from monodepth2_ros.parameters import PARAMETERS, Parameter, check_together
-from monodepth2_ros.predictor import DepthPredictor, OutputOptions
 from monodepth2_ros.statistics import FrameStatistics, NodeStatus, judge
+
+if TYPE_CHECKING:
+    from monodepth2_ros.predictor import DepthPredictor
 
 # An image waits at most this long for its camera_info before it goes on without.
 _PAIRING_PATIENCE = 0.2
@@ -186,6 +189,10 @@ class DepthNode(LifecycleNode):
         started = time.monotonic()
         crop = tuple(values["crop"])
         try:
+            # Here and not above: torch takes most of the start, and while it is imported others
+            # can discover the node already.
+            from monodepth2_ros.predictor import DepthPredictor
+
             self._predictor = DepthPredictor(
                 values["checkpoint"],
                 backend=values["backend"],
@@ -198,6 +205,11 @@ class DepthNode(LifecycleNode):
         except (CheckpointError, BackendError) as error:
             self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
+        except Exception:
+            # rclpy keeps to itself what a transition raises.
+            if self.context.ok():
+                self.get_logger().error(traceback.format_exc())
+            raise
         self._options = _output_options(values)
         qos = QoSProfile(
             history=HistoryPolicy.KEEP_LAST,
@@ -302,6 +314,18 @@ class DepthNode(LifecycleNode):
             return True
         self._worker.join(timeout)
         return not self._worker.is_alive()
+
+    def destroy_node(self) -> None:
+        """Destroy the node, and what rclpy forgets when it destroys a lifecycle node.
+
+        The state machine holds on to the node and so to its DDS participant, whose shared memory
+        (70 MB with config/fastdds.xml) would outlive the process, until the machine restarts.
+        """
+        super().destroy_node()
+        # rclpy has no public way to the state machine.
+        machine = getattr(self, "_state_machine", None)
+        if machine is not None:
+            machine.destroy_when_not_in_use()
 
     def _stop(self) -> None:
         """Stop taking frames."""
@@ -607,13 +631,36 @@ def _nanoseconds(seconds: float) -> int:
     return round(1e9 * seconds)
 
 
+class _EndSignals:
+    """Makes the first SIGINT or SIGTERM end what the main thread does; further ones do nothing.
+
+    rclpy shuts ROS down at either, but only SIGINT would stop a model from being loaded, and a
+    terminal's ctrl-C and a launcher's signal may both come, the second amid the end.
+    """
+
+    def __init__(self) -> None:
+        self.heard = False
+
+    def install(self) -> None:
+        """Take the signals. rclpy, initialised later, handles them first and passes them on."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._hear)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        if not self.heard:
+            self.heard = True
+            raise KeyboardInterrupt
+
+
 def main(args: list[str] | None = None) -> NoReturn:
     """Run the node until ctrl-C, SIGTERM or the end of ROS; ends the process.
 
-    The exit status is 1 if the node could not start, with the reason in the log.
+    The exit status is 1 if the node could not start or failed, with the reason in the log.
     """
     try:
         status = _run(args)
+    except KeyboardInterrupt:
+        status = 0
     except Exception:
         traceback.print_exc()
         status = 1
@@ -626,6 +673,8 @@ def main(args: list[str] | None = None) -> NoReturn:
 
 def _run(args: list[str] | None) -> int:
     """Run the node and return the exit status."""
+    signals = _EndSignals()
+    signals.install()
     rclpy.init(args=args)
     node = None
     executor = SingleThreadedExecutor()
@@ -639,20 +688,34 @@ def _run(args: list[str] | None) -> int:
         if node.get_parameter("autostart").value:
             success = TransitionCallbackReturn.SUCCESS
             if node.trigger_configure() != success or node.trigger_activate() != success:
+                if signals.heard or not rclpy.ok():
+                    return 0
                 node.get_logger().fatal("the node could not start; see the error above")
                 return 1
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except Exception:
+        # A signal shuts ROS down at once, also under a callback that is about to publish or to
+        # answer. What this callback raises then is the end that was asked for, not a failure.
+        if rclpy.ok() and not signals.heard:
+            raise
     finally:
-        # A terminal's ctrl-C and a launcher's signal may both come; the first has been heard.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signals.heard = True
+        _close(node, executor)
+    return 0
+
+
+def _close(node: DepthNode | None, executor: SingleThreadedExecutor) -> None:
+    """Close everything of ROS; parts that a signal has closed already are no errors."""
+    with contextlib.suppress(Exception):
+        # Under a worker that has not ended nothing may be taken away.
         if node is None or node.stop_worker(_SHUTDOWN_PATIENCE):
             executor.shutdown(timeout_sec=0.1)
             if node is not None:
                 node.destroy_node()
+    with contextlib.suppress(Exception):
         rclpy.try_shutdown()
-    return 0
 
 
 if __name__ == "__main__":

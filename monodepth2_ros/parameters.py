@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from monodepth2_ros.backends import BACKENDS, PRECISIONS
-from monodepth2_ros.coloring import COLOR_MAPS
+from monodepth2_ros.options import BACKENDS, COLOR_MAPS, PRECISIONS
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from monodepth2_ros.backends import Backend, create_backend
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.checkpoint import Checkpoint, open_checkpoint
 from monodepth2_ros.coloring import colorize, disparity_range
+from monodepth2_ros.options import OutputOptions as OutputOptions
 from monodepth2_ros.point_cloud import depth_edges, pack_points
 from monodepth2_ros.preprocessing import Crop, check_crop, crop_box, prepare_image
 
@@ -32,45 +33,6 @@ OUTPUTS = ("depth", "color", "points")
 
 # Share of a new frame in the automatic colour range: a picture that adapts, but does not flicker.
 _COLOR_ADAPTATION = 0.1
-
-
-@dataclass(frozen=True)
-class OutputOptions:
-    """How outputs are made; all of it can change from frame to frame.
-
-    Attributes
-    ----------
-    output_size : {"network", "image"}
-        Size of depth, picture and cloud: the network's, or the input image's, pixel for pixel,
-        with NaN where the crop has no depth.
-    scale : float
-        Multiplies depth, after the checkpoint's own scale.
-    min_range, max_range : float
-        Depth outside is NaN, in metres after scaling.
-    points_stride : int
-        Keep every n-th row and column of the cloud.
-    points_max_range : float
-        Points farther away are left out; 0 for no bound of their own.
-    points_edge_filter : float
-        Threshold of :func:`monodepth2_ros.point_cloud.depth_edges`; 0 keeps all points.
-    depth_encoding : {"32FC1", "16UC1"}
-        Metres, or millimetres with 0 for unknown.
-    color_map : str
-        See :data:`monodepth2_ros.coloring.COLOR_MAPS`.
-    color_range : tuple of float
-        Nearest and farthest depth of the picture in metres; (0, 0) adapts to the scene.
-    """
-
-    output_size: str = "network"
-    scale: float = 1.0
-    min_range: float = 0.0
-    max_range: float = float("inf")
-    points_stride: int = 1
-    points_max_range: float = 0.0
-    points_edge_filter: float = 0.0
-    depth_encoding: str = "32FC1"
-    color_map: str = "magma"
-    color_range: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,16 @@
 from __future__ import annotations
 
 import array
+import contextlib
+import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,21 +61,46 @@ def use_private_domain() -> None:
 
 
 class NodeProcess:
-    """The node, as a user starts it."""
+    """The node, as a user starts it, or with `changes` to it: a program that makes them first."""
 
-    def __init__(self, *arguments: str, **parameters: Any) -> None:
-        command = [sys.executable, "-m", "monodepth2_ros.depth_node", "--ros-args"]
+    def __init__(self, *arguments: str, changes: str = "", **parameters: Any) -> None:
+        program = ["-m", "monodepth2_ros.depth_node"]
+        if changes:
+            program = ["-c", f"{changes}\ndepth_node.main()"]
+        command = [sys.executable, *program, "--ros-args"]
         for name, value in parameters.items():
             text = str(value).lower() if isinstance(value, bool) else str(value)
             command += ["-p", f"{name.replace('__', '.')}:={text}"]
-        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the node
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the node
         self.process = subprocess.Popen(
             [*command, *arguments], cwd=REPOSITORY, stdout=self._log, stderr=subprocess.STDOUT
         )
 
     def log(self) -> str:
-        self._log.seek(0)
-        return self._log.read()
+        # The node writes where this file stands: reading must not move that.
+        log = self._log.fileno()
+        return os.pread(log, os.fstat(log).st_size, 0).decode(errors="replace")
+
+    def segments(self) -> set[Path]:
+        """Return the files of shared memory that the node has mapped."""
+        maps = Path(f"/proc/{self.process.pid}/maps").read_text()
+        return {Path(name) for name in re.findall(r"/dev/shm/\S*fastrtps_[0-9a-f]+$", maps, re.M)}
+
+    def end(self) -> None:
+        """End the node, the harder the longer it takes."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def kill(self) -> None:
+        """Kill the node and remove the shared memory that it had no chance to remove."""
+        segments = self.segments()
+        self.process.kill()
+        self.process.wait(PATIENCE)
+        remove_orphans(segments)
 
     def stop(self, signal_number: int = signal.SIGINT) -> int:
         """Signal the node and return its exit status."""
@@ -81,8 +109,21 @@ class NodeProcess:
         try:
             return self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            self.kill()
             raise AssertionError(f"the node did not end; its log:\n{self.log()}") from None
+
+
+def remove_orphans(segments: Iterable[Path]) -> None:
+    """Remove those segments of Fast DDS whose owners are dead; it does so itself only at an end.
+
+    An owner holds a lock on a file beside its segment for as long as it lives.
+    """
+    for segment in segments:
+        lock = segment.with_name(f"{segment.name}_el")
+        with contextlib.suppress(FileNotFoundError, BlockingIOError), lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            segment.unlink()
+            lock.unlink()
 
 
 class Peer:

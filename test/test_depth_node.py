@@ -69,7 +69,7 @@ def start(model):
 
     yield run
     for node in started:
-        node.stop(signal.SIGKILL)
+        node.end()
 
 
 @pytest.fixture

@@ -12,14 +12,8 @@ import torch
 from torch import Tensor
 
 from monodepth2_ros.checkpoint import Checkpoint
-
-#: What a user can ask for.
-BACKENDS = ("auto", "torch", "openvino")
-PRECISIONS = ("auto", "fp32", "fp16", "bf16")
-
-
-class BackendError(RuntimeError):
-    """A backend cannot start; the message says why and names the alternative."""
+from monodepth2_ros.options import BACKENDS, PRECISIONS
+from monodepth2_ros.options import BackendError as BackendError
 
 
 class Backend(Protocol):

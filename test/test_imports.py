@@ -1,0 +1,68 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Who imports whom: torch takes a second and half a gigabyte, and is not everybody's."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "torchvision", "openvino", "nncf", "scipy", "matplotlib", "pandas")
+LIGHT = (
+    "",
+    ".camera",
+    ".conversions",
+    ".mailbox",
+    ".node_process",
+    ".options",
+    ".pairing",
+    ".parameters",
+    ".playback",
+    ".republish",
+    ".statistics",
+    ".video",
+)
+
+
+def imported(name: str) -> set[str]:
+    """Return the packages in a fresh interpreter after the import of a module."""
+    program = f"import sys, {name}; print(*{{m.split('.')[0] for m in sys.modules}})"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return set(run.stdout.split())
+
+
+def test_light_modules_import_nothing_heavy():
+    names = ", ".join(f"monodepth2_ros{name}" for name in LIGHT)
+    packages = imported(names)
+    assert "numpy" in packages and not packages & {*HEAVY, "rclpy"}
+
+
+def test_the_node_is_there_before_torch():
+    pytest.importorskip("rclpy", reason="rclpy is not installed")
+    packages = imported("monodepth2_ros.depth_node")
+    assert "rclpy" in packages and not packages & set(HEAVY)
+
+
+def test_the_predictor_imports_torch_and_nothing_else_heavy():
+    packages = imported("monodepth2_ros.predictor")
+    assert packages & set(HEAVY) == {"torch"}
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("predictor", "OutputOptions"),
+        ("backends", "BackendError"),
+        ("backends", "BACKENDS"),
+        ("checkpoint", "CheckpointError"),
+        ("coloring", "COLOR_MAPS"),
+    ],
+)
+def test_what_a_light_module_defines_is_found_where_it_is_used(module, name):
+    options = importlib.import_module("monodepth2_ros.options")
+    user = importlib.import_module(f"monodepth2_ros.{module}")
+    assert getattr(user, name) is getattr(options, name)

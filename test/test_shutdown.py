@@ -1,0 +1,193 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""How the node ends: with status 0 when it is told to, at whatever moment; else with the reason.
+
+Signals come at any moment. Here the node itself brings the moment about, in changed methods.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed")
+
+import node_harness as harness
+
+pytestmark = pytest.mark.ros
+
+# Changes to the node follow it.
+HEAD = """
+import os, signal, time
+import monodepth2_ros.predictor
+from monodepth2_ros import depth_node
+from monodepth2_ros.depth_node import DepthNode
+"""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    harness.write_model(path, 64, 64)
+    return path
+
+
+@pytest.fixture
+def start(model):
+    """Start nodes that end with the test."""
+    harness.use_private_domain()
+    started = []
+
+    def start(**options):
+        settings = {"checkpoint": model, "backend": "torch", "threads": 1, **options}
+        started.append(harness.NodeProcess(diagnostics_period=0.1, **settings))
+        return started[-1]
+
+    yield start
+    for node in started:
+        node.end()
+
+
+@pytest.fixture
+def run(start):
+    """Run a changed node to its end; return exit status and log."""
+
+    def run(changes):
+        node = start(changes=HEAD + changes)
+        return node.process.wait(harness.PATIENCE), node.log()
+
+    return run
+
+
+def test_ros_that_is_shut_down_under_a_callback_is_no_failure(run):
+    status, log = run("""
+publish = DepthNode._publish_diagnostics
+def publish_diagnostics(self):
+    print("the callback runs", flush=True)
+    self.context.shutdown()
+    publish(self)
+DepthNode._publish_diagnostics = publish_diagnostics
+""")
+    assert "the callback runs" in log
+    assert status == 0 and "Traceback" not in log
+
+
+def test_a_callback_that_fails_while_ros_is_up_ends_the_node_with_the_reason(run):
+    status, log = run("""
+def publish_diagnostics(self):
+    raise RuntimeError("a fault of our own")
+DepthNode._publish_diagnostics = publish_diagnostics
+""")
+    assert status == 1
+    assert "Traceback" in log and "RuntimeError: a fault of our own" in log
+
+
+def test_an_unforeseen_error_of_loading_is_told(run):
+    status, log = run("""
+def load(*arguments, **options):
+    raise RuntimeError("a fault of a library")
+monodepth2_ros.predictor.DepthPredictor = load
+""")
+    assert status == 1
+    assert "RuntimeError: a fault of a library" in log and "could not start" in log
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_stops_the_loading_of_a_model(run, name):
+    status, log = run(f"""
+def load(*arguments, **options):
+    os.kill(os.getpid(), signal.{name})
+    for _ in range(100):
+        time.sleep(0.1)
+    print("the model is loaded", flush=True)
+monodepth2_ros.predictor.DepthPredictor = load
+""")
+    assert status == 0 and "Traceback" not in log
+    assert "the model is loaded" not in log and "could not start" not in log
+
+
+def test_errors_that_follow_from_a_signal_while_loading_are_no_failure(run):
+    """A library may turn the interrupt into an error of its own."""
+    status, log = run("""
+def load(*arguments, **options):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+    except BaseException as error:
+        raise RuntimeError("not imported") from error
+monodepth2_ros.predictor.DepthPredictor = load
+""")
+    assert status == 0 and "Traceback" not in log and "could not start" not in log
+
+
+def test_more_signals_and_errors_do_not_disturb_the_end(run):
+    status, log = run("""
+def destroy_node(self):
+    print("the end goes on", flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGINT)
+    raise ValueError("destroyed already")
+DepthNode.destroy_node = destroy_node
+def publish_diagnostics(self):
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGTERM)
+DepthNode._publish_diagnostics = publish_diagnostics
+""")
+    assert "the end goes on" in log
+    assert status == 0 and "Traceback" not in log
+
+
+def test_the_worker_does_not_complain_of_the_end(run):
+    """Its outputs cannot be published any more: that is no failure of the frame."""
+    status, log = run("""
+def process(self, frame):
+    print("the worker runs", flush=True)
+    self.context.shutdown()
+    self._publishers_by_output["depth"].publish(depth_node.Image())
+DepthNode._process = process
+activate = DepthNode.on_activate
+def on_activate(self, state):
+    result = activate(self, state)
+    self._mailbox.put(depth_node._Frame(depth_node.Image(), None, 0.0))
+    return result
+DepthNode.on_activate = on_activate
+""")
+    assert "the worker runs" in log
+    assert status == 0 and "ERROR" not in log and "Traceback" not in log
+
+
+def loaded_segments(node):
+    """Wait until a node runs and return its shared memory; skip the test if it has none."""
+    deadline = time.monotonic() + harness.PATIENCE
+    while "loaded in" not in node.log():
+        assert node.process.poll() is None and time.monotonic() < deadline, node.log()
+        time.sleep(0.1)
+    segments = node.segments()
+    if not segments:
+        pytest.skip("the node has no shared memory of Fast DDS")
+    return segments
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_no_shared_memory_outlives_the_node(start, name):
+    """A robot that restarts its nodes must not run out of memory."""
+    node = start()
+    segments = loaded_segments(node)
+    assert node.stop(signal.Signals[name]) == 0
+    assert not [path for path in segments if path.exists()]
+
+
+def test_of_shared_memory_only_that_of_dead_nodes_is_removed(start):
+    """That is how these tests clean up after a node that had to be killed."""
+    dead = start()
+    left = loaded_segments(dead)
+    alive = start()
+    used = loaded_segments(alive) - left  # which the two may have mapped both
+    os.kill(dead.process.pid, signal.SIGKILL)
+    dead.process.wait(harness.PATIENCE)
+    assert used and all(path.exists() for path in left | used)
+    harness.remove_orphans(left | used)
+    assert {path for path in left | used if path.exists()} == used
