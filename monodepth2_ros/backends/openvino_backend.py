@@ -18,7 +18,7 @@ from monodepth2_ros.backends import BackendError
 from monodepth2_ros.checkpoint import Checkpoint
 
 # Changes whenever the network that is built from the same weights changes.
-_CONVERSION_VERSION = 1
+_CONVERSION_VERSION = 2
 
 
 class OpenVINOBackend:
@@ -109,14 +109,16 @@ def _convert(checkpoint: Checkpoint) -> Any:
         disparity = exported.output("disparity").get_node().input_value(0)
         model = openvino.Model([disparity], exported.get_parameters())
         return _taking_pixels(model)
+    # Imported here for its torchvision, which a model from the cache does not need.
+    from monodepth2_ros.networks.fused import FusedDepthNetwork
+
     metadata = checkpoint.metadata
     shape = (1, 3, metadata.height, metadata.width)
+    network = FusedDepthNetwork(checkpoint.depth_network())
     with torch.inference_mode(), warnings.catch_warnings():
         # The converter traces with an API that torch deprecates; that is OpenVINO's to change.
         warnings.simplefilter("ignore", FutureWarning)
-        model = openvino.convert_model(
-            checkpoint.depth_network(), example_input=torch.zeros(shape), input=[shape]
-        )
+        model = openvino.convert_model(network, example_input=torch.zeros(shape), input=[shape])
     return _taking_pixels(model)
 
 

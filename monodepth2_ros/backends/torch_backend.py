@@ -9,6 +9,7 @@ from torch import Tensor
 
 from monodepth2_ros.backends import BackendError
 from monodepth2_ros.checkpoint import Checkpoint
+from monodepth2_ros.networks.fused import FusedDepthNetwork
 from monodepth2_ros.preprocessing import to_network_input
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -51,7 +52,7 @@ class TorchBackend:
         self._dtype = _DTYPES[precision]
         metadata = checkpoint.metadata
         try:
-            network = checkpoint.depth_network().to(device, self._dtype)
+            network = FusedDepthNetwork(checkpoint.depth_network()).to(device, self._dtype)
             self._network = network.to(memory_format=torch.channels_last)
             self._image = torch.zeros(
                 (metadata.height, metadata.width, 3), dtype=torch.uint8, device=device
