@@ -54,6 +54,21 @@ class Backend(Protocol):
         """
         ...
 
+    def disparities(self, images: Tensor) -> Tensor:
+        """Run the network on many images.
+
+        Parameters
+        ----------
+        images : Tensor, shape (B, H, W, 3), uint8, RGB
+            Of the network's size, on `device`.
+
+        Returns
+        -------
+        Tensor, shape (B, H, W), float32
+            Sigmoid disparity on `device`.
+        """
+        ...
+
 
 def create_backend(
     checkpoint: Checkpoint,

@@ -99,6 +99,14 @@ class OpenVINOBackend:
         outputs = self._request.infer([image.numpy()[None]], share_inputs=True, share_outputs=True)
         return torch.from_numpy(outputs[0][0, 0])
 
+    def disparities(self, images: Tensor) -> Tensor:
+        """Run the network; see :meth:`monodepth2_ros.backends.Backend.disparities`."""
+        # One image keeps all cores busy: a batch would gain nothing, and need a graph of its own.
+        results = torch.empty(images.shape[:3])
+        for image, result in zip(images, results, strict=True):
+            result.copy_(self.disparity(image))
+        return results
+
 
 def _convert(checkpoint: Checkpoint) -> Any:
     """Convert the network; the pixels' conversion to [0, 1] and planes becomes part of it."""
