@@ -164,6 +164,28 @@ def copy_rate(device: str = "cpu", megabytes: int = 0, repeats: int = 5) -> floa
     return 2 * source.nbytes / seconds
 
 
+def transfer_rate(device: str, upload: bool, megabytes: int = 256, repeats: int = 5) -> float:
+    """Measure the way between a GPU and memory of the host that it can reach by itself.
+
+    Parameters
+    ----------
+    device, repeats
+        See :func:`measure_ceilings`.
+    upload : bool
+        To the device, or from it.
+    megabytes : int
+
+    Returns
+    -------
+    float
+        Bytes per second.
+    """
+    host = torch.zeros(megabytes << 20, dtype=torch.uint8, pin_memory=True)
+    there = torch.zeros_like(host, device=device)
+    source, target = (host, there) if upload else (there, host)
+    return host.nbytes / fastest(lambda: target.copy_(source), device, repeats)
+
+
 def fastest(run: Callable[[], object], device: str, repeats: int) -> float:
     """Return the shortest of several times in seconds, after one run that nobody times."""
     times = []
@@ -239,6 +261,9 @@ def main() -> None:
         print(f"| matrix product, {precision} | {1e-9 * rate:.0f} |")
     rate = copy_rate(arguments.device, repeats=arguments.repeats)
     print(f"\ncopy: {1e-9 * rate:.1f} GB/s, bytes read and written together")
+    if arguments.device.startswith("cuda"):
+        for name, upload in (("upload", True), ("download", False)):
+            print(f"{name}: {1e-9 * transfer_rate(arguments.device, upload):.1f} GB/s")
 
 
 if __name__ == "__main__":
