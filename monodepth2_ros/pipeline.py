@@ -140,6 +140,9 @@ class DevicePipeline:
             slot.mark("begun")
             slot.pixels.copy_(slot.pinned_pixels, non_blocking=True)
             slot.mark("uploaded")
+        if self._compute is not None:
+            # Weights and kept tensors are written by the caller's stream.
+            self._compute.wait_stream(torch.cuda.current_stream(self._device))
         with _on(self._compute):
             slot.wait_for("uploaded")
             recorded = self._record((image.shape, key), slot.pixels, compute)

@@ -32,7 +32,7 @@ class Backend(Protocol):
     device : torch.device
         Where images are taken and disparities returned.
     precision : str
-        "fp32", "fp16" or "bf16": of the convolutions.
+        "fp32", "fp16", "bf16" or, of OpenVINO IR that holds such, "int8": of the convolutions.
     """
 
     name: str

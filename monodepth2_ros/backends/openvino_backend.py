@@ -67,7 +67,9 @@ class OpenVINOBackend:
                 "precision to 'fp32'"
             )
         self.device = torch.device("cpu")
-        self.precision = precision
+        # What a graph in 8-bit integers is, its exporter says.
+        is_int8 = checkpoint.graph is not None and "int8" in checkpoint.metadata.provenance
+        self.precision = "int8" if is_int8 else precision
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
