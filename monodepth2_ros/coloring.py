@@ -16,14 +16,16 @@ from monodepth2_ros.options import COLOR_MAPS as COLOR_MAPS
 _LOW, _HIGH = 0.02, 0.98
 
 
-def colorize(disparity: Tensor, low: float, high: float, color_map: str = "magma") -> Tensor:
+def colorize(
+    disparity: Tensor, low: float | Tensor, high: float | Tensor, color_map: str = "magma"
+) -> Tensor:
     """Paint disparity: near is bright, far is dark.
 
     Parameters
     ----------
     disparity : Tensor, shape (H, W)
         Inverse depth; NaN is painted black.
-    low, high : float
+    low, high : float, or Tensors of shape () on the device of `disparity`
         Disparities at the dark and the bright end.
     color_map : str
         One of :data:`COLOR_MAPS`.
@@ -33,8 +35,9 @@ def colorize(disparity: Tensor, low: float, high: float, color_map: str = "magma
     Tensor, shape (H, W, 3), uint8, RGB
         On the device of `disparity`.
     """
-    table = _table(color_map).to(disparity.device)
-    span = max(high - low, 1e-12)
+    table = _table_on(color_map, disparity.device)
+    span = high - low
+    span = span.clamp(min=1e-12) if isinstance(span, Tensor) else max(span, 1e-12)
     level = ((disparity - low) * (255.0 / span)).clamp_(0.0, 255.0)
     index = torch.nan_to_num_(level + 0.5, nan=256.0).to(torch.int32)
     # Twice as fast as table[index] on a CPU.
@@ -47,22 +50,50 @@ def disparity_range(disparity: Tensor) -> tuple[float, float]:
     Parameters
     ----------
     disparity : Tensor, shape (H, W)
-        NaN is left out.
+        What is not finite is left out.
 
     Returns
     -------
     low, high : float
         (0, 1) if there is no finite value.
     """
-    values = disparity[::4, ::4]  # enough for a percentile, and sixteen times faster to sort
-    values = values[torch.isfinite(values)]
-    if values.numel() == 0:
-        return 0.0, 1.0
-    low, high = torch.quantile(values, values.new_tensor([_LOW, _HIGH])).tolist()
+    low, high = disparity_limits(disparity).tolist()
     return low, high
 
 
+def disparity_limits(disparity: Tensor) -> Tensor:
+    """Return what :func:`disparity_range` does, without waiting for the device.
+
+    Parameters
+    ----------
+    disparity : Tensor, shape (H, W)
+        What is not finite is left out.
+
+    Returns
+    -------
+    Tensor, shape (2,), float64
+        (0, 1) if there is no finite value.
+    """
+    values = disparity[::4, ::4].reshape(-1)  # enough for a percentile, and sixteen times faster
+    known = torch.isfinite(values)
+    ordered = torch.where(known, values, torch.inf).sort().values
+    last = known.sum() - 1
+    # As torch.quantile, which would need the number of values on the host.
+    shares = torch.stack([torch.full_like(ordered[0], share) for share in (_LOW, _HIGH)])
+    rank = (shares * last).clamp_(min=0.0)
+    below = rank.floor()
+    lower, upper = (ordered.gather(0, place.long()) for place in (below, rank.ceil()))
+    limits = torch.lerp(lower, upper, rank - below).double()
+    nothing = torch.arange(2, dtype=torch.float64, device=disparity.device)
+    return torch.where(last < 0, nothing, limits)
+
+
 @functools.cache
+def _table_on(color_map: str, device: torch.device) -> Tensor:
+    """Keep a table where it is used."""
+    return _table(color_map).to(device)
+
+
 def _table(color_map: str) -> Tensor:
     """Colours of levels 0 … 255, and black at 256."""
     import cv2

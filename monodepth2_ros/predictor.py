@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """From an RGB image to depth in metres, a picture of it, and a packed point cloud.
 
-Everything stays on the device of the backend until one copy brings the outputs to the host.
+All that lies between the image and the outputs is one function of tensors on the backend's device,
+which waits for nothing; :mod:`monodepth2_ros.pipeline` brings the image there and the outputs back.
 """
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,17 @@ from torch.nn import functional
 from monodepth2_ros.backends import Backend, create_backend
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.checkpoint import Checkpoint, open_checkpoint
-from monodepth2_ros.coloring import colorize, disparity_range
+from monodepth2_ros.coloring import colorize, disparity_limits
 from monodepth2_ros.options import OutputOptions as OutputOptions
+from monodepth2_ros.pipeline import DevicePipeline, HostPipeline, Lap, Pipeline, as_tensor
 from monodepth2_ros.point_cloud import depth_edges, pack_points
-from monodepth2_ros.preprocessing import Crop, check_crop, crop_box, prepare_image
+from monodepth2_ros.preprocessing import (
+    Crop,
+    check_crop,
+    crop_box,
+    prepare_image,
+    prepare_images,
+)
 
 #: What :meth:`DepthPredictor.predict` can produce.
 OUTPUTS = ("depth", "color", "points")
@@ -48,7 +55,8 @@ class Prediction:
     camera : PinholeCamera or None
         Of the depth and the picture, when the input's camera was given.
     seconds : dict of str to float
-        Time of the stages "preprocess", "network" and "outputs".
+        Time of the stages "preprocess", "network" and "outputs"; on a GPU, which computes all of
+        them in one go, that of the upload, the computation and the download.
     """
 
     depth: NDArray[Any] | None = None
@@ -102,9 +110,15 @@ class DepthPredictor:
         self.backend: Backend = create_backend(
             checkpoint, backend, device, precision, threads, cache_dir
         )
-        self._upload = _Transfer(self.backend.device)
-        self._download = _Transfer(self.backend.device)
-        self._color_range: tuple[float, float] | None = None
+        target = self.backend.device
+        # Disparities at the ends of the automatic colour range; NaN before there are any. On the
+        # device and changed in place, so that a recorded computation goes on with them.
+        self._color_limits = torch.full((2,), torch.nan, dtype=torch.float64, device=target)
+        self._pipeline: Pipeline = HostPipeline()
+        if target.type == "cuda":
+            self._pipeline = DevicePipeline(target, kept=(self._color_limits,))
+        self._cameras: list[PinholeCamera | None] = []
+        self._is_streaming = False
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Predict depth at the network's size.
@@ -128,7 +142,6 @@ class DepthPredictor:
         box = crop_box(camera.width, camera.height, self.crop)
         return camera.cropped(*box).resized(metadata.width, metadata.height)
 
-    @torch.inference_mode()
     def predict(
         self,
         image: NDArray[np.uint8],
@@ -158,35 +171,172 @@ class DepthPredictor:
         ValueError
             If the image is not RGB bytes, the camera is of another size, or there is none for
             points.
+        RuntimeError
+            While a :meth:`predict_stream` is under way.
         """
-        options = options or OutputOptions()
-        _check_input(image, camera, outputs)
-        metadata = self.checkpoint.metadata
-        clock = _Stopwatch(self.backend.device)
+        self._check_idle()
+        self._submit(image, camera, options or OutputOptions(), outputs)
+        return self._collect()
 
-        # A read-only array (a message's memory) is only read here.
-        pixels = self._upload.to_device(image)
+    def predict_stream(
+        self,
+        images: Iterable[NDArray[np.uint8]],
+        camera: PinholeCamera | None = None,
+        options: OutputOptions | None = None,
+        outputs: tuple[str, ...] = ("depth",),
+    ) -> Iterator[Prediction]:
+        """Predict for images one after the other, as :meth:`predict` does for each.
+
+        On a GPU the next image is on its way there while the last is computed and comes back.
+
+        Parameters
+        ----------
+        images : iterable of ndarray
+            Taken one ahead of what is given, on a GPU.
+        camera, options, outputs
+            See :meth:`predict`.
+
+        Yields
+        ------
+        Prediction
+            Its arrays may be reused by the next step: copy what is to be kept.
+
+        Raises
+        ------
+        ValueError, RuntimeError
+            As :meth:`predict`.
+        """
+        self._check_idle()
+        self._is_streaming = True
+        under_way = 0
+        try:
+            for image in images:
+                self._submit(image, camera, options or OutputOptions(), outputs)
+                under_way += 1
+                if under_way == self._pipeline.depth:
+                    under_way -= 1
+                    yield self._collect()
+            while under_way:
+                under_way -= 1
+                yield self._collect()
+        finally:
+            for _ in range(under_way):
+                self._collect()
+            self._is_streaming = False
+
+    @torch.inference_mode()
+    def predict_batch(
+        self, images: NDArray[np.uint8], crop: Crop | None = None, half: bool = False
+    ) -> NDArray[Any]:
+        """Predict depth for many images of one size at once, where latency does not count.
+
+        Parameters
+        ----------
+        images : ndarray, shape (B, H, W, 3), uint8, RGB
+        crop : tuple of float, optional
+            What is left to remove of images that are cropped already, instead of :attr:`crop`.
+        half : bool
+            Give float16, as frame stores keep depth, 65504 at most.
+
+        Returns
+        -------
+        ndarray, shape (B, height, width) of the checkpoint, float32 or float16
+            As calls with each image give, but for rounding.
+
+        Raises
+        ------
+        ValueError
+            If the images are not RGB bytes.
+        """
+        if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
+            raise ValueError(
+                f"the images have shape {images.shape} and type {images.dtype}; (B, H, W, 3) of "
+                "uint8 in RGB order is needed"
+            )
+        metadata = self.checkpoint.metadata
+        pixels = as_tensor(images).to(self.backend.device, non_blocking=True)
+        crop = self.crop if crop is None else crop
+        prepared = prepare_images(pixels, crop, metadata.width, metadata.height)
+        depth = self._disparity(self.backend.disparities(prepared), 1.0).reciprocal()
+        if half:
+            depth = depth.clamp_(max=torch.finfo(torch.float16).max).half()
+        return depth.cpu().numpy()
+
+    def _check_idle(self) -> None:
+        """Refuse to mix up the order of results."""
+        if self._is_streaming:
+            raise RuntimeError(
+                "a predict_stream of this predictor is under way; exhaust or close it first"
+            )
+
+    @torch.inference_mode()
+    def _submit(
+        self,
+        image: NDArray[np.uint8],
+        camera: PinholeCamera | None,
+        options: OutputOptions,
+        outputs: tuple[str, ...],
+    ) -> None:
+        """Begin with an image."""
+        _check_input(image, camera, outputs)
+        output_camera = camera
+        if camera is not None and options.output_size != "image":
+            output_camera = self.network_camera(camera)
+        if "color" in outputs and _has_fixed_colors(options):
+            self._color_limits.fill_(torch.nan)  # an automatic range begins anew afterwards
+
+        def compute(pixels: Tensor, lap: Lap) -> dict[str, Tensor]:
+            return self._compute(pixels, output_camera, options, outputs, lap)
+
+        self._pipeline.submit(image, (output_camera, options, outputs), compute)
+        self._cameras.append(output_camera)
+
+    @torch.inference_mode()
+    def _collect(self) -> Prediction:
+        """Give the outputs of the image that was begun first."""
+        camera = self._cameras.pop(0)
+        outcome = self._pipeline.collect()
+        return Prediction(camera=camera, seconds=outcome.seconds, **outcome.arrays)
+
+    def _compute(
+        self,
+        pixels: Tensor,
+        camera: PinholeCamera | None,
+        options: OutputOptions,
+        outputs: tuple[str, ...],
+        lap: Lap,
+    ) -> dict[str, Tensor]:
+        """Compute outputs from an image, both on the device; see :data:`pipeline.Compute`.
+
+        Parameters
+        ----------
+        pixels : Tensor, shape (H, W, 3), uint8
+        camera : PinholeCamera, optional
+            Of the outputs.
+        options, outputs
+            See :meth:`predict`.
+        lap : callable
+            Told of the end of each stage.
+        """
+        metadata = self.checkpoint.metadata
         network_image = prepare_image(pixels, self.crop, metadata.width, metadata.height)
-        clock.lap("preprocess")
+        lap("preprocess")
 
         sigmoid = self.backend.disparity(network_image)
-        clock.lap("network")
+        lap("network")
 
-        # Inverse depth in 1/metre: linear in the sigmoid, so it may be resized before inversion.
-        near, far = 1.0 / metadata.min_depth, 1.0 / metadata.max_depth
-        unit = metadata.scale * options.scale
-        disparity = torch.add(far / unit, sigmoid, alpha=(near - far) / unit)
+        disparity = self._disparity(sigmoid, options.scale)
         edges = None
         if "points" in outputs and options.points_edge_filter > 0.0:
             edges = depth_edges(disparity, options.points_edge_filter)
         colors = network_image
-        output_camera = self.network_camera(camera) if camera else None
         if options.output_size == "image":
-            box = crop_box(image.shape[1], image.shape[0], self.crop)
-            disparity = _to_image(disparity, box, pixels.shape[0], pixels.shape[1])
+            height, width = pixels.shape[:2]
+            box = crop_box(width, height, self.crop)
+            disparity = _to_image(disparity, box, height, width)
             if edges is not None:
-                edges = _to_image(edges.float(), box, pixels.shape[0], pixels.shape[1]) > 0.5
-            colors, output_camera = pixels, camera
+                edges = _to_image(edges.float(), box, height, width) > 0.5
+            colors = pixels
         disparity = self._limit_range(disparity, options)
         depth = disparity.reciprocal()
 
@@ -197,11 +347,16 @@ class DepthPredictor:
             low, high = self._picture_range(disparity, options)
             results["color"] = colorize(disparity, low, high, options.color_map)
         if "points" in outputs:
-            assert output_camera is not None
-            results["points"] = _points(depth, colors, edges, output_camera, options)
-        arrays = self._download.to_host(results)
-        clock.lap("outputs")
-        return Prediction(camera=output_camera, seconds=clock.seconds(), **arrays)
+            assert camera is not None
+            results["points"] = _points(depth, colors, edges, camera, options)
+        return results
+
+    def _disparity(self, sigmoid: Tensor, scale: float) -> Tensor:
+        """Return inverse depth in 1/metre: linear in the sigmoid, so it may be resized."""
+        metadata = self.checkpoint.metadata
+        near, far = 1.0 / metadata.min_depth, 1.0 / metadata.max_depth
+        unit = metadata.scale * scale
+        return torch.add(far / unit, sigmoid, alpha=(near - far) / unit)
 
     def _limit_range(self, disparity: Tensor, options: OutputOptions) -> Tensor:
         """Put NaN where depth is outside the range that was asked for."""
@@ -214,19 +369,23 @@ class DepthPredictor:
             disparity = disparity.masked_fill(disparity > 1.0 / options.min_range, torch.nan)
         return disparity
 
-    def _picture_range(self, disparity: Tensor, options: OutputOptions) -> tuple[float, float]:
+    def _picture_range(
+        self, disparity: Tensor, options: OutputOptions
+    ) -> tuple[float, float] | tuple[Tensor, Tensor]:
         """Disparities at the ends of the colour map: those asked for, or the scene's, smoothed."""
-        near, far = options.color_range
-        if far > near > 0.0:
-            self._color_range = None
+        if _has_fixed_colors(options):
+            near, far = options.color_range
             return 1.0 / far, 1.0 / near
-        low, high = disparity_range(disparity)
-        if self._color_range is not None:
-            old_low, old_high = self._color_range
-            low = old_low + _COLOR_ADAPTATION * (low - old_low)
-            high = old_high + _COLOR_ADAPTATION * (high - old_high)
-        self._color_range = (low, high)
-        return low, high
+        limits, old = disparity_limits(disparity), self._color_limits
+        adapted = old + _COLOR_ADAPTATION * (limits - old)
+        old.copy_(torch.where(old.isnan(), limits, adapted))
+        return old[0], old[1]
+
+
+def _has_fixed_colors(options: OutputOptions) -> bool:
+    """Say whether the ends of the colour map are given."""
+    near, far = options.color_range
+    return far > near > 0.0
 
 
 def _check_input(
@@ -267,7 +426,7 @@ def _encode_depth(depth: Tensor, encoding: str) -> Tensor:
     if encoding == "32FC1":
         return depth
     millimetres = torch.nan_to_num(depth * 1000.0, nan=0.0, posinf=0.0).round_()
-    millimetres[millimetres > 65535.0] = 0.0
+    millimetres = millimetres.masked_fill(millimetres > 65535.0, 0.0)
     # Through int32: conversions to uint16 are not implemented on every device.
     return millimetres.to(torch.int32).to(torch.uint16)
 
@@ -292,87 +451,3 @@ def _points(
     if drop is not None:
         depth = depth.masked_fill(drop, torch.nan)
     return pack_points(depth, colors, camera)
-
-
-class _Stopwatch:
-    """Times stages; on CUDA by events, because kernels run after the call that launched them."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._cuda = device.type == "cuda"
-        self._names: list[str] = []
-        self._marks: list[Any] = [self._mark()]
-
-    def lap(self, name: str) -> None:
-        self._names.append(name)
-        self._marks.append(self._mark())
-
-    def seconds(self) -> dict[str, float]:
-        pairs = zip(self._names, self._marks, self._marks[1:], strict=False)
-        if not self._cuda:
-            return {name: end - start for name, start, end in pairs}
-        self._marks[-1].synchronize()
-        return {name: 1e-3 * start.elapsed_time(end) for name, start, end in pairs}
-
-    def _mark(self) -> Any:
-        if not self._cuda:
-            return time.perf_counter()
-        event = torch.cuda.Event(enable_timing=True)
-        event.record()
-        return event
-
-
-class _Transfer:
-    """Moves arrays between host and device; on CUDA through one pinned buffer each way."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._pinned = torch.empty(0, dtype=torch.uint8)
-
-    def to_device(self, array: NDArray[np.uint8]) -> Tensor:
-        """Return an array's tensor on the device; on a CPU a view of the same memory."""
-        if not array.flags.writeable and self._device.type == "cpu":
-            # torch warns about read-only memory; it is only read, so the warning has no object.
-            array = _writable_view(array)
-        tensor = torch.from_numpy(array) if self._device.type == "cpu" else None
-        if tensor is not None:
-            return tensor
-        staged = self._buffer(array.nbytes)
-        np.copyto(staged.numpy().reshape(array.shape), array)
-        return staged.view(array.shape).to(self._device, non_blocking=True)
-
-    def to_host(self, tensors: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
-        """Return tensors as arrays; from CUDA with one copy for all of them."""
-        if self._device.type == "cpu":
-            return {name: tensor.numpy() for name, tensor in tensors.items()}
-        parts = {name: tensor.contiguous().view(-1) for name, tensor in tensors.items()}
-        raw = [part.view(torch.uint8) for part in parts.values()]
-        # Views of other types must begin at multiples of 16 bytes.
-        sizes = [-(-part.numel() // 16) * 16 for part in raw]
-        packed = torch.empty(sum(sizes), dtype=torch.uint8, device=self._device)
-        staged = self._buffer(packed.numel())
-        offset = 0
-        for part, size in zip(raw, sizes, strict=True):
-            packed[offset : offset + part.numel()] = part
-            offset += size
-        staged.copy_(packed, non_blocking=True)
-        torch.cuda.current_stream(self._device).synchronize()
-        arrays, offset = {}, 0
-        for (name, tensor), part, size in zip(tensors.items(), raw, sizes, strict=True):
-            values = staged[offset : offset + part.numel()].view(tensor.dtype)
-            arrays[name] = values.view(tensor.shape).numpy()
-            offset += size
-        return arrays
-
-    def _buffer(self, size: int) -> Tensor:
-        """Return pinned memory, allocated anew only when it must grow."""
-        if self._pinned.numel() < size:
-            self._pinned = torch.empty(size, dtype=torch.uint8, pin_memory=True)
-        return self._pinned[:size]
-
-
-def _writable_view(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """View read-only memory as writable."""
-    interface = dict(array.__array_interface__)
-    interface["data"] = (interface["data"][0], False)
-    holder = type("_Memory", (), {"__array_interface__": interface, "owner": array})()
-    return np.asarray(holder)

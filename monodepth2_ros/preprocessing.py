@@ -71,17 +71,22 @@ def resize_image(image: Tensor, width: int, height: int) -> Tensor:
         Bilinear with a triangle filter as wide as the reduction asks for (Pillow's definition),
         rounded to the nearest.
     """
-    if image.shape[:2] == (height, width):
-        return image
-    planar = image.permute(2, 0, 1)[None]
-    if image.is_cuda:  # torch resizes uint8 on the CPU alone
+    return _resize(image[None], width, height)[0]
+
+
+def _resize(images: Tensor, width: int, height: int) -> Tensor:
+    """Resize images (B, H, W, 3); see :func:`resize_image`."""
+    if images.shape[1:3] == (height, width):
+        return images
+    planar = images.permute(0, 3, 1, 2)
+    if images.is_cuda:  # torch resizes uint8 on the CPU alone
         resized = functional.interpolate(
             planar.float(), (height, width), mode="bilinear", antialias=True
         )
         resized = resized.round_().clamp_(0, 255).to(torch.uint8)
     else:
         resized = functional.interpolate(planar, (height, width), mode="bilinear", antialias=True)
-    return resized[0].permute(1, 2, 0).contiguous()
+    return resized.permute(0, 2, 3, 1).contiguous()
 
 
 def prepare_image(image: Tensor, crop: Crop, width: int, height: int) -> Tensor:
@@ -99,8 +104,24 @@ def prepare_image(image: Tensor, crop: Crop, width: int, height: int) -> Tensor:
     -------
     Tensor, shape (height, width, 3), uint8, RGB
     """
-    x, y, crop_width, crop_height = crop_box(image.shape[1], image.shape[0], crop)
-    return resize_image(image[y : y + crop_height, x : x + crop_width], width, height)
+    return prepare_images(image[None], crop, width, height)[0]
+
+
+def prepare_images(images: Tensor, crop: Crop, width: int, height: int) -> Tensor:
+    """Crop and resize images of one size, as :func:`prepare_image` does each of them.
+
+    Parameters
+    ----------
+    images : Tensor, shape (B, H, W, 3), uint8, RGB
+    crop, width, height
+        See :func:`prepare_image`.
+
+    Returns
+    -------
+    Tensor, shape (B, height, width, 3), uint8, RGB
+    """
+    x, y, crop_width, crop_height = crop_box(images.shape[2], images.shape[1], crop)
+    return _resize(images[:, y : y + crop_height, x : x + crop_width], width, height)
 
 
 def to_network_input(image: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from monodepth2_ros.coloring import COLOR_MAPS, colorize, disparity_range
+from monodepth2_ros.coloring import COLOR_MAPS, colorize, disparity_limits, disparity_range
 
 
 @pytest.mark.parametrize("name", [name for name in COLOR_MAPS if name != "gray"])
@@ -34,6 +34,21 @@ def test_range_leaves_out_extremes_and_nan():
     low, high = disparity_range(disparity)
     assert 1.0 < low < 1.1 and 1.9 < high < 2.0
     assert disparity_range(torch.full((8, 8), torch.nan)) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("known", [1, 2, 50, 397, 6400])
+def test_limits_are_quantiles_of_what_is_finite(known):
+    generator = torch.Generator().manual_seed(known)
+    values = torch.rand(6400, generator=generator) + 0.01
+    values[known:] = torch.nan
+    shuffled = values[torch.randperm(6400, generator=generator)].reshape(80, 80)
+    disparity = torch.full((320, 320), torch.inf)
+    disparity[::4, ::4] = shuffled
+    expected = torch.quantile(values[:known], torch.tensor([0.02, 0.98]))
+    limits = disparity_limits(disparity)
+    torch.testing.assert_close(limits, expected.double(), rtol=2e-7, atol=0)
+    picture = colorize(disparity, limits[0], limits[1])
+    np.testing.assert_array_equal(picture, colorize(disparity, *limits.tolist()))
 
 
 def test_unknown_map_is_named():

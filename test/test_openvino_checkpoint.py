@@ -62,6 +62,14 @@ def test_torch_refuses_ir(exported: Path) -> None:
         load_checkpoint(exported).depth_network()
 
 
+def test_integers_are_named(exported: Path, tmp_path: Path) -> None:
+    loaded = load_checkpoint(exported)
+    assert create_backend(loaded, cache_dir=tmp_path).precision == "fp32"
+    metadata = dataclasses.replace(loaded.metadata, provenance={"int8": {"tool": "nncf"}})
+    quantized = dataclasses.replace(loaded, metadata=metadata)
+    assert create_backend(quantized, cache_dir=tmp_path).precision == "int8"
+
+
 def test_unusable_ir_is_named(tmp_path: Path, checkpoint: Checkpoint, exported: Path) -> None:
     alone = tmp_path / "alone.xml"
     alone.write_bytes(exported.read_bytes())

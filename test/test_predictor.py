@@ -240,6 +240,44 @@ def test_fixed_and_adapting_colours(predictor, image):
     assert auto.min() == 0 and auto.max() == 255
 
 
+def test_automatic_colours_follow_the_scene_slowly(predictor, image):
+    """By hand: the first frame sets the range, each further one moves it by a tenth."""
+    fresh = DepthPredictor(predictor.checkpoint, backend="torch", device="cpu")
+    grey = OutputOptions(color_map="gray")
+    fixed = OutputOptions(color_map="gray", color_range=(0.1, 100.0))
+    low = high = None
+    for number, frame in enumerate((image, image[::-1] // 2, 255 - image)):
+        frame = np.ascontiguousarray(frame)
+        disparity = torch.from_numpy(1.0 / predictor(frame))
+        ends = torch.quantile(disparity[::4, ::4].double(), torch.tensor([0.02, 0.98]).double())
+        new_low, new_high = ends.tolist()
+        low = new_low if number == 0 else low + 0.1 * (new_low - low)
+        high = new_high if number == 0 else high + 0.1 * (new_high - high)
+        color = fresh.predict(frame, options=grey, outputs=("color",)).color[..., 0]
+        expected = np.clip(255 * (disparity.numpy() - low) / (high - low), 0, 255)
+        np.testing.assert_allclose(color, expected, atol=1.0)
+    fresh.predict(image, options=fixed, outputs=("color",))  # the range begins anew afterwards
+    color = fresh.predict(image, options=grey, outputs=("color",)).color
+    other = DepthPredictor(predictor.checkpoint, backend="torch", device="cpu")
+    first = other.predict(image, options=grey, outputs=("color",)).color
+    np.testing.assert_array_equal(color, first)
+
+
+@pytest.mark.parametrize("backend", ["torch", pytest.param("openvino", marks=needs_openvino)])
+def test_a_batch_is_its_images(checkpoint, image, backend, tmp_path):
+    predictor = DepthPredictor(
+        checkpoint, backend=backend, device="cpu", cache_dir=tmp_path, crop=(0.0, 0.25, 0.1, 0.0)
+    )
+    images = np.stack([image, 255 - image, image[::-1]])
+    depth = predictor.predict_batch(images)
+    assert depth.dtype == np.float32 and depth.shape == (3, 64, 96)
+    for one, found in zip(images, depth, strict=True):
+        np.testing.assert_allclose(found, predictor(one), rtol=1e-4)
+    assert np.abs(depth[0] / depth[1] - 1.0).max() > 0.1
+    with pytest.raises(ValueError, match=r"\(240, 320, 3\) and type uint8; \(B, H, W, 3\)"):
+        predictor.predict_batch(image)
+
+
 def test_read_only_images_are_fine(predictor, image):
     frozen = image.copy()
     frozen.setflags(write=False)

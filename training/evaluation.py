@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from monodepth2_ros.checkpoint import Checkpoint, CheckpointError
-from monodepth2_ros.networks.depth_network import DepthNetwork
+from monodepth2_ros.networks.fused import FusedDepthNetwork
 from monodepth2_ros.networks.resnet_encoder import RESNET_LAYERS, ResnetEncoder
-from monodepth2_ros.preprocessing import Crop, crop_box, prepare_image, to_network_input
+from monodepth2_ros.preprocessing import Crop, crop_box, prepare_images, to_network_input
 from training.dataset import find_samples, split_samples
 from training.frame_store import FrameStore
 from training.metrics import (
@@ -334,7 +334,8 @@ def depth_predictor(checkpoint: Checkpoint, device: torch.device, protocol: Prot
     CheckpointError
         If the weights do not fit.
     """
-    network = checkpoint.depth_network().to(device).to(memory_format=torch.channels_last)
+    network = FusedDepthNetwork(checkpoint.depth_network()).to(device)
+    network = network.to(memory_format=torch.channels_last)
     metadata = checkpoint.metadata
     near, far = _disparity_limits(checkpoint, protocol)
 
@@ -396,8 +397,7 @@ def network_images(
     -------
     Tensor, shape (B, height, width, 3), uint8, RGB
     """
-    images = torch.from_numpy(store.images[frames])
-    return torch.stack([prepare_image(image, crop, width, height) for image in images])
+    return prepare_images(torch.from_numpy(store.images[frames]), crop, width, height)
 
 
 def constant_predictor(store: FrameStore, frames: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -688,7 +688,7 @@ def _disparity_limits(checkpoint: Checkpoint, protocol: Protocol) -> tuple[float
 
 
 @torch.inference_mode()
-def _sigmoid(network: DepthNetwork, images: Tensor, flip: bool) -> Tensor:
+def _sigmoid(network: nn.Module, images: Tensor, flip: bool) -> Tensor:
     """Run the network on (B, 3, H, W) and return (B, H, W)."""
     disparity = network(images.contiguous(memory_format=torch.channels_last))[:, 0]
     if not flip:

@@ -1,6 +1,9 @@
 # Copyright 2026 The monodepth2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""``depth_extract``: recordings to a frame store that ``depth_train`` reads."""
+"""``depth_extract``: recordings to a frame store that ``depth_train`` reads.
+
+With ``--predict`` a network's depth is written beside the frames; see :mod:`training.prediction`.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,8 @@ from typing import Any
 import cv2
 import torch
 
+from monodepth2_ros.backends import BackendError
+from monodepth2_ros.checkpoint import CheckpointError
 from monodepth2_ros.preprocessing import Crop, check_crop, crop_box
 from training.book import Book
 from training.calibration import read_calibration, read_extrinsics
@@ -58,9 +63,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run ``depth_extract``; return 0 if a store was written."""
     arguments = _parser().parse_args(argv)
     try:
-        with _single_threaded():
-            return extract(arguments)
-    except (ValueError, FileExistsError) as error:
+        is_extraction = bool(arguments.bags or arguments.kitti_raw or not arguments.predict)
+        if is_extraction:
+            with _single_threaded():
+                code = extract(arguments)
+            if code != 0:
+                return code
+        if arguments.predict:
+            predict(arguments.out, arguments.predict)
+        return 0
+    except (ValueError, FileExistsError, CheckpointError, BackendError) as error:
         print(f"depth_extract: {error}", file=sys.stderr)
         return 1
     except OSError as error:
@@ -114,13 +126,41 @@ def extract_every_frame(
     return code == 0
 
 
+def predict(out: Path, model: str) -> None:
+    """Write a network's depth beside a store's frames.
+
+    Raises
+    ------
+    ValueError, CheckpointError, BackendError
+        If that cannot be done, with the reason and the fix.
+    """
+    from tqdm import tqdm
+
+    from monodepth2_ros.predictor import DepthPredictor
+    from training.prediction import DEPTH, predict_store
+
+    try:
+        store = FrameStore.open(out)
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"there is no frame store at {out} to predict for; name recordings to extract too"
+        ) from error
+    predictor = DepthPredictor("" if model == "default" else model)
+    with tqdm(total=len(store), desc="depth", unit=" frames", disable=None) as bar:
+        predicted = predict_store(store, predictor, progress=bar.update)
+    height, width = predicted.depth.shape[1:]
+    size = _gigabytes(predicted.description["bytes"])
+    print(f"{out / DEPTH}: depth of {len(store):,} frames, {width}x{height}, {size}")
+
+
 def extract(arguments: argparse.Namespace) -> int:
     """Plan, check the disk, extract and report; return 0 if a store was written."""
     from tqdm import tqdm
 
     out: Path = arguments.out
     if out.exists():
-        raise FileExistsError(f"{out} exists; remove it or choose another --out")
+        advice = ", or leave out the recordings to predict for it" if arguments.predict else ""
+        raise FileExistsError(f"{out} exists; remove it or choose another --out{advice}")
     jobs = plan(arguments)
     rules = _rules(arguments, jobs)
     _describe_plan(jobs, rules)
@@ -314,7 +354,7 @@ def _fingerprint(arguments: argparse.Namespace) -> str:
     described = {
         name: str(value)
         for name, value in sorted(vars(arguments).items())
-        if name not in ("out", "workers")
+        if name not in ("out", "workers", "predict")
     }
     for path in (*arguments.bags, *arguments.camera, arguments.extrinsics, arguments.split):
         if path is not None:
@@ -425,6 +465,12 @@ def _parser() -> argparse.ArgumentParser:
         type=_spacing,
         metavar="auto|N",
         help="frames between neighbours (default: auto, from the motion)",
+    )
+    parser.add_argument(
+        "--predict",
+        metavar="MODEL",
+        help="afterwards write the depth that this checkpoint (or 'default') predicts for the "
+        "frames into the store; without recordings, for a store that is there",
     )
     parser.add_argument(
         "--workers", type=int, default=default_workers(), help="decoding threads (%(default)s)"

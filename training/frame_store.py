@@ -24,7 +24,6 @@ import io
 import json
 import os
 import shutil
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monodepth2_ros.camera import PinholeCamera
+from training.files import crc, write_atomically
 
 FORMAT = "monodepth2_ros frames"
 VERSION = 1
@@ -398,7 +398,7 @@ class FrameStoreWriter:
         arrays["progress"] = np.frombuffer(json.dumps(progress).encode(), np.uint8)
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)
-        _write_atomically(self.partial / _PROGRESS, buffer.getvalue())
+        write_atomically(self.partial / _PROGRESS, buffer.getvalue())
         self.state = state
 
     def finish(
@@ -453,7 +453,7 @@ class FrameStoreWriter:
         for name in _INDEX_TYPES:
             buffer = io.BytesIO()
             np.save(buffer, self.column(name))
-            _write_atomically(self.partial / f"{name}.npy", buffer.getvalue())
+            write_atomically(self.partial / f"{name}.npy", buffer.getvalue())
             names.append(f"{name}.npy")
         header = {
             "format": FORMAT,
@@ -468,11 +468,11 @@ class FrameStoreWriter:
             "segment_spacing": spacing,
             "segment_source": source,
             "files": {
-                name: {"bytes": (self.partial / name).stat().st_size, "crc32": _crc(path)}
+                name: {"bytes": (self.partial / name).stat().st_size, "crc32": crc(path)}
                 for name, path in ((name, self.partial / name) for name in names)
             },
         }
-        _write_atomically(self.partial / "store.json", json.dumps(header, indent=1).encode())
+        write_atomically(self.partial / "store.json", json.dumps(header, indent=1).encode())
         (self.partial / _PROGRESS).unlink(missing_ok=True)
         os.rename(self.partial, self.path)
         return self.path
@@ -601,30 +601,11 @@ def _check_file(path: Path, expected: dict[str, int], verify: bool) -> None:
     if size != expected["bytes"]:
         found = "is missing" if size < 0 else f"has {size} bytes"
         raise ValueError(f"{path} {found}, {expected['bytes']} expected; extract it again")
-    if verify and _crc(path) != expected["crc32"]:
+    if verify and crc(path) != expected["crc32"]:
         raise ValueError(f"{path} is damaged: its checksum differs; extract it again")
-
-
-def _crc(path: Path) -> int:
-    """Return the CRC-32 of a file; it finds damage, at the speed of the disk."""
-    checksum = 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 22):
-            checksum = zlib.crc32(block, checksum)
-    return checksum
 
 
 def _open_both_ways(path: Path) -> io.BufferedRandom:
     """Open a file for reading and writing, creating it if need be."""
     path.touch()
     return path.open("r+b")
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file by another content, or leave it as it was."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

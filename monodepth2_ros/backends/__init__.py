@@ -26,7 +26,7 @@ class Backend(Protocol):
     device : torch.device
         Where images are taken and disparities returned.
     precision : str
-        "fp32", "fp16" or "bf16": of the convolutions.
+        "fp32", "fp16", "bf16" or, of OpenVINO IR that holds such, "int8": of the convolutions.
     """
 
     name: str
@@ -45,6 +45,21 @@ class Backend(Protocol):
         -------
         Tensor, shape (H, W), float32
             Sigmoid disparity on `device`; valid until the next call.
+        """
+        ...
+
+    def disparities(self, images: Tensor) -> Tensor:
+        """Run the network on many images.
+
+        Parameters
+        ----------
+        images : Tensor, shape (B, H, W, 3), uint8, RGB
+            Of the network's size, on `device`.
+
+        Returns
+        -------
+        Tensor, shape (B, H, W), float32
+            Sigmoid disparity on `device`.
         """
         ...
 

@@ -18,7 +18,7 @@ from monodepth2_ros.backends import BackendError
 from monodepth2_ros.checkpoint import Checkpoint
 
 # Changes whenever the network that is built from the same weights changes.
-_CONVERSION_VERSION = 1
+_CONVERSION_VERSION = 2
 
 
 class OpenVINOBackend:
@@ -67,7 +67,9 @@ class OpenVINOBackend:
                 "precision to 'fp32'"
             )
         self.device = torch.device("cpu")
-        self.precision = precision
+        # What a graph in 8-bit integers is, its exporter says.
+        is_int8 = checkpoint.graph is not None and "int8" in checkpoint.metadata.provenance
+        self.precision = "int8" if is_int8 else precision
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
@@ -99,6 +101,14 @@ class OpenVINOBackend:
         outputs = self._request.infer([image.numpy()[None]], share_inputs=True, share_outputs=True)
         return torch.from_numpy(outputs[0][0, 0])
 
+    def disparities(self, images: Tensor) -> Tensor:
+        """Run the network; see :meth:`monodepth2_ros.backends.Backend.disparities`."""
+        # One image keeps all cores busy: a batch would gain nothing, and need a graph of its own.
+        results = torch.empty(images.shape[:3])
+        for image, result in zip(images, results, strict=True):
+            result.copy_(self.disparity(image))
+        return results
+
 
 def _convert(checkpoint: Checkpoint) -> Any:
     """Convert the network; the pixels' conversion to [0, 1] and planes becomes part of it."""
@@ -109,14 +119,16 @@ def _convert(checkpoint: Checkpoint) -> Any:
         disparity = exported.output("disparity").get_node().input_value(0)
         model = openvino.Model([disparity], exported.get_parameters())
         return _taking_pixels(model)
+    # Imported here for its torchvision, which a model from the cache does not need.
+    from monodepth2_ros.networks.fused import FusedDepthNetwork
+
     metadata = checkpoint.metadata
     shape = (1, 3, metadata.height, metadata.width)
+    network = FusedDepthNetwork(checkpoint.depth_network())
     with torch.inference_mode(), warnings.catch_warnings():
         # The converter traces with an API that torch deprecates; that is OpenVINO's to change.
         warnings.simplefilter("ignore", FutureWarning)
-        model = openvino.convert_model(
-            checkpoint.depth_network(), example_input=torch.zeros(shape), input=[shape]
-        )
+        model = openvino.convert_model(network, example_input=torch.zeros(shape), input=[shape])
     return _taking_pixels(model)
 
 

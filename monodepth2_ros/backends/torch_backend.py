@@ -9,6 +9,7 @@ from torch import Tensor
 
 from monodepth2_ros.backends import BackendError
 from monodepth2_ros.checkpoint import Checkpoint
+from monodepth2_ros.networks.fused import FusedDepthNetwork
 from monodepth2_ros.preprocessing import to_network_input
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -51,7 +52,7 @@ class TorchBackend:
         self._dtype = _DTYPES[precision]
         metadata = checkpoint.metadata
         try:
-            network = checkpoint.depth_network().to(device, self._dtype)
+            network = FusedDepthNetwork(checkpoint.depth_network()).to(device, self._dtype)
             self._network = network.to(memory_format=torch.channels_last)
             self._image = torch.zeros(
                 (metadata.height, metadata.width, 3), dtype=torch.uint8, device=device
@@ -68,29 +69,32 @@ class TorchBackend:
 
     def disparity(self, image: Tensor) -> Tensor:
         """Run the network; see :meth:`monodepth2_ros.backends.Backend.disparity`."""
-        if self._graph is None:
-            with torch.inference_mode():
-                return self._forward(image)
+        # Within a recording of more than the network, the network's kernels become part of it.
+        is_recorded = self.device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+        if self._graph is None or is_recorded:
+            return self.disparities(image[None])[0]
         self._image.copy_(image, non_blocking=True)
         self._graph.replay()
         return self._output
 
-    def _forward(self, image: Tensor) -> Tensor:
-        """Compute one disparity."""
-        batch = to_network_input(image)[None].to(self._dtype, memory_format=torch.channels_last)
-        return self._network(batch)[0, 0].float()
+    @torch.inference_mode()
+    def disparities(self, images: Tensor) -> Tensor:
+        """Run the network; see :meth:`monodepth2_ros.backends.Backend.disparities`."""
+        batch = to_network_input(images).to(self._dtype, memory_format=torch.channels_last)
+        return self._network(batch)[:, 0].float()
 
     def _capture(self) -> None:
         """Record the network's kernels once, to be launched as one afterwards."""
-        with torch.cuda.device(self.device), torch.inference_mode():
+        choosing = torch.backends.cudnn.flags(enabled=True, benchmark=True)
+        with torch.cuda.device(self.device), torch.inference_mode(), choosing:
             # Warming up and capturing on a side stream is what CUDA graphs ask for.
             stream = torch.cuda.Stream()
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
                 for _ in range(_WARM_UP_RUNS):
-                    self._forward(self._image)
+                    self.disparities(self._image[None])
             torch.cuda.current_stream().wait_stream(stream)
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph):
-                self._output = self._forward(self._image)
+                self._output = self.disparities(self._image[None])[0]
             self._graph = graph

@@ -1,0 +1,340 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Ways of an image through a device: at once on a CPU, recorded and overlapped on a GPU.
+
+What is computed is a function of tensors that knows nothing of this. On a GPU each combination of
+sizes and options is recorded once as a graph of kernels; an image then takes one upload, one launch
+and one download, each on a stream of its own, so that the upload of the next image and the download
+of the last go on beside the computation. The host waits for the download alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+#: Marks the end of a stage of a computation.
+Lap = Callable[[str], None]
+
+#: From an image (H, W, 3), uint8, on the device to what is asked for, there too. On a GPU it must
+#: neither wait for the device nor copy from the host, and gives the same shapes every time.
+Compute = Callable[[Tensor, Lap], dict[str, Tensor]]
+
+# Recorded combinations that are kept; each holds memory for all that is between its ends.
+_MOST_RECORDED = 4
+
+# Runs before a recording, in which libraries choose their kernels.
+_WARM_UP_RUNS = 3
+
+# Results of other types must begin at multiples of so many bytes.
+_ALIGNMENT = 16
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an image.
+
+    Attributes
+    ----------
+    arrays : dict of str to ndarray
+        On the host.
+    seconds : dict of str to float
+        Time of the stages "preprocess", "network" and "outputs"; on a GPU, where one graph does all
+        of them, that of the upload, the graph and the download.
+    """
+
+    arrays: dict[str, NDArray[Any]]
+    seconds: dict[str, float]
+
+
+class Pipeline(Protocol):
+    """Takes images and gives what was computed of them, in order.
+
+    Attributes
+    ----------
+    depth : int
+        How many images may be under way.
+    """
+
+    depth: int
+
+    def submit(self, image: NDArray[np.uint8], key: Hashable, compute: Compute) -> None:
+        """Begin with an image.
+
+        Parameters
+        ----------
+        image : ndarray, shape (H, W, 3), uint8
+            Read before this returns.
+        key : hashable
+            Says what `compute` does: with equal keys and sizes of images it does the same.
+        compute : callable
+        """
+        ...
+
+    def collect(self) -> Outcome:
+        """Wait for the image that was begun first; its arrays hold until `depth` more are begun."""
+        ...
+
+
+class HostPipeline:
+    """Computes on the CPU, when an image is submitted."""
+
+    depth = 1
+
+    def __init__(self) -> None:
+        self._done: deque[Outcome] = deque()
+
+    def submit(self, image: NDArray[np.uint8], key: Hashable, compute: Compute) -> None:
+        """See :meth:`Pipeline.submit`."""
+        watch = _Stopwatch()
+        results = compute(as_tensor(image), watch.lap)
+        arrays = {name: tensor.numpy() for name, tensor in results.items()}
+        watch.lap("outputs")
+        self._done.append(Outcome(arrays, watch.seconds()))
+
+    def collect(self) -> Outcome:
+        """See :meth:`Pipeline.collect`."""
+        return self._done.popleft()
+
+
+class DevicePipeline:
+    """Computes on a GPU, with two images under way.
+
+    On a CPU it takes the same steps one after the other, unrecorded, for tests.
+
+    Parameters
+    ----------
+    device : torch.device
+    kept : sequence of Tensor
+        What `compute` changes beside its results, left alone by the runs before a recording.
+    """
+
+    depth = 2
+
+    def __init__(self, device: torch.device, kept: Sequence[Tensor] = ()) -> None:
+        self._device = device
+        self._kept = kept
+        self._recorded: OrderedDict[Hashable, _Recorded] = OrderedDict()
+        self._slots = deque(_Slot(device) for _ in range(self.depth))
+        self._pending: deque[_Slot] = deque()
+        self._upload, self._compute, self._download = (
+            torch.cuda.Stream(device) if device.type == "cuda" else None for _ in range(3)
+        )
+
+    def submit(self, image: NDArray[np.uint8], key: Hashable, compute: Compute) -> None:
+        """See :meth:`Pipeline.submit`."""
+        if len(self._pending) == self.depth:
+            raise RuntimeError(f"{self.depth} images are under way; collect one before the next")
+        slot = self._slots[0]
+        slot.take(image)
+        with _on(self._upload):
+            slot.mark("begun")
+            slot.pixels.copy_(slot.pinned_pixels, non_blocking=True)
+            slot.mark("uploaded")
+        if self._compute is not None:
+            # Weights and kept tensors are written by the caller's stream.
+            self._compute.wait_stream(torch.cuda.current_stream(self._device))
+        with _on(self._compute):
+            slot.wait_for("uploaded")
+            recorded = self._record((image.shape, key), slot.pixels, compute)
+            recorded.run(slot.pixels)
+            slot.keep(recorded)
+            slot.mark("computed")
+        with _on(self._download):
+            slot.wait_for("computed")
+            slot.pinned_results.copy_(slot.results, non_blocking=True)
+            slot.mark("done")
+        self._slots.rotate(-1)
+        self._pending.append(slot)
+
+    def collect(self) -> Outcome:
+        """See :meth:`Pipeline.collect`."""
+        return self._pending.popleft().outcome()
+
+    def _record(self, key: Hashable, pixels: Tensor, compute: Compute) -> _Recorded:
+        """Return the recording of a computation, made now if there is none yet."""
+        if key not in self._recorded:
+            before = [tensor.clone() for tensor in self._kept]
+            recorded = _Recorded(pixels, compute)
+            for tensor, value in zip(self._kept, before, strict=True):
+                tensor.copy_(value)
+            self._recorded[key] = recorded
+            if len(self._recorded) > _MOST_RECORDED:
+                self._recorded.popitem(last=False)
+        self._recorded.move_to_end(key)
+        return self._recorded[key]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a result is among the bytes that come down."""
+
+    start: int
+    shape: torch.Size
+    dtype: torch.dtype
+
+    @property
+    def size(self) -> int:
+        return self.shape.numel() * self.dtype.itemsize
+
+    def view(self, raw: Tensor) -> Tensor:
+        """Return the result as a view of those bytes."""
+        return raw[self.start : self.start + self.size].view(self.dtype).view(self.shape)
+
+
+class _Recorded:
+    """A computation from a fixed place to a fixed place, on a GPU as one graph of kernels."""
+
+    def __init__(self, pixels: Tensor, compute: Compute) -> None:
+        self._pixels = pixels.clone()
+        self._function = compute
+        results = compute(self._pixels, _no_lap)
+        self.places: dict[str, _Place] = {}
+        end = 0
+        for name, tensor in results.items():
+            place = _Place(end, tensor.shape, tensor.dtype)
+            self.places[name] = place
+            end += -(-place.size // _ALIGNMENT) * _ALIGNMENT
+        self.packed = torch.zeros(end, dtype=torch.uint8, device=pixels.device)
+        self._graph: torch.cuda.CUDAGraph | None = None
+        if pixels.is_cuda:
+            self._capture()
+
+    def run(self, pixels: Tensor) -> None:
+        """Compute; the results are in :attr:`packed` afterwards."""
+        self._pixels.copy_(pixels)
+        if self._graph is None:
+            self._compute()
+        else:
+            self._graph.replay()
+
+    def _compute(self) -> None:
+        """Compute and pack."""
+        for name, tensor in self._function(self._pixels, _no_lap).items():
+            self.places[name].view(self.packed).copy_(tensor)
+
+    def _capture(self) -> None:
+        """Record what :meth:`_compute` launches, on the current stream."""
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True):
+            for _ in range(_WARM_UP_RUNS):
+                self._compute()
+            graph = torch.cuda.CUDAGraph()
+            # Other threads, those of a node, may use the device meanwhile.
+            with torch.cuda.graph(
+                graph, stream=torch.cuda.current_stream(), capture_error_mode="thread_local"
+            ):
+                self._compute()
+        self._graph = graph
+
+
+class _Slot:
+    """The memory of one image under way, and the events that mark how far it is."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._is_cuda = device.type == "cuda"
+        self._marks: dict[str, torch.cuda.Event] = {}
+        self._places: dict[str, _Place] = {}
+        self.pinned_pixels = self.pixels = torch.empty(0, dtype=torch.uint8)
+        self.pinned_results = self.results = torch.empty(0, dtype=torch.uint8)
+
+    def take(self, image: NDArray[np.uint8]) -> None:
+        """Copy an image to where the device can fetch it."""
+        if self.pinned_pixels.shape != image.shape:
+            self.pinned_pixels, self.pixels = self._pair(image.shape)
+        np.copyto(self.pinned_pixels.numpy(), image)
+
+    def keep(self, recorded: _Recorded) -> None:
+        """Copy results to where the next image leaves them alone."""
+        if self.results.shape != recorded.packed.shape:
+            self.pinned_results, self.results = self._pair(recorded.packed.shape)
+        self._places = recorded.places
+        self.results.copy_(recorded.packed)
+
+    def outcome(self) -> Outcome:
+        """Wait for the results to be on the host, and give views of them."""
+        seconds = {}
+        if self._is_cuda:
+            self._marks["done"].synchronize()
+            order = ("begun", "uploaded", "computed", "done")
+            seconds = {
+                stage: 1e-3 * self._marks[start].elapsed_time(self._marks[end])
+                for stage, start, end in zip(
+                    ("preprocess", "network", "outputs"), order, order[1:], strict=False
+                )
+            }
+        arrays = {
+            name: place.view(self.pinned_results).numpy() for name, place in self._places.items()
+        }
+        return Outcome(arrays, seconds)
+
+    def mark(self, name: str) -> None:
+        """Mark how far the current stream is."""
+        if self._is_cuda:
+            if name not in self._marks:
+                self._marks[name] = torch.cuda.Event(enable_timing=True)
+            self._marks[name].record()
+
+    def wait_for(self, name: str) -> None:
+        """Let the current stream wait for a mark; the host goes on."""
+        if self._is_cuda:
+            torch.cuda.current_stream().wait_event(self._marks[name])
+
+    def _pair(self, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Return bytes on the host, which the device can fetch by itself, and on the device."""
+        return (
+            torch.empty(tuple(shape), dtype=torch.uint8, pin_memory=self._is_cuda),
+            torch.empty(tuple(shape), dtype=torch.uint8, device=self._device),
+        )
+
+
+class _Stopwatch:
+    """Times stages that follow each other, from its making on."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._marks = [time.perf_counter()]
+
+    def lap(self, name: str) -> None:
+        """End a stage and begin the next."""
+        self._names.append(name)
+        self._marks.append(time.perf_counter())
+
+    def seconds(self) -> dict[str, float]:
+        """Return the time of each stage."""
+        pairs = zip(self._names, self._marks, self._marks[1:], strict=False)
+        return {name: end - start for name, start, end in pairs}
+
+
+def as_tensor(array: NDArray[np.uint8]) -> Tensor:
+    """View an array as a tensor that is only read."""
+    if not array.flags.writeable:
+        # torch warns about read-only memory; it is only read, so the warning has no object.
+        array = _writable_view(array)
+    return torch.from_numpy(array)
+
+
+def _writable_view(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """View read-only memory as writable."""
+    interface = dict(array.__array_interface__)
+    interface["data"] = (interface["data"][0], False)
+    holder = type("_Memory", (), {"__array_interface__": interface, "owner": array})()
+    return np.asarray(holder)
+
+
+def _on(stream: torch.cuda.Stream | None) -> AbstractContextManager[Any]:
+    """Make a stream the current one, if there is one."""
+    return nullcontext() if stream is None else torch.cuda.stream(stream)
+
+
+def _no_lap(stage: str) -> None:
+    """Time nothing."""
