@@ -44,10 +44,9 @@ PROTOCOL = Protocol(scaling="median")
 #: Options of every trial that are not the recipe's.
 RATE, DROP_AFTER = 1e-4, 0.6
 
-#: Worlds of their own for the trials of more worlds, and of larger images.
-MORE = {"layout": "random", "count": 300, "seed": 600_000}
-LARGE = {"layout": "random", "count": 150, "seed": 700_000}
-LARGE_JUDGED = {"layout": "random", "count": 40, "seed": 500_000}
+#: Worlds of their own for the trial of larger images.
+LARGE = {"layout": "random", "count": 80, "seed": 700_000}
+LARGE_JUDGED = {"layout": "random", "count": 30, "seed": 500_000}
 LARGE_SIZE = (288, 192)
 
 
@@ -72,10 +71,10 @@ class Trial:
     seeds: int = 1
 
 
-def trials(init: str) -> dict[str, Trial]:
+def trials(init: str, seeds: int) -> dict[str, Trial]:
     """Return the trials by what they change."""
     return {
-        "the recipe": Trial(seeds=3),
+        "the recipe": Trial(seeds=seeds),
         "learning rate 4e-4": Trial({"learning-rate": "4e-4"}),
         "learning rate 2.5e-5": Trial({"learning-rate": "2.5e-5"}),
         "learning rate not lowered": Trial({"drop-after": "1"}),
@@ -90,7 +89,6 @@ def trials(init: str) -> dict[str, Trial]:
         ),
         "neither turned nor enlarged": Trial({"turn-degrees": "0", "zoom": "1"}),
         "truth weighs twice as much": Trial({"truth-weight": "1"}),
-        "a third more worlds": Trial(data={"more": 1}),
         "few worlds, 192x128": Trial(data={"few": 1}, only=True),
         "the same worlds, 288x192": Trial(data={"large": 1}, only=True),
     }
@@ -98,21 +96,16 @@ def trials(init: str) -> dict[str, Trial]:
 
 def prepare(work: Path) -> None:
     """Render the worlds of the trials, unless they are there."""
-    small = Recipe.read(RECIPE).size
-    for name, group, size in (
-        ("more", MORE, small),
-        ("large", LARGE, LARGE_SIZE),
-        ("large_judged", LARGE_JUDGED, LARGE_SIZE),
-    ):
+    for name, group in (("large", LARGE), ("large_judged", LARGE_JUDGED)):
         bags = work / "worlds" / name
         if not (work / "stores" / name).exists():
-            words = ["--width", str(size[0]), "--height", str(size[1])]
+            words = ["--width", str(LARGE_SIZE[0]), "--height", str(LARGE_SIZE[1])]
             which = ["--worlds", str(group["count"]), "--seed", str(group["seed"])]
             which += ["--layout", str(group["layout"]), "--vary", "--rate", "1", "--frames", "10"]
             _run("synthetic", ["--out", str(bags), *which, *words])
-            _extract(bags, work / "stores" / name, size)
+            _extract(bags, work / "stores" / name, LARGE_SIZE)
     if not (work / "stores" / "few").exists():
-        _extract(work / "worlds" / "large", work / "stores" / "few", small)
+        _extract(work / "worlds" / "large", work / "stores" / "few", Recipe.read(RECIPE).size)
 
 
 def _extract(bags: Path, store: Path, size: tuple[int, int]) -> None:
@@ -194,6 +187,7 @@ def main() -> None:
     add("--init", required=True, help="ResNet weights for the trial of a pose network")
     add("--steps", type=int, default=100, help="of each trial [%(default)s]")
     add("--processes", type=int, default=2, help="to train with [%(default)s]")
+    add("--seeds", type=int, default=3, help="of the recipe's own trial [%(default)s]")
     add("--only", nargs="+", default=[], metavar="NAME", help="these trials alone")
     arguments = parser.parse_args()
     arguments.work = arguments.work.resolve()
@@ -201,7 +195,7 @@ def main() -> None:
     prepare(arguments.work)
     sets = judged_sets(arguments.work)
     table = {"where all begin": [judge(arguments.checkpoint, sets)]}
-    for name, trial in trials(arguments.init).items():
+    for name, trial in trials(arguments.init, arguments.seeds).items():
         if arguments.only and name not in arguments.only:
             continue
         table[name] = []
