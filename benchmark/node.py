@@ -117,6 +117,7 @@ def listen(arguments: argparse.Namespace) -> None:
         rclpy.spin_once(node, timeout_sec=0.1)
     for values in (*latencies.values(), *times.values()):
         values.clear()
+    print("begin", flush=True)
     end = time.monotonic() + arguments.seconds
     while time.monotonic() < end:
         rclpy.spin_once(node, timeout_sec=0.1)
@@ -236,8 +237,9 @@ def measure(arguments: argparse.Namespace, size: tuple[int, int], count: int) ->
             cameras.append(subprocess.Popen([*role, "camera"], **pipe))
             listeners.append(subprocess.Popen([*role, "listener"], **pipe))
         watched = [psutil.Process(process.pid) for process in (*nodes, *cameras)]
-        # The processor time of the steady state, not of loading the model.
-        time.sleep(arguments.settle)
+        # The processor time while all listen, neither before nor after.
+        for listener in listeners:
+            listener.stdout.readline()
         before, started = [one.cpu_times() for one in watched], time.monotonic()
         time.sleep(0.7 * arguments.seconds)
         after, ended = [one.cpu_times() for one in watched], time.monotonic()
@@ -346,7 +348,6 @@ def main() -> None:
     parser.add_argument("--image-size", type=size, nargs="+", default=[(1280, 720)], metavar="WxH")
     parser.add_argument("--nodes", type=int, nargs="+", default=[1])
     parser.add_argument("--transport", choices=["raw", "compressed"], default="raw")
-    parser.add_argument("--settle", type=float, default=12.0, help="seconds until it runs steadily")
     parser.add_argument("--checkpoint", default="random")
     parser.add_argument("--backend", default="auto")
     parser.add_argument("--device", default="auto")

@@ -120,11 +120,8 @@ class Robot:
             node = subprocess.Popen(
                 command, env=environment(checkout), cwd=checkout, stdout=log, stderr=log
             )
-            seen = 0.0
             while not self._first and node.poll() is None and time.time() < start + PATIENCE:
                 self._rclpy.spin_once(self._node, timeout_sec=0.02)
-                if not seen and ("depth", "/") in self._node.get_node_names_and_namespaces():
-                    seen = time.time()
             memory = resident(node.pid)
             node.send_signal(signal.SIGINT)
             node.wait(30)
@@ -138,7 +135,6 @@ class Robot:
             raise SystemExit(f"the node did not start:\n{text}")
         return {
             "imports done": float(imported[1]) - start,
-            "seen by others": seen - start,
             "model loaded": float(loaded[1]) - start,
             "first depth received": self._first - start,
             "MiB resident": memory,

@@ -657,6 +657,9 @@ def main(args: list[str] | None = None) -> NoReturn:
 
     The exit status is 1 if the node could not start or failed, with the reason in the log.
     """
+    # torch's threads wait for each other by spinning unless they are told not to before it is
+    # imported. Where other programs want the cores too, a frame then takes ten times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         status = _run(args)
     except KeyboardInterrupt:

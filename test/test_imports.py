@@ -52,6 +52,20 @@ def test_the_predictor_imports_torch_and_nothing_else_heavy():
     assert packages & set(HEAVY) == {"torch"}
 
 
+def test_a_network_is_built_and_run_without_torchs_compiler():
+    """torchvision would bring it, and double the time that the imports take."""
+    program = """
+import sys, numpy
+from monodepth2_ros.checkpoint import random_checkpoint
+from monodepth2_ros.predictor import DepthPredictor
+predict = DepthPredictor(random_checkpoint(18, 64, 64), backend="torch", device="cpu")
+predict(numpy.zeros((64, 64, 3), numpy.uint8))
+print(sorted({"torch", "torchvision", "torch._dynamo", "torch._inductor"} & set(sys.modules)))
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.stdout.strip() == "['torch']", run.stderr
+
+
 @pytest.mark.parametrize(
     ("module", "name"),
     [

@@ -171,6 +171,20 @@ def loaded_segments(node):
     return segments
 
 
+@pytest.mark.parametrize("chosen", [None, "ACTIVE"])
+def test_threads_do_not_spin_unless_the_user_wants_it(run, monkeypatch, chosen):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if chosen:
+        monkeypatch.setenv("OMP_WAIT_POLICY", chosen)
+    status, log = run("""
+def load(*arguments, **options):
+    print("threads wait:", os.environ["OMP_WAIT_POLICY"], flush=True)
+    raise KeyboardInterrupt
+monodepth2_ros.predictor.DepthPredictor = load
+""")
+    assert status == 0 and f"threads wait: {chosen or 'PASSIVE'}" in log
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_no_shared_memory_outlives_the_node(start, name):
     """A robot that restarts its nodes must not run out of memory."""

@@ -1,17 +1,15 @@
 # Copyright 2026 The monodepth2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The feature encoder: a torchvision ResNet whose five stages are all returned."""
+"""The feature encoder: a ResNet whose five stages are all returned."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from torchvision.models import ResNet
+from monodepth2_ros.networks.resnet import ResNet
 
 #: Depths of ResNet that an encoder can have.
 RESNET_LAYERS = (18, 34, 50, 101, 152)
@@ -36,7 +34,7 @@ class ResnetEncoder(nn.Module):
     ----------
     channels : tuple of int
         Channels of the five feature maps that :meth:`forward` returns.
-    encoder : torchvision.models.ResNet
+    encoder : ResNet
         Holds the weights under torchvision's own names, the unused ``fc`` included, because the
         published checkpoints hold it too.
 
@@ -58,11 +56,7 @@ class ResnetEncoder(nn.Module):
             raise ValueError(f"num_input_images is {num_input_images}; it must be at least 1")
         self.num_layers = num_layers
         self.num_input_images = num_input_images
-        # Imported here, because it takes longer than torch itself and a node that finds its network
-        # in OpenVINO's cache builds none.
-        from torchvision.models import resnet
-
-        self.encoder: ResNet = getattr(resnet, f"resnet{num_layers}")(weights=None)
+        self.encoder = ResNet(num_layers)
         if num_input_images > 1:
             self.encoder.conv1 = nn.Conv2d(
                 3 * num_input_images, 64, kernel_size=7, stride=2, padding=3, bias=False
