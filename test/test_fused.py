@@ -42,9 +42,11 @@ def test_the_network_is_the_same_function(layers, size, generator):
     image = torch.rand(2, 3, *size, dtype=torch.float64, generator=generator)
     with torch.inference_mode():
         expected = plain(image)
-        actual = FusedDepthNetwork(plain)(image)
     assert expected.std() > 0.05  # a flat picture would prove nothing
-    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-12)
+    for split in (True, False):
+        with torch.inference_mode():
+            actual = FusedDepthNetwork(plain, split)(image)
+        torch.testing.assert_close(actual, expected, rtol=0, atol=1e-12)
 
 
 def test_float32_stays_within_rounding(generator):

@@ -43,6 +43,7 @@ from monodepth2_ros.checkpoint import (
 )
 from monodepth2_ros.geometry import disparity_to_depth
 from monodepth2_ros.networks.depth_network import DepthNetwork
+from monodepth2_ros.networks.fused import FusedDepthNetwork
 from monodepth2_ros.preprocessing import NO_CROP
 from training.frame_store import FrameStore
 from training.quantization import (
@@ -141,11 +142,13 @@ class DepthModel(nn.Module):
 
     Parameters
     ----------
-    network : DepthNetwork
+    network : DepthNetwork or FusedDepthNetwork
     metadata : CheckpointMetadata
     """
 
-    def __init__(self, network: DepthNetwork, metadata: CheckpointMetadata) -> None:
+    def __init__(
+        self, network: DepthNetwork | FusedDepthNetwork, metadata: CheckpointMetadata
+    ) -> None:
         super().__init__()
         self.network = network
         self.metadata = metadata
@@ -297,7 +300,8 @@ def export_int8(
         with torch.inference_mode():
             return model.network(torch.from_numpy(image)).numpy()
 
-    graph = quantize_graph(_convert_openvino(model, 1), calibration, metadata, preset)
+    plain = _convert_openvino(model, 1, split=False)
+    graph = quantize_graph(plain, calibration, metadata, preset)
     quantized = _compile(graph)
     judgement = judge(
         depth_predictor_of(run_torch, metadata),
@@ -466,16 +470,19 @@ def write_openvino(path: Path, model: DepthModel, batch: int, half: bool) -> Non
     openvino.save_model(_convert_openvino(model, batch), path, compress_to_fp16=half)
 
 
-def _convert_openvino(model: DepthModel, batch: int) -> Any:
-    """Convert the network, names and metadata included."""
+def _convert_openvino(model: DepthModel, batch: int, split: bool = True) -> Any:
+    """Convert the network, as rewritten for inference; names and metadata included."""
     import openvino
+
+    assert isinstance(model.network, DepthNetwork)
+    fused = DepthModel(FusedDepthNetwork(model.network, split), model.metadata)
 
     shape = [batch or -1, 3, model.metadata.height, model.metadata.width]
     example = torch.zeros(batch or 2, *shape[1:])
     with torch.inference_mode(), warnings.catch_warnings():
         # The converter traces with an API that torch deprecates; that is OpenVINO's to change.
         warnings.simplefilter("ignore")
-        graph = openvino.convert_model(model, example_input=example, input=[shape])
+        graph = openvino.convert_model(fused, example_input=example, input=[shape])
     graph.input(0).set_names({"image"})
     for index, name in enumerate(("depth", "disparity")):
         graph.output(index).set_names({name})

@@ -308,7 +308,8 @@ def head_names(graph: Any) -> list[str]:
     """Return the names of all operations from the last but one convolution of a graph on."""
     operations = graph.get_ordered_ops()
     kinds = [operation.get_type_name() for operation in operations]
-    last = [index for index, kind in enumerate(kinds) if kind == "Convolution"][-2]
+    convolutions = ("Convolution", "ConvolutionBackpropData")
+    last = [index for index, kind in enumerate(kinds) if kind in convolutions][-2]
     return [
         operation.get_friendly_name()
         for operation, kind in zip(operations[last:], kinds[last:], strict=True)

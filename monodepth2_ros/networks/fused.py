@@ -45,6 +45,10 @@ class FusedDepthNetwork(nn.Module):
     ----------
     network : DepthNetwork
         In evaluation mode; left as it is.
+    split : bool
+        Enlarge by transposed convolutions also where the encoder's channels come in, as the sum of
+        two convolutions. In 8-bit integers one convolution of all channels is better: its sum is
+        rounded once.
 
     Raises
     ------
@@ -52,7 +56,7 @@ class FusedDepthNetwork(nn.Module):
         If the network is in training mode, in which batch normalisation does not stand still.
     """
 
-    def __init__(self, network: DepthNetwork) -> None:
+    def __init__(self, network: DepthNetwork, split: bool = True) -> None:
         super().__init__()
         if network.training:
             raise ValueError("the network is in training mode; call its eval() before fusing it")
@@ -66,6 +70,8 @@ class FusedDepthNetwork(nn.Module):
         self.coarse = nn.ModuleList(copy.deepcopy(conv) for conv in coarse)
         self.fine = nn.ModuleList(
             _EnlargingConv(after, before.out_channels)
+            if split or after.in_channels == before.out_channels
+            else _JoiningConv(after)
             for before, after in zip(coarse, fine, strict=True)
         )
         self.head = _BlockedConv(head)
@@ -106,6 +112,18 @@ class _EnlargingConv(nn.Module):
     def forward(self, x: Tensor, skip: Tensor | None) -> Tensor:
         enlarged = self.enlarge(functional.pad(x, (1, 1, 1, 1), mode="replicate"))
         return enlarged if self.join is None else self.join(skip) + enlarged
+
+
+class _JoiningConv(nn.Module):
+    """The same as :class:`_EnlargingConv`, in so many steps."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.conv = copy.deepcopy(conv)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        enlarged = functional.interpolate(x, scale_factor=2, mode="nearest")
+        return self.conv(torch.cat([enlarged, skip], dim=1))
 
 
 class _BlockedConv(nn.Module):
