@@ -260,6 +260,15 @@ def stereo_transform(baselines: Tensor) -> Tensor:
     return transform
 
 
+def has_wide_vectors() -> bool:
+    """Whether this processor's convolutions are faster on channels-last tensors.
+
+    oneDNN's are with AVX-512, where a vector holds 16 channels; with AVX2 the layout cost more
+    elsewhere than it gained.
+    """
+    return torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+
+
 def build_learner(options: TrainOptions, device: torch.device) -> tuple[DepthAndMotion, Learner]:
     """Make the networks, with random weights, and what goes with them.
 
@@ -282,7 +291,9 @@ def build_learner(options: TrainOptions, device: torch.device) -> tuple[DepthAnd
         options.max_depth,
     )
     on_gpu = device.type == "cuda"
-    channels_last = options.channels_last == "yes" or (options.channels_last == "auto" and on_gpu)
+    channels_last = options.channels_last == "yes" or (
+        options.channels_last == "auto" and (on_gpu or has_wide_vectors())
+    )
     bfloat16 = options.precision == "bfloat16" or (
         options.precision == "auto" and on_gpu and torch.cuda.is_bf16_supported()
     )
