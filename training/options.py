@@ -176,7 +176,7 @@ class TrainOptions:
         "running",
         "Memory layout; auto is yes on GPUs and CPUs with AVX-512, no where it is slower.",
     )
-    compile: bool = _option(False, "running", "Compile the networks (torch.compile).")
+    compile: bool = _option(False, "running", "Compile networks, and on a GPU the rest of a step.")
     loader_threads: int = _option(2, "running", "Threads that load images.", least=1)
     seed: int = _option(0, "running", "Of weights, order, augmentation and noise.", least=0)
 
