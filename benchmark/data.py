@@ -2,12 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Time the way of the data: rendering, extraction, and loading from a warm frame store.
 
-python benchmark/data.py
+With --scale instead: how opening and loading grow with the number of frames. The larger stores are
+the same few frames again and again in a file of its own, so that they take as much disk and page
+cache as frames that differ. Cold means that the kernel was asked to forget the file before.
+
+    python benchmark/data.py
+    python benchmark/data.py --scale 1000 10000 100000 --width 192 --height 96
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -20,7 +26,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from training.dataset import Samples, epoch_order, find_samples, iterate_batches
-from training.frame_store import FrameStore
+from training.frame_store import FrameStore, FrameStoreWriter
 from training.synthetic import camera_from_field_of_view, synthesize
 
 
@@ -51,6 +57,58 @@ def samples_loaded(samples: Samples, batch: int, workers: int, epoch: int) -> fl
     return count / (time.perf_counter() - start)
 
 
+def repeated_store(path: Path, width: int, height: int, frames: int) -> None:
+    """Write a store of a few hundred different frames, repeated in segments of a hundred."""
+    generator = np.random.default_rng(0)
+    some = generator.integers(0, 256, (200, height, width, 3), dtype=np.uint8)
+    camera = camera_from_field_of_view(width, height, 80)
+    with FrameStoreWriter(path, width, height) as writer:
+        for index in range(frames):
+            writer.append(some[index % len(some)], index * 100_000_000, 0, index // 100)
+        writer.finish([camera])
+
+
+def forget(store: FrameStore) -> None:
+    """Ask the kernel to drop a store's images from the page cache."""
+    with open(store.path / "images.u8", "rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def report_scale(arguments: argparse.Namespace) -> None:
+    """Print a table of stores of growing size."""
+    print("| frames | GB | open ms | find samples ms | index MiB | warm samples/s | cold |")
+    print("|---|---|---|---|---|---|---|")
+    for frames in arguments.scale:
+        with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+            path = Path(folder) / "store"
+            repeated_store(path, arguments.width, arguments.height, frames)
+            start = time.perf_counter()
+            store = FrameStore.open(path)
+            opened = time.perf_counter()
+            samples = find_samples([store])
+            found = time.perf_counter()
+            index = (samples.frames.nbytes + samples.store.nbytes) / 2**20
+            part = samples.select(epoch_order(len(samples), 0, 0)[: arguments.most])
+            np.asarray(store.images[:: max(1, 4096 // store.images[0].nbytes)]).max()
+            batch, workers = arguments.batch_size, arguments.workers
+            warm = statistics.median(
+                samples_loaded(part, batch, workers, epoch) for epoch in range(arguments.passes)
+            )
+            # Pages that are mapped stay: the store is opened anew.
+            del samples, part, store
+            store = FrameStore.open(path)
+            forget(store)
+            samples = find_samples([store])
+            part = samples.select(epoch_order(len(samples), 0, 0)[: arguments.most])
+            cold = samples_loaded(part, batch, workers, 0)
+            print(
+                f"| {frames} | {1e-9 * store.images.nbytes:.2f} | {1e3 * (opened - start):.1f} | "
+                f"{1e3 * (found - opened):.1f} | {index:.2f} | {warm:.0f} | {cold:.0f} |",
+                flush=True,
+            )
+
+
 def main() -> None:
     """Render, extract, load; print frames or samples a second."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
@@ -58,7 +116,15 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes or threads")
     parser.add_argument("--batch-size", type=int, default=12)
     parser.add_argument("--passes", type=int, default=5, help="over each store")
+    parser.add_argument("--scale", type=int, nargs="+", help="frames of stores to load instead")
+    parser.add_argument("--width", type=int, default=192, help="with --scale")
+    parser.add_argument("--height", type=int, default=96, help="with --scale")
+    parser.add_argument("--most", type=int, default=20000, help="samples to load, with --scale")
+    parser.add_argument("--folder", type=Path, help="where to write, with --scale")
     arguments = parser.parse_args()
+    if arguments.scale:
+        report_scale(arguments)
+        return
     workers = arguments.workers
     for width, height in ((320, 96), (640, 192)):
         speed = frames_rendered(width, height, arguments.frames, workers)

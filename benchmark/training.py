@@ -5,7 +5,9 @@
 Both train copies of the same networks on the same images in one process, in turns. The plain
 formulation is what one writes down from the paper: each scale computes everything it needs, window
 means by pooling padded images, gradients by autograd, contiguous tensors, float32, the optimiser's
-default implementation. Before timing, the two losses are compared.
+default implementation. Before timing, the two losses are compared. Each time stands beside the
+floor: the least that the convolutions' multiply-adds and bytes take on this machine, see
+ceilings.py.
 
     python benchmark/training.py --batch-size 4 --threads 2
     python benchmark/training.py --device cuda --batch-size 12
@@ -18,6 +20,7 @@ import copy
 import ctypes
 import gc
 import json
+import math
 import platform
 import statistics
 import sys
@@ -32,9 +35,10 @@ from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmark.ceilings import Ceilings, Work, copy_rate, count_work, multiply_add_rate
 from monodepth2_ros import geometry
 from training.models import DepthAndMotion, Predictions
-from training.objective import SelfSupervisedObjective
+from training.objective import SelfSupervisedObjective, compile_mode
 
 
 def plain_ssim_loss(x: Tensor, y: Tensor) -> Tensor:
@@ -109,6 +113,20 @@ def this_objective(
     ).loss
 
 
+def compiled_objective(
+    predictions: Predictions,
+    target: Tensor,
+    sources: Sequence[Tensor],
+    intrinsics: Tensor,
+    tie_break: float = 1e-5,
+) -> Tensor:
+    """Evaluate the package's objective as the compiler makes it."""
+    objective = SelfSupervisedObjective(tie_break=tie_break, compiled=True)
+    return objective(
+        predictions.disparities, target, sources, intrinsics, predictions.transforms
+    ).loss
+
+
 Objective = Callable[..., Tensor]
 
 
@@ -123,10 +141,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to take a training step."""
+    """One way to take a training step; the loss stays on its device."""
 
     name: str
-    step: Callable[[], float]
+    step: Callable[[], Tensor]
 
 
 def make_batch(batch: int, height: int, width: int, device: torch.device) -> Batch:
@@ -150,6 +168,7 @@ def make_variant(
     channels_last: bool = False,
     fused: bool = False,
     bfloat16: bool = False,
+    compiled: bool = False,
 ) -> Variant:
     """Set up a training step with copies of the networks."""
     networks = copy.deepcopy(networks)
@@ -157,16 +176,20 @@ def make_variant(
     networks.to(memory_format=layout)  # type: ignore[call-overload]
     images = [image.to(memory_format=layout) for image in (batch.target, *batch.sources)]
     optimizer = torch.optim.Adam(networks.parameters(), 1e-4, fused=fused or None)
-    device = batch.target.device.type
+    device = batch.target.device
+    predict: Callable[..., Predictions] = networks
+    if compiled:
+        predict = torch.compile(networks, mode=compile_mode(device), dynamic=False)
 
-    def step() -> float:
+    def step() -> Tensor:
+        torch.compiler.cudagraph_mark_step_begin()
         optimizer.zero_grad()
-        with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
-            predictions = networks(images[0], images[1:], (True, False))
+        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+            predictions = predict(images[0], images[1:], (True, False))
         loss = objective(predictions, batch.target, batch.sources, batch.intrinsics)
         loss.backward()
         optimizer.step()
-        return loss.item()
+        return loss.detach()
 
     return Variant(name, step)
 
@@ -181,10 +204,11 @@ def make_objective_variant(
     for leaf in leaves:
         leaf.requires_grad_()
 
-    def step() -> float:
+    def step() -> Tensor:
+        torch.compiler.cudagraph_mark_step_begin()
         loss = objective(predictions, batch.target, batch.sources, batch.intrinsics)
         torch.autograd.grad(loss, leaves)
-        return loss.item()
+        return loss.detach()
 
     return Variant(name, step)
 
@@ -204,12 +228,40 @@ def compare_losses(networks: DepthAndMotion, batch: Batch) -> None:
 
 
 def timed(variant: Variant, device: torch.device) -> float:
-    """Seconds of one step."""
+    """Seconds of one step; on a GPU of several in a row, as a training takes them."""
+    count = 10 if device.type == "cuda" else 1
+    synchronize(device)
+    start = time.perf_counter()
+    for _ in range(count):
+        variant.step()
+    synchronize(device)
+    return (time.perf_counter() - start) / count
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    start = time.perf_counter()
-    variant.step()  # reads the loss, so it ends with the device idle
-    return time.perf_counter() - start
+
+
+def busy_share(variant: Variant, steps: int = 5) -> float:
+    """Share of the time in which the GPU runs anything, over some steps in a row."""
+    activities = [torch.profiler.ProfilerActivity.CUDA]
+    torch.cuda.synchronize()
+    with torch.profiler.profile(activities=activities) as profile:
+        for _ in range(steps):
+            variant.step()
+        torch.cuda.synchronize()
+    spans = sorted(
+        (event.time_range.start, event.time_range.end)
+        for event in profile.events()
+        if event.device_type == torch.autograd.DeviceType.CUDA
+    )
+    busy, end = 0.0, spans[0][0]
+    for start, stop in spans:
+        busy += max(0.0, stop - max(start, end))
+        end = max(end, stop)
+    return busy / (end - spans[0][0])
 
 
 def peak_memory(variant: Variant, device: torch.device) -> float:
@@ -219,6 +271,7 @@ def peak_memory(variant: Variant, device: torch.device) -> float:
         torch.cuda.reset_peak_memory_stats(device)
         held = torch.cuda.memory_allocated(device)
         variant.step()
+        torch.cuda.synchronize(device)
         return (torch.cuda.max_memory_allocated(device) - held) / 2**20
     if platform.system() != "Linux":
         return float("nan")
@@ -239,19 +292,27 @@ def process_memory(field: str) -> float:
 
 
 def report(
-    title: str, variants: Sequence[Variant], rounds: int, batch: int, device: torch.device
+    title: str,
+    variants: Sequence[Variant],
+    rounds: int,
+    batch: int,
+    device: torch.device,
+    floor: float = math.nan,
 ) -> list[dict[str, float | str]]:
-    """Time the variants in turns and print a table."""
+    """Time the variants in turns and print a table; the floor is in seconds."""
     seconds: dict[str, list[float]] = {variant.name: [] for variant in variants}
     for variant in variants:
-        variant.step()
+        for _ in range(5 if device.type == "cuda" else 1):
+            variant.step()
     for _ in range(rounds):
         for variant in variants:
             seconds[variant.name].append(timed(variant, device))
     memory = {variant.name: peak_memory(variant, device) for variant in variants}
+    busy = {v.name: busy_share(v) if device.type == "cuda" else math.nan for v in variants}
     first = seconds[variants[0].name]
     print(f"\n{title}")
-    print(f"{'':34s} {'ms/step':>9s} {'samples/s':>10s} {'ratio':>6s} {'peak MiB':>9s}")
+    heading = f"{'ms/step':>9s} {'samples/s':>10s} {'ratio':>6s} {'peak MiB':>9s}"
+    print(f"{'':34s} {heading} {'floor':>6s} {'GPU busy':>9s}")
     rows: list[dict[str, float | str]] = []
     for variant in variants:
         own = seconds[variant.name]
@@ -264,13 +325,34 @@ def report(
             "samples_per_s": batch / median,
             "ratio": ratio,
             "peak_mib": memory[variant.name],
+            "of_floor": floor / median,
+            "gpu_busy": busy[variant.name],
         }
         rows.append(row)
         print(
             f"{variant.name:34s} {1e3 * median:9.1f} {batch / median:10.2f} {ratio:6.2f} "
-            f"{memory[variant.name]:9.0f}"
+            f"{memory[variant.name]:9.0f} {100 * floor / median:5.0f}% "
+            f"{100 * busy[variant.name]:8.0f}%"
         )
     return rows
+
+
+def print_floor(name: str, ceilings: Ceilings, work: Work) -> float:
+    """Print the two least times of a step, and return the longer one in seconds."""
+    print(
+        f"floor, {name}: {1e-9 * work.multiply_adds:.0f} · 10⁹ multiply-adds at "
+        f"{1e-9 * ceilings.multiply_adds_per_s:.0f} · 10⁹/s take "
+        f"{1e3 * ceilings.compute_s(work):.1f} ms, {1e-9 * work.bytes:.2f} GB at "
+        f"{1e-9 * ceilings.bytes_per_s:.1f} GB/s {1e3 * ceilings.memory_s(work):.1f} ms"
+    )
+    return ceilings.floor_s(work)
+
+
+def floor_of(variant: Variant, device: torch.device, precision: str) -> float:
+    """Measure the machine, count a step, and print the floor."""
+    rate = multiply_add_rate(device.type, precision)
+    ceilings = Ceilings(rate, copy_rate(device.type))
+    return print_floor(precision, ceilings, count_work(variant.step))
 
 
 def main() -> None:
@@ -283,6 +365,7 @@ def main() -> None:
     parser.add_argument("--num-layers", type=int, default=18)
     parser.add_argument("--rounds", type=int, default=5, help="timed steps of each variant")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--compile", action="store_true", help="compile on a CPU, too")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -305,25 +388,42 @@ def main() -> None:
             "… and channels-last", networks, this_objective, batch, fused=True, channels_last=True
         ),
     ]
-    if device.type == "cuda":
+    on_gpu = device.type == "cuda"
+    if on_gpu:
+        fast = {"channels_last": True, "fused": True, "bfloat16": True}
+        steps.append(
+            make_variant("… and bfloat16 convolutions", networks, this_objective, batch, **fast)
+        )
+        floor = min(floor_of(steps[0], device, "fp32"), floor_of(steps[-1], device, "bf16"))
         steps.append(
             make_variant(
-                "… and bfloat16 convolutions",
+                "… and compiled", networks, compiled_objective, batch, **fast, compiled=True
+            )
+        )
+    else:
+        floor = floor_of(steps[0], device, "fp32")
+        print("CUDA: not measured; give --device cuda where there is a GPU")
+    if arguments.compile and not on_gpu:
+        steps.append(
+            make_variant(
+                "… and compiled networks",
                 networks,
                 this_objective,
                 batch,
                 channels_last=True,
                 fused=True,
-                bfloat16=True,
+                compiled=True,
             )
         )
     alone = [
         make_objective_variant(name, networks, objective, batch)
         for name, objective in (("plain", plain_objective), ("this", this_objective))
     ]
+    if on_gpu or arguments.compile:
+        alone.append(make_objective_variant("compiled", networks, compiled_objective, batch))
     size = arguments.batch_size
     rows = {
-        "step": report("Training step", steps, arguments.rounds, size, device),
+        "step": report("Training step", steps, arguments.rounds, size, device, floor),
         "objective": report("Objective alone", alone, arguments.rounds, size, device),
     }
     if arguments.json:

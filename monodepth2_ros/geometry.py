@@ -87,7 +87,9 @@ def pose_matrix(axis_angle: Tensor, translation: Tensor, invert: bool = False) -
     if invert:
         rotation = rotation.transpose(1, 2)
         shift = -rotation @ shift
-    bottom = rotation.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(rotation.shape[0], 1, 4)
+    # Filled on the device: copied from a list, a GPU would wait for it.
+    bottom = rotation.new_zeros(rotation.shape[0], 1, 4)
+    bottom[..., 3] = 1.0
     return torch.cat([torch.cat([rotation, shift], dim=2), bottom], dim=1)
 
 

@@ -32,7 +32,7 @@ def test_jitter_is_torchvisions(seed: int) -> None:
     for i in range(4):
         expected = images[i]
         if draws.jitter[i]:
-            for change in draws.order.tolist():
+            for change in draws.order:
                 adjust, factors = changes[change]
                 expected = adjust(expected, factors[i].item())
         # The hue of nearly grey pixels hangs on the last digit.

@@ -299,7 +299,27 @@ def test_options_reach_the_networks_and_the_objective() -> None:
     assert weight.is_contiguous(memory_format=torch.channels_last)
     plain = build_learner(TrainOptions(pose="posecnn"), CPU)[1]
     assert plain.objective == SelfSupervisedObjective()
-    assert not plain.bfloat16 and not plain.channels_last  # what auto means on a CPU
+    assert not plain.bfloat16  # what auto means on a CPU
+
+
+@pytest.mark.parametrize(
+    ("option", "capability", "expected"),
+    [
+        ("auto", "AVX2", False),
+        ("auto", "DEFAULT", False),
+        ("auto", "AVX512", True),
+        ("no", "AVX512", False),
+        ("yes", "AVX2", True),
+    ],
+)
+def test_the_processor_decides_the_layout(
+    option: Any, capability: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    model, learner = build_learner(TrainOptions(pose="posecnn", channels_last=option), CPU)
+    assert learner.channels_last == expected
+    weight = model.state_dict()["encoder.encoder.layer1.0.conv1.weight"]
+    assert weight.is_contiguous(memory_format=torch.channels_last) == expected
 
 
 def test_a_predicted_mask_learns_in_place_of_the_automask() -> None:

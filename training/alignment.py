@@ -195,10 +195,9 @@ def mirror_flow(flow: Tensor, mirror: Tensor) -> Tensor:
         See :func:`measure_trusted_flow`.
     mirror : Tensor, shape (B,), bool
     """
-    signs = flow.new_tensor([-1.0, 1.0, 1.0])[:, None, None]
-    return torch.where(
-        mirror.to(flow.device)[:, None, None, None, None], flow.flip(-1) * signs, flow
-    )
+    x, rest = flow.flip(-1).split([1, 2], dim=2)
+    flipped = torch.cat([-x, rest], dim=2)
+    return torch.where(mirror.to(flow.device)[:, None, None, None, None], flipped, flow)
 
 
 def solve_motion(
@@ -247,10 +246,11 @@ def solve_motion(
     unit = depth.median(dim=1, keepdim=True).values
     counted = torch.ones_like(depth) if trusted is None else trusted.reshape(depth.shape).to(depth)
     counted = counted[..., 0]
-    points = (torch.linalg.inv(matrix) @ centres).transpose(1, 2) * (depth / unit)
+    # The plain inv and solve wait for a GPU, to see whether they succeeded.
+    points = (torch.linalg.inv_ex(matrix).inverse @ centres).transpose(1, 2) * (depth / unit)
     focal = torch.stack([matrix[:, 0, 0], matrix[:, 1, 1]], dim=1)[:, None]
     centre = matrix[:, None, :2, 2]
-    rotation = torch.eye(3).to(depth).repeat(batch, 1, 1)
+    rotation = torch.eye(3, dtype=depth.dtype, device=depth.device).repeat(batch, 1, 1)
     translation = depth.new_zeros(batch, 3)
     residual = (ends - centres[:2].T).norm(dim=2)
     for _ in range(iterations):
@@ -274,11 +274,12 @@ def solve_motion(
         normal = weighted @ jacobian.flatten(1, 2)
         gradient = (weighted @ error.reshape(batch, -1, 1))[..., 0]
         diagonal = normal.diagonal(dim1=1, dim2=2)
-        step = -torch.linalg.solve(normal + torch.diag_embed(_DAMPING * (1 + diagonal)), gradient)
+        damped = normal + torch.diag_embed(_DAMPING * (1 + diagonal))
+        step = -torch.linalg.solve_ex(damped, gradient).result
         turn = geometry.pose_matrix(step[:, None, 3:], torch.zeros_like(step[:, None, 3:]))
         rotation = turn[:, :3, :3] @ rotation
         translation = (turn[:, :3, :3] @ translation[..., None])[..., 0] + step[:, :3]
-    transform = torch.eye(4).to(depth).repeat(batch, 1, 1)
+    transform = torch.eye(4, dtype=depth.dtype, device=depth.device).repeat(batch, 1, 1)
     transform[:, :3, :3] = rotation
     transform[:, :3, 3] = translation * unit[:, 0]
     return transform, residual.view(batch, height, width)

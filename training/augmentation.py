@@ -10,7 +10,9 @@ changed only in what the networks see.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -38,7 +40,7 @@ class Draws:
         Factors.
     hue : Tensor, shape (B,)
         Shift in turns of the colour circle.
-    order : Tensor, shape (4,), int
+    order : tuple of four int
         Order of the four colour changes, one for the batch.
     turn : Tensor, shape (B,)
         Angles in radians by which samples are turned that learn from truth alone.
@@ -52,7 +54,7 @@ class Draws:
     contrast: Tensor
     saturation: Tensor
     hue: Tensor
-    order: Tensor
+    order: tuple[int, ...]
     turn: Tensor
     zoom: Tensor
 
@@ -60,6 +62,23 @@ class Draws:
         """Return the draws of some samples of the batch."""
         values = {field.name: getattr(self, field.name)[part] for field in fields(self)}
         return Draws(**{**values, "order": self.order})
+
+    def amounts(self) -> list[Tensor]:
+        """Return the factors and the shift as `order` counts the changes."""
+        return [self.brightness, self.contrast, self.saturation, self.hue]
+
+    def to(self, device: torch.device) -> Draws:
+        """Copy to a device, all at once and without waiting for it; the order stays."""
+        if device == self.mirror.device:
+            return self
+        names = [field.name for field in fields(self) if field.name != "order"]
+        packed = torch.stack([getattr(self, name).float() for name in names])
+        if device.type == "cuda":
+            packed = packed.pin_memory()
+        values = dict(zip(names, packed.to(device, non_blocking=True).unbind(), strict=True))
+        for name in ("mirror", "jitter"):
+            values[name] = values[name] > 0.5
+        return Draws(**values, order=self.order)
 
 
 def draw(
@@ -93,7 +112,7 @@ def draw(
         contrast=uniform(1 - CONTRAST, 1 + CONTRAST),
         saturation=uniform(1 - SATURATION, 1 + SATURATION),
         hue=uniform(-HUE, HUE),
-        order=torch.randperm(4, generator=generator),
+        order=tuple(torch.randperm(4, generator=generator).tolist()),
         turn=uniform(-math.radians(turn_degrees), math.radians(turn_degrees)),
         zoom=uniform(1.0, zoom),
     )
@@ -181,7 +200,7 @@ def turn_and_zoom(
     return turned.view_as(images), nearer
 
 
-def jitter_colors(images: Tensor, draws: Draws) -> Tensor:
+def jitter_colors(images: Tensor, draws: Draws, compiled: bool = False) -> Tensor:
     """Change the colours of some samples.
 
     Parameters
@@ -189,6 +208,9 @@ def jitter_colors(images: Tensor, draws: Draws) -> Tensor:
     images : Tensor, shape (B, F, 3, H, W)
         RGB in [0, 1].
     draws : Draws
+        On the device of the images.
+    compiled : bool
+        Compile each change, where whole batches are changed (not on a CPU).
 
     Returns
     -------
@@ -196,26 +218,51 @@ def jitter_colors(images: Tensor, draws: Draws) -> Tensor:
         A copy; brightness, contrast, saturation and hue as torchvision's ``ColorJitter``
         defines them.
     """
-    chosen = draws.jitter.nonzero()[:, 0].to(images.device)
+    if images.device.type != "cpu":
+        # Choosing samples on a GPU would mean waiting for their number.
+        return jitter_whole(images, draws, compiled)
+    chosen = draws.jitter.nonzero()[:, 0]
     if len(chosen) == 0:
         return images
-    x = images[chosen]
-
-    def factor(values: Tensor) -> Tensor:
-        return values[draws.jitter].to(images)[:, None, None, None, None]
-
-    for change in draws.order.tolist():
-        if change == 0:
-            x = (x * factor(draws.brightness)).clamp_(0, 1)
-        elif change == 1:
-            x = _blended(x, _grey(x).mean(dim=(-1, -2), keepdim=True), factor(draws.contrast))
-        elif change == 2:
-            x = _blended(x, _grey(x), factor(draws.saturation))
-        else:
-            x = _hue_shifted(x, factor(draws.hue))
+    changed = images[chosen]
+    for change in draws.order:
+        amount = draws.amounts()[change][chosen]
+        changed = CHANGES[change](changed, _per_image(amount).to(images))
     result = images.clone()
-    result[chosen] = x
+    result[chosen] = changed
     return result
+
+
+def jitter_whole(images: Tensor, draws: Draws, compiled: bool = False) -> Tensor:
+    """Change the colours of all samples, and keep those that are to change.
+
+    Parameters and result are those of :func:`jitter_colors`.
+    """
+    changes = _compiled_changes() if compiled else CHANGES
+    changed = images
+    for change in draws.order:
+        changed = changes[change](changed, _per_image(draws.amounts()[change]))
+    return torch.where(_per_image(draws.jitter), changed, images)
+
+
+def _per_image(values: Tensor) -> Tensor:
+    """Give one value a sample the dimensions of images, (B, 1, 1, 1, 1)."""
+    return values[:, None, None, None, None]
+
+
+def _brightened(images: Tensor, factor: Tensor) -> Tensor:
+    """Multiply."""
+    return (images * factor).clamp(0, 1)
+
+
+def _contrasted(images: Tensor, factor: Tensor) -> Tensor:
+    """Move away from, or towards, the mean grey of each image."""
+    return _blended(images, _grey(images).mean(dim=(-1, -2), keepdim=True), factor)
+
+
+def _saturated(images: Tensor, factor: Tensor) -> Tensor:
+    """Move away from, or towards, grey."""
+    return _blended(images, _grey(images), factor)
 
 
 def _grey(images: Tensor) -> Tensor:
@@ -226,7 +273,7 @@ def _grey(images: Tensor) -> Tensor:
 
 def _blended(images: Tensor, base: Tensor, factor: Tensor) -> Tensor:
     """Move away from (factor > 1) or towards (factor < 1) the base."""
-    return torch.lerp(base.expand_as(images), images, factor).clamp_(0, 1)
+    return torch.lerp(base.expand_as(images), images, factor).clamp(0, 1)
 
 
 def _hue_shifted(images: Tensor, turns: Tensor) -> Tensor:
@@ -242,7 +289,16 @@ def _hue_shifted(images: Tensor, turns: Tensor) -> Tensor:
     )
     hue = hue + 6 * turns.squeeze(-3)
     # The channels are one curve over the colour circle, a third of a turn apart.
-    offset = hue.new_tensor([5.0, 3.0, 1.0])[:, None, None]
-    position = (offset + hue.unsqueeze(-3)).remainder(6)
-    share = torch.minimum(position, 4 - position).clamp_(0, 1)
+    position = torch.stack([hue + 5, hue + 3, hue + 1], dim=-3).remainder(6)
+    share = torch.minimum(position, 4 - position).clamp(0, 1)
     return value.unsqueeze(-3) - chroma.unsqueeze(-3) * share
+
+
+#: The four colour changes in the order that :attr:`Draws.order` counts them.
+CHANGES = [_brightened, _contrasted, _saturated, _hue_shifted]
+
+
+@cache
+def _compiled_changes() -> list[Callable[[Tensor, Tensor], Tensor]]:
+    """Compile each change by itself: all four in every order would be compiled 24 times."""
+    return [torch.compile(change, dynamic=False) for change in CHANGES]

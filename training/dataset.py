@@ -9,7 +9,7 @@ interpreter), and reach the device as bytes; everything else happens there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -127,6 +127,7 @@ class Samples:
         """
         count = self.frames.shape[1]
         self_supervised = None
+        pinned = torch.Tensor.pin_memory if pin_memory else _as_it_is
         if self.learn_truth == "instead":
             chosen = self.arranged(chosen)
             self_supervised = int((~self._has_truth(chosen)).sum())
@@ -156,10 +157,10 @@ class Samples:
             truth = torch.from_numpy(np.stack([self._truth(sample) for sample in chosen.tolist()]))
         return Batch(
             images,
-            torch.from_numpy(intrinsics),
-            torch.from_numpy(baselines),
-            flow,
-            truth,
+            pinned(torch.from_numpy(intrinsics)),
+            pinned(torch.from_numpy(baselines)),
+            None if flow is None else pinned(flow),
+            None if truth is None else pinned(truth),
             self_supervised,
         )
 
@@ -380,7 +381,7 @@ def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
 
 def iterate_batches(
     samples: Samples,
-    chunks: Sequence[NDArray[np.int64]],
+    chunks: Iterable[NDArray[np.int64]],
     pin_memory: bool = False,
     workers: int = 2,
     ahead: int = 4,
@@ -390,7 +391,7 @@ def iterate_batches(
     Parameters
     ----------
     samples : Samples
-    chunks : sequence of ndarray
+    chunks : iterable of ndarray
         Samples of each batch.
     pin_memory : bool
         See :meth:`Samples.read`.
@@ -404,3 +405,50 @@ def iterate_batches(
     """
     read = partial(samples.read, pin_memory=pin_memory)
     yield from in_parallel(read, chunks, workers, ahead, "load")
+
+
+def on_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
+    """Copy batches to a device; to a GPU, each while it still computes with the one before.
+
+    Parameters
+    ----------
+    batches : iterable of Batch
+        In page-locked memory for a GPU.
+    device : torch.device
+
+    Yields
+    ------
+    Batch
+        In the same order.
+    """
+    if device.type != "cuda":
+        for batch in batches:
+            yield batch.to(device)
+        return
+    stream = torch.cuda.Stream(device)
+    waiting: tuple[Batch, torch.cuda.Event] | None = None
+    for batch in batches:
+        with torch.cuda.stream(stream):
+            copied = batch.to(device)
+            event = torch.cuda.Event()
+            event.record(stream)
+        if waiting is not None:
+            yield _arrived(*waiting)
+        waiting = copied, event
+    if waiting is not None:
+        yield _arrived(*waiting)
+
+
+def _arrived(batch: Batch, event: torch.cuda.Event) -> Batch:
+    """Let the current stream wait for a copy, and keep its memory until that stream is done."""
+    stream = torch.cuda.current_stream(batch.images.device)
+    stream.wait_event(event)
+    for tensor in (batch.images, batch.intrinsics, batch.baselines, batch.flow, batch.truth):
+        if tensor is not None:
+            tensor.record_stream(stream)
+    return batch
+
+
+def _as_it_is(tensor: Tensor) -> Tensor:
+    """Return the tensor."""
+    return tensor

@@ -66,7 +66,7 @@ class Views:
     self_supervised: int | None = None
 
 
-def prepare(batch: Batch, draws: Draws | None = None) -> Views:
+def prepare(batch: Batch, draws: Draws | None = None, compiled: bool = False) -> Views:
     """Turn a loaded batch into views.
 
     Parameters
@@ -74,7 +74,9 @@ def prepare(batch: Batch, draws: Draws | None = None) -> Views:
     batch : Batch
         On the device.
     draws : Draws, optional
-        Augments; without it nothing is changed.
+        Augments; without it nothing is changed. On the CPU.
+    compiled : bool
+        Compile the changes of colour.
     """
     images = to_network_input(batch.images)
     intrinsics, baselines = batch.intrinsics, batch.baselines
@@ -82,16 +84,18 @@ def prepare(batch: Batch, draws: Draws | None = None) -> Views:
     truth, count = batch.truth, batch.self_supervised
     if draws is None:
         return Views(images, images, intrinsics, baselines, flow, truth, count)
+    turns = truth is not None and is_turned(draws)
+    draws = draws.to(images.device)
     images, intrinsics, baselines = mirror_samples(images, intrinsics, baselines, draws.mirror)
     flow = None if flow is None else mirror_flow(flow, draws.mirror[:count])
     truth = None if truth is None else mirror_truth(truth, draws.mirror)
-    if truth is not None and count is not None and count < len(images) and is_turned(draws):
+    if truth is not None and turns and count is not None and count < len(images):
         # Those that learn from truth alone; between frames, motion would have to turn, too.
         last = slice(count, None)
         part = turn_and_zoom(images[last], truth[last], draws.turn[last], draws.zoom[last])
         images = torch.cat([images[:count], part[0]])
         truth = torch.cat([truth[:count], part[1]])
-    inputs = jitter_colors(images, draws)
+    inputs = jitter_colors(images, draws, compiled)
     return Views(images, inputs, intrinsics, baselines, flow, truth, count)
 
 
@@ -170,6 +174,8 @@ class Learner:
         keep_images : bool
             Keep what the objective saw.
         """
+        if self.objective.compiled:
+            torch.compiler.cudagraph_mark_step_begin()
         count = len(views.inputs) if views.self_supervised is None else views.self_supervised
         # Neighbours are seen by networks that predict motion alone.
         precedes = self.precedes if views.flow is None and count > 0 else ()
@@ -260,6 +266,15 @@ def stereo_transform(baselines: Tensor) -> Tensor:
     return transform
 
 
+def has_wide_vectors() -> bool:
+    """Whether this processor's convolutions are faster on channels-last tensors.
+
+    oneDNN's are with AVX-512, where a vector holds 16 channels; with AVX2 the layout cost more
+    elsewhere than it gained.
+    """
+    return torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+
+
 def build_learner(options: TrainOptions, device: torch.device) -> tuple[DepthAndMotion, Learner]:
     """Make the networks, with random weights, and what goes with them.
 
@@ -282,7 +297,9 @@ def build_learner(options: TrainOptions, device: torch.device) -> tuple[DepthAnd
         options.max_depth,
     )
     on_gpu = device.type == "cuda"
-    channels_last = options.channels_last == "yes" or (options.channels_last == "auto" and on_gpu)
+    channels_last = options.channels_last == "yes" or (
+        options.channels_last == "auto" and (on_gpu or has_wide_vectors())
+    )
     bfloat16 = options.precision == "bfloat16" or (
         options.precision == "auto" and on_gpu and torch.cuda.is_bf16_supported()
     )
@@ -295,6 +312,7 @@ def build_learner(options: TrainOptions, device: torch.device) -> tuple[DepthAnd
         use_ssim=options.use_ssim,
         smoothness_weight=options.smoothness_weight,
         tie_break=options.tie_break,
+        compiled=options.compile and on_gpu,  # on a CPU the pieces by hand are faster
     )
     model.to(device)
     if channels_last:

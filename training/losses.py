@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 #: Weight of structural similarity in the photometric error; the rest is the absolute difference.
 SSIM_WEIGHT = 0.85
@@ -86,6 +87,8 @@ def photometric_loss(
         return (prediction - target.image).abs().mean(dim=1, keepdim=True)
     if target.twice_sum is None or target.mean_part is None or target.variance_part is None:
         raise ValueError("photometric_loss: SSIM needs the statistics of target_statistics()")
+    if torch.compiler.is_compiling():
+        return _traceable_error(prediction, target)
     return _PhotometricError.apply(
         prediction, target.image, target.twice_sum, target.mean_part, target.variance_part
     )
@@ -160,9 +163,18 @@ def mean_normalised(disparity: Tensor) -> Tensor:
 
 def _window_sum(x: Tensor) -> Tensor:
     """Sum over the 3×3 window around every pixel of the reflection-padded image."""
+    if torch.compiler.is_compiling():
+        return _traceable_window_sum(x)
     for axis in (-1, -2):
         x = _sum_of_three(x, axis, edge_weight=2)
     return x
+
+
+def _traceable_window_sum(x: Tensor) -> Tensor:
+    """:func:`_window_sum` without views that are written to, for a compiler to fuse."""
+    x = functional.pad(x, (1, 1, 1, 1), mode="reflect")
+    x = x[..., :-2] + x[..., 1:-1] + x[..., 2:]
+    return x[..., :-2, :] + x[..., 1:-1, :] + x[..., 2:, :]
 
 
 def _window_sum_adjoint(x: Tensor) -> Tensor:
@@ -291,6 +303,25 @@ def _photometric_error(
     similarity = SSIM_WEIGHT / 2 / (1 - SSIM_WEIGHT)
     mixed = difference.sub_(ssim.clamp_(-1, 1), alpha=similarity).sum(dim=1, keepdim=True)
     return mixed.mul_((1 - SSIM_WEIGHT) / channels).add_(SSIM_WEIGHT / 2)
+
+
+def _traceable_error(x: Tensor, target: TargetStatistics) -> Tensor:
+    """Compute the photometric error by plain formulas, which a compiler fuses and derives.
+
+    See :class:`_PhotometricError` for the terms.
+    """
+    assert target.twice_sum is not None
+    assert target.mean_part is not None and target.variance_part is not None
+    total, square, product = (
+        _traceable_window_sum(values) for values in (x, x * x, x * target.image)
+    )
+    a1 = total * target.twice_sum + _C1
+    a2 = 18 * product - a1 + (_C1 + _C2)
+    b1 = target.mean_part + total * total
+    b2 = target.variance_part + 9 * square - b1
+    similarity = (a1 * a2 / (b1 * b2)).mean(dim=1, keepdim=True)
+    difference = (x - target.image).abs().mean(dim=1, keepdim=True)
+    return SSIM_WEIGHT / 2 * (1 - similarity) + (1 - SSIM_WEIGHT) * difference
 
 
 def _pieces(images: Tensor) -> list[slice]:

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import functional
 
 from monodepth2_ros import geometry
 from monodepth2_ros.networks import DepthDecoder, PoseCNN, PoseDecoder, ResnetEncoder
@@ -161,7 +162,26 @@ class _Float32Conv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
+            if x.is_cuda and torch.compiler.is_compiling() and self.out_channels == 1:
+                return self._fused(x)
             return super().forward(x.to(self.weight.dtype))
+
+    def _fused(self, x: Tensor) -> Tensor:
+        """Convolve as sums over nine shifted images.
+
+        With one output there is little to compute, and a compiler makes one pass of it, where a
+        library's convolution wants the padded features in float32 and in another layout first.
+        """
+        height, width = x.shape[-2:]
+        padded = functional.pad(x, (1, 1, 1, 1), mode="reflect")
+        total = x.new_zeros((), dtype=self.weight.dtype)
+        for row in range(3):
+            for column in range(3):
+                shifted = padded[..., row : row + height, column : column + width]
+                weight = self.weight[0, :, row, column, None, None]
+                total = total + shifted.to(weight.dtype) * weight
+        result = total.sum(dim=1, keepdim=True)
+        return result if self.bias is None else result + self.bias[:, None, None]
 
 
 def _heads(decoder: DepthDecoder) -> list[Any]:

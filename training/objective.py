@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -111,6 +112,8 @@ class SelfSupervisedObjective:
         At scale s the weight is this / 2^s.
     tie_break : float
         Spread of the noise added to the unwarped errors, which decides ties where nothing moves.
+    compiled : bool
+        Compile what comes after the noise, with the plain formulas of the photometric error.
     """
 
     min_depth: float = 0.1
@@ -121,6 +124,7 @@ class SelfSupervisedObjective:
     use_ssim: bool = True
     smoothness_weight: float = 1e-3
     tie_break: float = 1e-5
+    compiled: bool = False
 
     def __call__(
         self,
@@ -175,16 +179,42 @@ class SelfSupervisedObjective:
             )
         with torch.autocast(target.device.type, enabled=False):
             dtype = torch.float64 if target.dtype == torch.float64 else torch.float32
-            return self._evaluate(
+            evaluate = SelfSupervisedObjective._evaluate
+            if self.compiled:
+                evaluate = _compiled_evaluation(compile_mode(target.device))
+            return evaluate(
+                self,
                 [disparity.to(dtype) for disparity in disparities],
                 target.to(dtype),
                 [source.to(dtype) for source in sources],
                 intrinsics.to(dtype),
                 [transform.to(dtype) for transform in transforms],
                 [mask.to(dtype) for mask in masks] if masks is not None else None,
-                generator,
+                self._noise(target, len(sources), len(disparities), dtype, generator)
+                if self.automask and masks is None
+                else [],
                 keep_images,
             )
+
+    def _noise(
+        self,
+        target: Tensor,
+        sources: int,
+        scales: int,
+        dtype: torch.dtype,
+        generator: torch.Generator | None,
+    ) -> list[Tensor]:
+        """Draw what decides ties: for each resolution, shape (N, B, 1, H', W') for N errors."""
+        batch, _, height, width = target.shape
+        count = sources if self.minimum_reprojection else 1
+        return [
+            torch.empty(
+                (count, batch, 1, height >> scale, width >> scale),
+                dtype=dtype,
+                device=target.device,
+            ).normal_(generator=generator)
+            for scale in range(1 if self.full_resolution else scales)
+        ]
 
     def _evaluate(
         self,
@@ -194,12 +224,11 @@ class SelfSupervisedObjective:
         intrinsics: Tensor,
         transforms: list[Tensor],
         masks: list[Tensor] | None,
-        generator: torch.Generator | None,
+        noise: list[Tensor],
         keep_images: bool,
     ) -> ObjectiveOutput:
         """Evaluate at the precision of the arguments."""
-        automask = self.automask and masks is None
-        views = self._views(target, sources, intrinsics, transforms, automask, generator)
+        views = self._views(target, sources, intrinsics, transforms, noise[:1])
         losses, automasks, photometric, smoothness, images = [], [], [], [], []
         for scale, disparity in enumerate(disparities):
             image = _reduced(target, scale)
@@ -209,15 +238,14 @@ class SelfSupervisedObjective:
                     [_reduced(source, scale) for source in sources],
                     _reduced_intrinsics(intrinsics, scale),
                     transforms,
-                    automask,
-                    generator,
+                    noise[scale : scale + 1],
                 )
             height, width = views.target.image.shape[-2:]
             depth = geometry.disparity_to_depth(
                 _resized(disparity, height, width), self.min_depth, self.max_depth
             )
             warped = [
-                geometry.sample(source, projection(depth))
+                geometry.sample(source, projection.grid(depth))
                 for source, projection in zip(views.sources, views.projections, strict=True)
             ]
             errors = [photometric_loss(view, views.target, self.use_ssim) for view in warped]
@@ -257,22 +285,25 @@ class SelfSupervisedObjective:
         sources: list[Tensor],
         intrinsics: Tensor,
         transforms: list[Tensor],
-        automask: bool,
-        generator: torch.Generator | None,
+        noise: list[Tensor],
     ) -> _Views:
-        """Compute what depends on no disparity: once a step, or once a scale at own resolution."""
+        """Compute what depends on no disparity: once a step, or once a scale at own resolution.
+
+        Noise that decides ties is given where unwarped sources compete.
+        """
         height, width = target.shape[-2:]
         statistics = target_statistics(target) if self.use_ssim else TargetStatistics(target)
         unwarped_error = None
-        if automask:
+        if noise:
             with torch.no_grad():
                 errors = [photometric_loss(source, statistics, self.use_ssim) for source in sources]
                 if not self.minimum_reprojection:
                     errors = [self._combined(errors)]
-                for error in errors:
-                    noise = torch.empty_like(error).normal_(generator=generator)
-                    error.add_(noise, alpha=self.tie_break)
-                unwarped_error = reduce(torch.minimum, errors)
+                noisy = [
+                    torch.add(error, extra, alpha=self.tie_break)
+                    for error, extra in zip(errors, noise[0].unbind(), strict=True)
+                ]
+                unwarped_error = reduce(torch.minimum, noisy)
         projections = [
             _Projection.between(intrinsics, transform, height, width) for transform in transforms
         ]
@@ -283,6 +314,17 @@ class SelfSupervisedObjective:
         if self.minimum_reprojection:
             return reduce(torch.minimum, errors)
         return torch.stack(errors).mean(dim=0)
+
+
+@cache
+def _compiled_evaluation(mode: str | None) -> Any:
+    """Compile the evaluation, once for all objectives: their switches are part of its key."""
+    return torch.compile(SelfSupervisedObjective._evaluate, mode=mode, dynamic=False)
+
+
+def compile_mode(device: torch.device) -> str | None:
+    """Return the mode of ``torch.compile``: on a GPU, replay the launches of one step."""
+    return "reduce-overhead" if device.type == "cuda" else None
 
 
 @dataclass(frozen=True)
@@ -309,18 +351,36 @@ class _Projection:
     @classmethod
     def between(cls, intrinsics: Tensor, transform: Tensor, height: int, width: int) -> _Projection:
         # x and y are scaled here from pixels to a sampling grid that is 2 wide and high.
-        extent = intrinsics.new_tensor([2 / (width - 1), 2 / (height - 1), 1.0])
+        extent = _diagonal(intrinsics, 2 / (width - 1), 2 / (height - 1), 1.0)
         matrix = extent[:, None] * (intrinsics @ transform)[:, :3]
         pixels = geometry.pixel_grid(height, width, intrinsics)
-        rotation = matrix[:, :, :3] @ torch.linalg.inv(intrinsics)[:, :3, :3]
+        rotation = matrix[:, :, :3] @ _inverse(intrinsics)
         return cls(rotation @ pixels, matrix[:, :, 3:])
 
-    def __call__(self, depth: Tensor) -> Tensor:
+    def grid(self, depth: Tensor) -> Tensor:
+        """Project each pixel at its depth; shape (B, H, W, 2)."""
         batch, _, height, width = depth.shape
         x, y, z = torch.addcmul(self.shift, self.rays, depth.view(batch, 1, -1)).unbind(dim=1)
         inverse = (z + 1e-7).reciprocal()
         grid = torch.stack([x * inverse - 1.0, y * inverse - 1.0], dim=-1)
         return grid.view(batch, height, width, 2)
+
+
+def _diagonal(like: Tensor, *values: float) -> Tensor:
+    """Make a vector on the device: copied from a list, a GPU would wait for it."""
+    return torch.stack([like.new_full((), value) for value in values])
+
+
+def _inverse(intrinsics: Tensor) -> Tensor:
+    """Invert the 3×3 part of pinhole intrinsics without skew, shape (B, 4, 4).
+
+    In closed form: a general inverse on a GPU waits to see whether there is one.
+    """
+    fx, fy = intrinsics[:, 0, 0], intrinsics[:, 1, 1]
+    cx, cy = intrinsics[:, 0, 2], intrinsics[:, 1, 2]
+    zero, one = torch.zeros_like(fx), torch.ones_like(fx)
+    rows = [1 / fx, zero, -cx / fx, zero, 1 / fy, -cy / fy, zero, zero, one]
+    return torch.stack(rows, dim=1).view(-1, 3, 3)
 
 
 def _reduced(image: Tensor, scale: int) -> Tensor:
@@ -330,7 +390,7 @@ def _reduced(image: Tensor, scale: int) -> Tensor:
 
 def _reduced_intrinsics(intrinsics: Tensor, scale: int) -> Tensor:
     """Intrinsics at 1/2^s of the size, without the half-pixel shift, as published."""
-    factors = intrinsics.new_tensor([1 / 2**scale, 1 / 2**scale, 1.0, 1.0])
+    factors = _diagonal(intrinsics, 1 / 2**scale, 1 / 2**scale, 1.0, 1.0)
     return intrinsics * factors[:, None]
 
 

@@ -177,9 +177,11 @@ class TrainOptions:
         "auto", "running", "Of the convolutions; auto is bfloat16 on GPUs that have it."
     )
     channels_last: Literal["auto", "yes", "no"] = _option(
-        "auto", "running", "Memory layout; auto is yes on a GPU, no on a CPU, where it is slower."
+        "auto",
+        "running",
+        "Memory layout; auto is yes on GPUs and CPUs with AVX-512, no where it is slower.",
     )
-    compile: bool = _option(False, "running", "Compile the networks (torch.compile).")
+    compile: bool = _option(False, "running", "Compile networks, and on a GPU the rest of a step.")
     loader_threads: int = _option(2, "running", "Threads that load images.", least=1)
     seed: int = _option(0, "running", "Of weights, order, augmentation and noise.", least=0)
 

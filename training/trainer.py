@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -34,6 +35,7 @@ from training.dataset import (
     epoch_order,
     find_samples,
     iterate_batches,
+    on_device,
     split_samples,
 )
 from training.frame_store import FrameStore
@@ -45,10 +47,10 @@ from training.health import (
     explain_not_finite,
 )
 from training.interrupt import StopRequest
-from training.learner import Views, build_learner, load_initial_weights, prepare
+from training.learner import Learner, Views, build_learner, load_initial_weights, prepare
 from training.logbook import Logbook, Meter
 from training.models import Predictions
-from training.objective import ObjectiveOutput
+from training.objective import ObjectiveOutput, compile_mode
 from training.options import TrainOptions
 from training.processes import Processes
 from training.recipe import apply_recipe, learning_rate, starts_easily
@@ -199,18 +201,25 @@ class Trainer:
         return self.options.steps
 
     def _batches(self) -> Iterator[Batch]:
-        """Load the batches that are left to train on; of each, this process's rows."""
-        options = self.options
-        while self.state.step < self.total_steps:
-            epoch, first = divmod(self.state.step, self._epoch_steps)
-            last = min(self._epoch_steps, first + self.total_steps - self.state.step)
-            order = epoch_order(len(self.training), options.seed, epoch)
-            chunks = [
-                order[i * options.batch_size : (i + 1) * options.batch_size][self._rows]
-                for i in range(first, last)
-            ]
-            pin_memory = self.processes.device.type == "cuda"
-            yield from iterate_batches(self.training, chunks, pin_memory, options.loader_threads)
+        """Load the batches that are left to train on, and copy them to the device."""
+        device = self.processes.device
+        batches = iterate_batches(
+            self.training, self._chunks(), device.type == "cuda", self.options.loader_threads
+        )
+        return on_device(batches, device)
+
+    def _chunks(self) -> Iterator[NDArray[np.int64]]:
+        """Name the samples of the steps that are left; of each batch, this process's rows.
+
+        Through all epochs, so that loading goes on where one ends.
+        """
+        size, order, current = self.options.batch_size, None, -1
+        for step in range(self.state.step, self.total_steps):
+            epoch, index = divmod(step, self._epoch_steps)
+            if order is None or epoch != current:
+                order = epoch_order(len(self.training), self.options.seed, epoch)
+                current = epoch
+            yield order[index * size : (index + 1) * size][self._rows]
 
     def _step(self, batch: Batch, bar: tqdm[Any]) -> None:
         """Learn from one batch."""
@@ -226,14 +235,14 @@ class Trainer:
             options.turn_degrees,
             options.zoom,
         )
-        views = prepare(batch.to(device), draws.rows(self._rows))
+        views = prepare(batch, draws.rows(self._rows), options.compile)
         noise = _generator(device, options.seed, _TIE_BREAK, step, self.processes.rank)
+        self.optimizer.zero_grad()
         predictions, output = self.learner.at_step(options, step).evaluate(views, noise)
         is_logged = (step + 1) % options.log_every == 0 or step + 1 == self.total_steps
         # On a GPU, looking at the loss means waiting for it.
         if (is_logged or device.type == "cpu") and not output.loss.isfinite():
             self._fail_not_finite(views, predictions)
-        self.optimizer.zero_grad()
         output.loss.backward()
         if options.clip_norm:
             nn.utils.clip_grad_norm_(self.model.parameters(), options.clip_norm)
@@ -301,7 +310,7 @@ class Trainer:
         }
         if len(self.validation):
             result = validate(
-                self.learner,
+                self._validated(),
                 self.validation,
                 self.processes,
                 options.batch_size // self.processes.count,
@@ -331,6 +340,15 @@ class Trainer:
                 if entry.get(name) is not None
             )
             bar.write(f"step {step}: {shown}{' (best)' if is_best else ''}")
+
+    def _validated(self) -> Learner:
+        """Return the learner to validate with: not compiled, which every other shape would be anew.
+
+        Data-parallel networks stay wrapped, so that all processes use the same statistics.
+        """
+        objective = replace(self.learner.objective, compiled=False)
+        model = self.model if self.processes.count == 1 else self.learner.model
+        return replace(self.learner, objective=objective, model=model)
 
     def _figure(self, entry: dict[str, Any]) -> str:
         """Name the figure that decides which checkpoint is the best."""
@@ -433,7 +451,9 @@ class Trainer:
     def _wrapped(self, model: nn.Module) -> nn.Module:
         """Compile the networks and share them among the processes, where wanted."""
         if self.options.compile:
-            model = torch.compile(model)  # type: ignore[assignment]
+            model = torch.compile(  # type: ignore[assignment]
+                model, mode=compile_mode(self.processes.device), dynamic=False
+            )
         if self.processes.count > 1:
             # The depth network rests while motion alone is learned, and that for motion in a
             # batch that learns from truth alone.
