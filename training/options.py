@@ -85,7 +85,6 @@ class TrainOptions:
     )
     checkpoint: str = _option(
         "",
-        "",
         "networks",
         "A trained model to start from instead: a file, or default for the shipped one.",
     )

@@ -29,9 +29,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from monodepth2_ros.networks.depth_network import DepthNetwork
+from monodepth2_ros.networks.resnet import BasicBlock, Bottleneck, ResNet
 
 # Pixels along each side of the square that the head computes at once; divides the 32 of which
 # width and height are multiples.
@@ -150,8 +150,9 @@ class _BlockedConv(nn.Module):
 
 def _fold_normalisation(trunk: ResNet) -> None:
     """Put all of a ResNet's batch normalisations into its convolutions."""
-    trunk.conv1, trunk.bn1 = _folded(trunk.conv1, trunk.bn1), nn.Identity()
-    trunk.fc = nn.Identity()
+    trunk.conv1 = _folded(trunk.conv1, trunk.bn1)
+    for unused in ("bn1", "fc"):
+        setattr(trunk, unused, nn.Identity())
     for block in trunk.modules():
         if not isinstance(block, (BasicBlock, Bottleneck)):
             continue
