@@ -8,6 +8,7 @@ import importlib
 import json
 
 import pytest
+import torch
 import yaml
 
 from monodepth2_ros.checkpoint import load_checkpoint
@@ -98,7 +99,7 @@ def test_no_recording_is_learned_from_before_its_last_part_is_held_out():
 
 def test_the_next_stage_starts_from_the_one_before_and_a_begun_one_goes_on(tmp_path):
     recipe = Recipe.read(RECIPE)
-    first, second = training_steps(recipe, "weights.safetensors", tmp_path, 1)
+    first, second, *_ = training_steps(recipe, "weights.safetensors", tmp_path, 1)
     assert first.command[first.command.index("--init") + 1] == "weights.safetensors"
     start = second.command[second.command.index("--checkpoint") + 1]
     assert start == str(tmp_path / "runs" / "worlds" / "last.safetensors")
@@ -123,6 +124,8 @@ def test_the_next_stage_starts_from_the_one_before_and_a_begun_one_goes_on(tmp_p
         ({"foreign_recordings": ["highway_drive"]}, "foreign too"),
         ({"stages": {"one": {"data": {"moon": 1}, "steps": 3}}}, "stage 'one' has data"),
         ({"stages": {"one": {"data": {"home": 1}}}}, "and steps"),
+        ({"stages": {"one": {"data": {"home": 1}, "steps": 3}}}, "last_share is 0.75 with 1 stage"),
+        ({"last_share": 0.0}, "last_share is 0.0"),
     ],
 )
 def test_a_recipe_that_cannot_be_followed_is_refused(tmp_path, changes, words):
@@ -199,6 +202,13 @@ def test_a_small_rebuild_from_nothing(tmp_path, in_this_process, capsys):
     checkpoint = load_checkpoint(tmp_path / "work" / "default.safetensors")
     assert set(checkpoint.state) == {"encoder", "depth"}
     assert checkpoint.metadata.training["steps"] == 2
+    first, second = (
+        load_checkpoint(tmp_path / "work" / "runs" / name / "last.safetensors").state["depth"]
+        for name in ("first", "second")
+    )
+    for key, value in checkpoint.state["depth"].items():
+        mean = 0.25 * first[key] + 0.75 * second[key]
+        torch.testing.assert_close(value.float(), mean, rtol=1e-3, atol=1e-4)
     said = checkpoint.metadata.provenance
     assert said["commit"] == "abc" and said["licences"]["ride"] == "a licence"
     assert str(tmp_path) not in json.dumps(said)

@@ -105,7 +105,8 @@ def test_bf16_on_a_cpu_stays_close(checkpoint, image, predictor):
 @pytest.mark.parametrize(("precision", "bound"), [("fp32", 1e-3), ("fp16", 1e-2), ("bf16", 1e-2)])
 def test_cuda_agrees_with_the_cpu(checkpoint, image, predictor, precision, bound):
     cuda = DepthPredictor(checkpoint, backend="torch", device="cuda", precision=precision)
-    options = OutputOptions(points_edge_filter=0.1)
+    # Random weights make edges everywhere; this leaves out the sharpest.
+    options = OutputOptions(points_edge_filter=2.0)
     outputs = ("depth", "color", "points")
     for _ in range(3):  # the captured graph must follow its input
         noise = np.random.default_rng(0).integers(0, 255, image.shape, dtype=np.uint8)

@@ -55,6 +55,7 @@ class Recipe:
     validation_fraction: float
     foreign_recordings: tuple[str, ...]
     stages: dict[str, dict[str, Any]]
+    last_share: float
 
     @classmethod
     def read(cls, path: Path) -> Recipe:
@@ -87,6 +88,12 @@ class Recipe:
                     f"{path}: stage '{name}' has data {list(data)} and steps "
                     f"{stage.get('steps')}; it needs data out of {known}, and steps"
                 )
+        share, count = recipe.last_share, len(recipe.stages)
+        if not 0.0 < share <= 1.0 or (share < 1.0 and count < 2):
+            raise RecipeError(
+                f"{path}: last_share is {share} with {count} stage(s); give "
+                "a share above 0 and below 1 of the last of at least two stages, or 1"
+            )
         both = set(recipe.foreign_recordings) & set(recipe.recordings)
         if both:
             raise RecipeError(f"{path}: {sorted(both)} are learned from, and foreign too")
@@ -216,6 +223,33 @@ def training_steps(recipe: Recipe, init: str, out: Path, processes: int) -> Iter
             )  # fmt: skip
         yield Step(f"train {name}", run / f"done_{stage['steps']}", command, stage["steps"])
         weights = ["--checkpoint", str(run / "last.safetensors")]
+
+
+def averaging_steps(recipe: Recipe, out: Path) -> Iterator[Step]:
+    """Average the last two stages, if the recipe says so.
+
+    Parameters
+    ----------
+    recipe, out
+        As in :func:`data_steps`.
+
+    Yields
+    ------
+    Step
+    """
+    if recipe.last_share == 1:
+        return
+    before, last = (out / "runs" / name / "last.safetensors" for name in list(recipe.stages)[-2:])
+    trained = trained_model(recipe, out)
+    command = ("averaging", before, last, "--share", recipe.last_share, "--out", trained)
+    yield Step("average the last stages", trained, _program(*command))
+
+
+def trained_model(recipe: Recipe, out: Path) -> Path:
+    """Return where the trained model will be."""
+    if recipe.last_share == 1:
+        return out / "runs" / list(recipe.stages)[-1] / "last.safetensors"
+    return out / "averaged.safetensors"
 
 
 def evaluation_steps(recipe: Recipe, model: Path, out: Path) -> Iterator[Step]:
@@ -408,7 +442,7 @@ def provenance(recipe: Recipe, out: Path, log: Path, commit: str, init: str) -> 
         "commit": commit,
         "date": datetime.now(timezone.utc).date().isoformat(),
         "hours": hours,
-        "hardware": f"{os.cpu_count()} cores, {platform.machine()}, no GPU",
+        "hardware": f"{os.cpu_count()} cores, {platform.machine()}, {_gpu() or 'no GPU'}",
         "initialisation": Path(init).name,
         "data": {
             "rendered worlds": f"{worlds} of {recipe.frames} frames, learned from with their depth",
@@ -424,6 +458,13 @@ def provenance(recipe: Recipe, out: Path, log: Path, commit: str, init: str) -> 
         },
         "figures": summarize(recipe, out),
     }
+
+
+def _gpu() -> str:
+    """Name the GPU, "" if there is none."""
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else ""
 
 
 def current_commit() -> str:
@@ -461,11 +502,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise RecipeError(
                     f"--recordings {recordings} has no {name}, which the recipe names"
                 )
-        last = list(recipe.stages)[-1]
-        trained, model = out / "runs" / last / "last.safetensors", out / "default.safetensors"
+        trained, model = trained_model(recipe, out), out / "default.safetensors"
         making = (
             data_steps(recipe, recordings, out),
             training_steps(recipe, options.init, out, options.processes),
+            averaging_steps(recipe, out),
             evaluation_steps(recipe, trained, out),
         )
         if options.dry_run:

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 
@@ -81,12 +83,23 @@ class TorchBackend:
     def disparities(self, images: Tensor) -> Tensor:
         """Run the network; see :meth:`monodepth2_ros.backends.Backend.disparities`."""
         batch = to_network_input(images).to(self._dtype, memory_format=torch.channels_last)
-        return self._network(batch)[:, 0].float()
+        with self._arithmetic():
+            return self._network(batch)[:, 0].float()
+
+    def _arithmetic(self) -> AbstractContextManager[None]:
+        """Let cuDNN measure which kernels are fastest, and take fp32 at its word.
+
+        By default it rounds what float32 convolutions multiply to 10 bits (TF32), which is 0.15 %
+        of depth in the median.
+        """
+        if self.device.type != "cuda":
+            return nullcontext()
+        exact = self.precision == "fp32"
+        return torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=not exact)
 
     def _capture(self) -> None:
         """Record the network's kernels once, to be launched as one afterwards."""
-        choosing = torch.backends.cudnn.flags(enabled=True, benchmark=True)
-        with torch.cuda.device(self.device), torch.inference_mode(), choosing:
+        with torch.cuda.device(self.device), torch.inference_mode():
             # Warming up and capturing on a side stream is what CUDA graphs ask for.
             stream = torch.cuda.Stream()
             stream.wait_stream(torch.cuda.current_stream())
