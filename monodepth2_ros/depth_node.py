@@ -101,8 +101,9 @@ class _View:
 class DepthNode(LifecycleNode):
     """The managed node; see docs/node.md."""
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, signals: _EndSignals | None = None, **kwargs: Any) -> None:
         super().__init__("depth", **kwargs)
+        self._signals = signals or _EndSignals()
         self._state = "unconfigured"
         self._values: dict[str, Any] = {}
         self._declare_parameters()
@@ -206,8 +207,9 @@ class DepthNode(LifecycleNode):
             self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
         except Exception:
-            # rclpy keeps to itself what a transition raises.
-            if self.context.ok():
+            # rclpy keeps to itself what a transition raises. After a signal it follows from that;
+            # rclpy, which hears of signals in a thread, may not have shut down yet.
+            if self.context.ok() and not self._signals.heard:
                 self.get_logger().error(traceback.format_exc())
             raise
         self._options = _output_options(values)
@@ -683,7 +685,7 @@ def _run(args: list[str] | None) -> int:
     executor = SingleThreadedExecutor()
     try:
         try:
-            node = DepthNode()
+            node = DepthNode(signals)
         except ValueError as error:
             rclpy.logging.get_logger("depth").fatal(str(error))
             return 1

@@ -4,16 +4,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from conftest import REPOSITORY
 from torch import nn
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmark"))
-
-from ceilings import Ceilings, Work, count_work
+# By its path: benchmark/ on the path of modules would put benchmark/training.py before the package.
+_SPEC = importlib.util.spec_from_file_location("ceilings", REPOSITORY / "benchmark" / "ceilings.py")
+ceilings = sys.modules["ceilings"] = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(ceilings)
+Ceilings, Work, count_work = ceilings.Ceilings, ceilings.Work, ceilings.count_work
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])

@@ -124,8 +124,9 @@ def test_the_next_stage_starts_from_the_one_before_and_a_begun_one_goes_on(tmp_p
         ({"foreign_recordings": ["highway_drive"]}, "foreign too"),
         ({"stages": {"one": {"data": {"moon": 1}, "steps": 3}}}, "stage 'one' has data"),
         ({"stages": {"one": {"data": {"home": 1}}}}, "and steps"),
-        ({"stages": {"one": {"data": {"home": 1}, "steps": 3}}}, "last_share is 0.75 with 1 stage"),
-        ({"last_share": 0.0}, "last_share is 0.0"),
+        ({"stages": {"one": {"data": {"home": 1}, "steps": 3}}}, "give two of the stages"),
+        ({"mean": {"worlds": 0.5, "many": 0.6}}, "add up to 1"),
+        ({"mean": {"many": 0.5, "worlds": 0.5}}, "the earlier first"),
     ],
 )
 def test_a_recipe_that_cannot_be_followed_is_refused(tmp_path, changes, words):
@@ -195,6 +196,7 @@ def test_a_small_rebuild_from_nothing(tmp_path, in_this_process, capsys):
             "first": {"data": {"room": 1}, "validation_fraction": 0, **stage},
             "second": {"data": {"room": 1, "ride": 2}, "validation_fraction": 0.2, **stage},
         },
+        mean={"first": 0.25, "second": 0.75},
     )
     words = ["--recordings", str(tmp_path / "bags"), "--init", "none", "--recipe", str(recipe)]
     words += ["--out", str(tmp_path / "work"), "--commit", "abc"]

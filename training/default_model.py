@@ -55,7 +55,7 @@ class Recipe:
     validation_fraction: float
     foreign_recordings: tuple[str, ...]
     stages: dict[str, dict[str, Any]]
-    last_share: float
+    mean: dict[str, float]
 
     @classmethod
     def read(cls, path: Path) -> Recipe:
@@ -70,6 +70,8 @@ class Recipe:
 
         entries = yaml.safe_load(path.read_text())
         names = sorted(field.name for field in fields(cls))
+        if isinstance(entries, dict):
+            entries.setdefault("mean", {})
         given = sorted(entries) if isinstance(entries, dict) else entries
         if given != names:
             raise RecipeError(f"{path} has the entries {given}; it takes exactly {names}")
@@ -88,11 +90,16 @@ class Recipe:
                     f"{path}: stage '{name}' has data {list(data)} and steps "
                     f"{stage.get('steps')}; it needs data out of {known}, and steps"
                 )
-        share, count = recipe.last_share, len(recipe.stages)
-        if not 0.0 < share <= 1.0 or (share < 1.0 and count < 2):
+        order = list(recipe.stages)
+        places = [order.index(name) for name in recipe.mean if name in order]
+        shares = [share for share in recipe.mean.values() if 0.0 <= share <= 1.0]
+        complete = (
+            len(places) == len(shares) == len(recipe.mean) == 2 and abs(sum(shares) - 1) < 1e-9
+        )
+        if recipe.mean and not (complete and places[0] < places[1]):
             raise RecipeError(
-                f"{path}: last_share is {share} with {count} stage(s); give "
-                "a share above 0 and below 1 of the last of at least two stages, or 1"
+                f"{path}: mean is {recipe.mean}; give two of the stages {order}, the earlier "
+                "first, with shares that add up to 1, or leave it out"
             )
         both = set(recipe.foreign_recordings) & set(recipe.recordings)
         if both:
@@ -226,7 +233,7 @@ def training_steps(recipe: Recipe, init: str, out: Path, processes: int) -> Iter
 
 
 def averaging_steps(recipe: Recipe, out: Path) -> Iterator[Step]:
-    """Average the last two stages, if the recipe says so.
+    """Average two stages, if the recipe says so.
 
     Parameters
     ----------
@@ -237,19 +244,20 @@ def averaging_steps(recipe: Recipe, out: Path) -> Iterator[Step]:
     ------
     Step
     """
-    if recipe.last_share == 1:
+    if not recipe.mean:
         return
-    before, last = (out / "runs" / name / "last.safetensors" for name in list(recipe.stages)[-2:])
     trained = trained_model(recipe, out)
-    command = ("averaging", before, last, "--share", recipe.last_share, "--out", trained)
-    yield Step("average the last stages", trained, _program(*command))
+    earlier, later = (out / "runs" / name / "last.safetensors" for name in recipe.mean)
+    share = list(recipe.mean.values())[1]
+    command = ("averaging", earlier, later, "--share", share, "--out", trained)
+    yield Step("average two stages", trained, _program(*command))
 
 
 def trained_model(recipe: Recipe, out: Path) -> Path:
     """Return where the trained model will be."""
-    if recipe.last_share == 1:
-        return out / "runs" / list(recipe.stages)[-1] / "last.safetensors"
-    return out / "averaged.safetensors"
+    if recipe.mean:
+        return out / "averaged.safetensors"
+    return out / "runs" / list(recipe.stages)[-1] / "last.safetensors"
 
 
 def evaluation_steps(recipe: Recipe, model: Path, out: Path) -> Iterator[Step]:
