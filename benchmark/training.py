@@ -27,6 +27,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -105,27 +106,16 @@ def this_objective(
     sources: Sequence[Tensor],
     intrinsics: Tensor,
     tie_break: float = 1e-5,
+    compiled: bool = False,
 ) -> Tensor:
-    """Evaluate the package's objective."""
-    objective = SelfSupervisedObjective(tie_break=tie_break)
+    """Evaluate the package's objective, by hand or as the compiler makes it."""
+    objective = SelfSupervisedObjective(tie_break=tie_break, compiled=compiled)
     return objective(
         predictions.disparities, target, sources, intrinsics, predictions.transforms
     ).loss
 
 
-def compiled_objective(
-    predictions: Predictions,
-    target: Tensor,
-    sources: Sequence[Tensor],
-    intrinsics: Tensor,
-    tie_break: float = 1e-5,
-) -> Tensor:
-    """Evaluate the package's objective as the compiler makes it."""
-    objective = SelfSupervisedObjective(tie_break=tie_break, compiled=True)
-    return objective(
-        predictions.disparities, target, sources, intrinsics, predictions.transforms
-    ).loss
-
+compiled_objective = partial(this_objective, compiled=True)
 
 Objective = Callable[..., Tensor]
 

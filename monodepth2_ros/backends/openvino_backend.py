@@ -16,6 +16,7 @@ from torch import Tensor
 
 from monodepth2_ros.backends import BackendError
 from monodepth2_ros.checkpoint import Checkpoint
+from monodepth2_ros.networks.fused import FusedDepthNetwork
 
 # Changes whenever the network that is built from the same weights changes.
 _CONVERSION_VERSION = 2
@@ -119,9 +120,6 @@ def _convert(checkpoint: Checkpoint) -> Any:
         disparity = exported.output("disparity").get_node().input_value(0)
         model = openvino.Model([disparity], exported.get_parameters())
         return _taking_pixels(model)
-    # Imported here for its torchvision, which a model from the cache does not need.
-    from monodepth2_ros.networks.fused import FusedDepthNetwork
-
     metadata = checkpoint.metadata
     shape = (1, 3, metadata.height, metadata.width)
     network = FusedDepthNetwork(checkpoint.depth_network())
