@@ -9,10 +9,11 @@ which waits for nothing; :mod:`monodepth2_ros.pipeline` brings the image there a
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.checkpoint import Checkpoint, open_checkpoint
 from monodepth2_ros.coloring import colorize, disparity_limits
 from monodepth2_ros.options import OutputOptions as OutputOptions
-from monodepth2_ros.pipeline import DevicePipeline, HostPipeline, Lap, Pipeline, as_tensor
+from monodepth2_ros.pipeline import DevicePipeline, HostPipeline, Lap, Pipeline
 from monodepth2_ros.point_cloud import depth_edges, pack_points
 from monodepth2_ros.preprocessing import (
     Crop,
@@ -34,6 +35,10 @@ from monodepth2_ros.preprocessing import (
     prepare_image,
     prepare_images,
 )
+
+_Item = TypeVar("_Item")
+_Ticket = TypeVar("_Ticket")
+_Result = TypeVar("_Result")
 
 #: What :meth:`DepthPredictor.predict` can produce.
 OUTPUTS = ("depth", "color", "points")
@@ -206,25 +211,13 @@ class DepthPredictor:
         ValueError, RuntimeError
             As :meth:`predict`.
         """
-        self._check_idle()
-        self._is_streaming = True
-        under_way = 0
-        try:
-            for image in images:
-                self._submit(image, camera, options or OutputOptions(), outputs)
-                under_way += 1
-                if under_way == self._pipeline.depth:
-                    under_way -= 1
-                    yield self._collect()
-            while under_way:
-                under_way -= 1
-                yield self._collect()
-        finally:
-            for _ in range(under_way):
-                self._collect()
-            self._is_streaming = False
+        options = options or OutputOptions()
+        return self._ahead(
+            images,
+            lambda image: self._submit(image, camera, options, outputs),
+            lambda _: self._collect(),
+        )
 
-    @torch.inference_mode()
     def predict_batch(
         self, images: NDArray[np.uint8], crop: Crop | None = None, half: bool = False
     ) -> NDArray[Any]:
@@ -241,26 +234,88 @@ class DepthPredictor:
         Returns
         -------
         ndarray, shape (B, height, width) of the checkpoint, float32 or float16
-            As calls with each image give, but for rounding.
+            As calls with each image give, but for rounding. May be reused by the next call.
 
         Raises
         ------
         ValueError
             If the images are not RGB bytes.
+        RuntimeError
+            While a stream of predictions is under way.
         """
-        if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
-            raise ValueError(
-                f"the images have shape {images.shape} and type {images.dtype}; (B, H, W, 3) of "
-                "uint8 in RGB order is needed"
-            )
-        metadata = self.checkpoint.metadata
-        pixels = as_tensor(images).to(self.backend.device, non_blocking=True)
+        [(depth, _)] = self.predict_batches([images], crop, half)
+        return depth
+
+    def predict_batches(
+        self, batches: Iterable[NDArray[np.uint8]], crop: Crop | None = None, half: bool = False
+    ) -> Iterator[tuple[NDArray[Any], bool]]:
+        """Predict for batches one after the other, as :meth:`predict_batch` does for each.
+
+        On a GPU the next batch is on its way there while the last is computed and comes back.
+
+        Parameters
+        ----------
+        batches : iterable of ndarray
+            Taken one ahead of what is given, on a GPU. A batch smaller than one before costs as
+            much as that.
+        crop, half
+            See :meth:`predict_batch`.
+
+        Yields
+        ------
+        depth : ndarray, shape (B, height, width) of the checkpoint, float32 or float16
+            May be reused by the next step: copy what is to be kept.
+        is_finite : bool
+            Whether all of it are numbers; where they are not, the weights are damaged.
+
+        Raises
+        ------
+        ValueError, RuntimeError
+            As :meth:`predict_batch`.
+        """
         crop = self.crop if crop is None else crop
-        prepared = prepare_images(pixels, crop, metadata.width, metadata.height)
-        depth = self._disparity(self.backend.disparities(prepared), 1.0).reciprocal()
-        if half:
-            depth = depth.clamp_(max=torch.finfo(torch.float16).max).half()
-        return depth.cpu().numpy()
+        most = 0
+
+        def compute(pixels: Tensor, lap: Lap) -> dict[str, Tensor]:
+            return self._compute_batch(pixels, crop, half, lap)
+
+        def submit(images: NDArray[np.uint8]) -> int:
+            nonlocal most
+            _check_batch(images)
+            count = len(images)
+            if self.backend.device.type == "cuda" and count < most:
+                # A recording for the last, smaller batch would take longer than its prediction.
+                images = np.concatenate([images, np.repeat(images[-1:], most - count, axis=0)])
+            most = max(most, count)
+            with torch.inference_mode():
+                self._pipeline.submit(images, ("batch", crop, half), compute)
+            return count
+
+        def collect(count: int) -> tuple[NDArray[Any], bool]:
+            arrays = self._pipeline.collect().arrays
+            return arrays["depth"][:count], bool(arrays["is_finite"][0])
+
+        return self._ahead(batches, submit, collect)
+
+    def _ahead(
+        self, items: Iterable[_Item], submit: Callable[[_Item], _Ticket],
+        collect: Callable[[_Ticket], _Result],
+    ) -> Iterator[_Result]:  # fmt: skip
+        """Begin with items as many ahead as the pipeline takes, and give results in order."""
+        self._check_idle()
+        self._is_streaming = True
+        under_way: deque[_Ticket] = deque()
+        try:
+            for item in items:
+                under_way.append(submit(item))
+                if len(under_way) == self._pipeline.depth:
+                    yield collect(under_way.popleft())
+            while under_way:
+                yield collect(under_way.popleft())
+        finally:
+            while under_way:
+                collect(under_way.popleft())
+            self._is_streaming = False
 
     def _check_idle(self) -> None:
         """Refuse to mix up the order of results."""
@@ -351,6 +406,19 @@ class DepthPredictor:
             results["points"] = _points(depth, colors, edges, camera, options)
         return results
 
+    def _compute_batch(self, pixels: Tensor, crop: Crop, half: bool, lap: Lap) -> dict[str, Tensor]:
+        """Compute the depth of many images; see :data:`pipeline.Compute`."""
+        metadata = self.checkpoint.metadata
+        prepared = prepare_images(pixels, crop, metadata.width, metadata.height)
+        lap("preprocess")
+        sigmoid = self.backend.disparities(prepared)
+        lap("network")
+        depth = self._disparity(sigmoid, 1.0).reciprocal()
+        is_finite = torch.isfinite(depth).all()[None]
+        if half:
+            depth = depth.clamp_(max=torch.finfo(torch.float16).max).half()
+        return {"depth": depth, "is_finite": is_finite}
+
     def _disparity(self, sigmoid: Tensor, scale: float) -> Tensor:
         """Return inverse depth in 1/metre: linear in the sigmoid, so it may be resized."""
         metadata = self.checkpoint.metadata
@@ -386,6 +454,15 @@ def _has_fixed_colors(options: OutputOptions) -> bool:
     """Say whether the ends of the colour map are given."""
     near, far = options.color_range
     return far > near > 0.0
+
+
+def _check_batch(images: NDArray[np.uint8]) -> None:
+    """Refuse what is no batch of images."""
+    if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8 or not len(images):
+        raise ValueError(
+            f"the images have shape {images.shape} and type {images.dtype}; (B, H, W, 3) of "
+            "uint8 in RGB order is needed"
+        )
 
 
 def _check_input(

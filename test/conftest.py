@@ -19,6 +19,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+if not torch.cuda.is_available():
+    # Without a GPU Triton's kernels are interpreted. Read when Triton is first imported.
+    os.environ["TRITON_INTERPRET"] = "1"
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

@@ -116,9 +116,12 @@ def test_cuda_agrees_with_the_cpu(checkpoint, image, predictor, precision, bound
     assert np.median(np.abs(actual.depth - expected.depth) / expected.depth) <= bound
     both = np.isfinite(actual.points[..., 2]) & np.isfinite(expected.points[..., 2])
     assert both.mean() > 0.5
-    np.testing.assert_array_equal(
-        actual.points[..., 3].view(np.int32), expected.points[..., 3].view(np.int32)
+    # torch resizes bytes on a CPU and floats on a GPU, which may round to neighbouring levels.
+    colors = (
+        np.ascontiguousarray(prediction.points[..., 3]).view(np.uint8).astype(int)
+        for prediction in (actual, expected)
     )
+    assert np.abs(next(colors) - next(colors)).max() <= 1
     assert actual.color.shape == expected.color.shape
 
 

@@ -156,22 +156,23 @@ def predict_store(
         file.truncate(done * _frame_bytes(predictor))
         file.seek(0, os.SEEK_END)
         unsaved = 0
-        for start in range(done, len(store), batch_size):
-            frames = range(start, min(start + batch_size, len(store)))
-            images = store.images[frames.start : frames.stop]
-            depth = predictor.predict_batch(images, crop, half=True)
-            if not np.isfinite(depth).all():
+        starts = range(done, len(store), batch_size)
+        batches = (store.images[start : start + batch_size] for start in starts)
+        predictions = predictor.predict_batches(batches, crop, half=True)
+        for start, (depth, is_finite) in zip(starts, predictions, strict=True):
+            stop = start + len(depth)
+            if not is_finite:
                 raise PredictionError(
                     f"{checkpoint.source} predicts values that are not numbers on frames "
-                    f"{frames.start} to {frames.stop - 1} of {store.path}; its weights are damaged"
+                    f"{start} to {stop - 1} of {store.path}; its weights are damaged"
                 )
             file.write(depth.data)
-            unsaved += len(frames)
+            unsaved += len(depth)
             if unsaved >= _SAVE_EVERY:
-                _save(file, store, description, frames.stop)
+                _save(file, store, description, stop)
                 unsaved = 0
             if progress is not None:
-                progress(len(frames))
+                progress(len(depth))
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, store.path / DEPTH)

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -54,8 +56,7 @@ class TorchBackend:
         self._dtype = _DTYPES[precision]
         metadata = checkpoint.metadata
         try:
-            network = FusedDepthNetwork(checkpoint.depth_network()).to(device, self._dtype)
-            self._network = network.to(memory_format=torch.channels_last)
+            self._network = self._choose_network(checkpoint)
             self._image = torch.zeros(
                 (metadata.height, metadata.width, 3), dtype=torch.uint8, device=device
             )
@@ -82,9 +83,41 @@ class TorchBackend:
     @torch.inference_mode()
     def disparities(self, images: Tensor) -> Tensor:
         """Run the network; see :meth:`monodepth2_ros.backends.Backend.disparities`."""
-        batch = to_network_input(images).to(self._dtype, memory_format=torch.channels_last)
         with self._arithmetic():
-            return self._network(batch)[:, 0].float()
+            return self._network(images)
+
+    def _choose_network(self, checkpoint: Checkpoint) -> Callable[[Tensor], Tensor]:
+        """Return the network, from pixels (B, H, W, 3) to float32 disparity (B, H, W)."""
+        plain = checkpoint.depth_network()
+        if self.device.type == "cuda":
+            try:
+                # Here and not above: Triton takes time to import, and is not there without a GPU.
+                from monodepth2_ros.networks.gpu_network import GpuDepthNetwork
+
+                network = GpuDepthNetwork(plain, self.device, self._dtype)
+                metadata = checkpoint.metadata
+                shape = (1, metadata.height, metadata.width, 3)
+                with torch.cuda.device(self.device), torch.inference_mode(), self._arithmetic():
+                    network(torch.zeros(shape, dtype=torch.uint8, device=self.device))
+                return network
+            except torch.cuda.OutOfMemoryError:
+                raise
+            except Exception as error:
+                # Triton is missing from torch for some boards, or finds no C compiler; cuDNN may
+                # have no fused convolution for an old GPU. Both are many kinds of errors.
+                warnings.warn(
+                    f"the faster network for {self.device} cannot be used, predictions take about "
+                    f"twice as long ({type(error).__name__}: {error})",
+                    stacklevel=3,
+                )
+        fused = FusedDepthNetwork(plain).to(self.device, self._dtype)
+        fused = fused.to(memory_format=torch.channels_last)
+
+        def run(images: Tensor) -> Tensor:
+            batch = to_network_input(images).to(self._dtype, memory_format=torch.channels_last)
+            return fused(batch)[:, 0].float()
+
+        return run
 
     def _arithmetic(self) -> AbstractContextManager[None]:
         """Let cuDNN measure which kernels are fastest, and take fp32 at its word.

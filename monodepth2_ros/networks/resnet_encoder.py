@@ -16,8 +16,8 @@ RESNET_LAYERS = (18, 34, 50, 101, 152)
 
 # One mean and one spread for all channels, as the published checkpoints expect
 # (not the per-channel ImageNet statistics).
-_PIXEL_MEAN = 0.45
-_PIXEL_SPREAD = 0.225
+PIXEL_MEAN = 0.45
+PIXEL_SPREAD = 0.225
 
 
 class ResnetEncoder(nn.Module):
@@ -80,7 +80,7 @@ class ResnetEncoder(nn.Module):
             :attr:`channels` channels.
         """
         trunk = self.encoder
-        stem = trunk.relu(trunk.bn1(trunk.conv1((image - _PIXEL_MEAN) / _PIXEL_SPREAD)))
+        stem = trunk.relu(trunk.bn1(trunk.conv1((image - PIXEL_MEAN) / PIXEL_SPREAD)))
         features = [stem, trunk.layer1(trunk.maxpool(stem))]
         for stage in (trunk.layer2, trunk.layer3, trunk.layer4):
             features.append(stage(features[-1]))
