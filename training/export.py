@@ -45,14 +45,17 @@ from monodepth2_ros.geometry import disparity_to_depth
 from monodepth2_ros.networks.depth_network import DepthNetwork
 from monodepth2_ros.networks.fused import FusedDepthNetwork
 from monodepth2_ros.preprocessing import NO_CROP
+from training.equalization import EqualizedDepthNetwork
 from training.frame_store import FrameStore
 from training.quantization import (
     CALIBRATION_FRAMES,
+    EQUALIZATION_FRAMES,
     LARGEST_DIFFERENCE,
     LARGEST_WORSENING,
     PRESETS,
     Judgement,
     QuantizationError,
+    calibration_images,
     check_int8_request,
     choose_frames,
     depth_predictor_of,
@@ -142,12 +145,14 @@ class DepthModel(nn.Module):
 
     Parameters
     ----------
-    network : DepthNetwork or FusedDepthNetwork
+    network : DepthNetwork, FusedDepthNetwork or EqualizedDepthNetwork
     metadata : CheckpointMetadata
     """
 
     def __init__(
-        self, network: DepthNetwork | FusedDepthNetwork, metadata: CheckpointMetadata
+        self,
+        network: DepthNetwork | FusedDepthNetwork | EqualizedDepthNetwork,
+        metadata: CheckpointMetadata,
     ) -> None:
         super().__init__()
         self.network = network
@@ -260,7 +265,7 @@ def export_int8(
     output: str | os.PathLike[str],
     stores: Sequence[FrameStore],
     frames: int = CALIBRATION_FRAMES,
-    preset: str = "mixed",
+    preset: str = PRESETS[0],
 ) -> Int8Result:
     """Write OpenVINO IR that computes in 8-bit integers, if it is about as good as float32.
 
@@ -275,7 +280,7 @@ def export_int8(
         To calibrate with, and to judge with: see :func:`training.quantization.choose_frames`.
     frames : int
         Frames to calibrate with, and the most to judge with.
-    preset : {"mixed", "performance"}
+    preset : {"performance", "mixed"}
         See :func:`training.quantization.quantize_graph`.
 
     Raises
@@ -300,7 +305,9 @@ def export_int8(
         with torch.inference_mode():
             return model.network(torch.from_numpy(image)).numpy()
 
-    plain = _convert_openvino(model, 1, split=False)
+    samples = calibration_images(calibration, metadata, EQUALIZATION_FRAMES)
+    equalized = EqualizedDepthNetwork(checkpoint.depth_network(), samples)
+    plain = _convert_openvino(DepthModel(equalized, metadata), 1)
     graph = quantize_graph(plain, calibration, metadata, preset)
     quantized = _compile(graph)
     judgement = judge(
@@ -470,19 +477,21 @@ def write_openvino(path: Path, model: DepthModel, batch: int, half: bool) -> Non
     openvino.save_model(_convert_openvino(model, batch), path, compress_to_fp16=half)
 
 
-def _convert_openvino(model: DepthModel, batch: int, split: bool = True) -> Any:
-    """Convert the network, as rewritten for inference; names and metadata included."""
+def _convert_openvino(model: DepthModel, batch: int) -> Any:
+    """Convert a network, as rewritten for inference; names and metadata included."""
     import openvino
 
-    assert isinstance(model.network, DepthNetwork)
-    fused = DepthModel(FusedDepthNetwork(model.network, split), model.metadata)
+    network = model.network
+    if isinstance(network, DepthNetwork):
+        network = FusedDepthNetwork(network)
+    rewritten = DepthModel(network, model.metadata).eval()
 
     shape = [batch or -1, 3, model.metadata.height, model.metadata.width]
     example = torch.zeros(batch or 2, *shape[1:])
     with torch.inference_mode(), warnings.catch_warnings():
         # The converter traces with an API that torch deprecates; that is OpenVINO's to change.
         warnings.simplefilter("ignore")
-        graph = openvino.convert_model(fused, example_input=example, input=[shape])
+        graph = openvino.convert_model(rewritten, example_input=example, input=[shape])
     graph.input(0).set_names({"image"})
     for index, name in enumerate(("depth", "disparity")):
         graph.output(index).set_names({name})

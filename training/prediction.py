@@ -17,7 +17,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,9 +153,10 @@ def predict_store(
         progress(done)
     partial = store.path / _PARTIAL
     partial.touch()
-    with partial.open("r+b") as file:
+    with partial.open("r+b") as file, ThreadPoolExecutor(1) as pool:
         # What was not yet safe when the earlier call ended may be anything.
         file.truncate(done * _frame_bytes(predictor))
+        checksum = crc(partial) if done else 0
         file.seek(0, os.SEEK_END)
         unsaved = 0
         starts = range(done, len(store), batch_size)
@@ -166,7 +169,10 @@ def predict_store(
                     f"{checkpoint.source} predicts values that are not numbers on frames "
                     f"{start} to {stop - 1} of {store.path}; its weights are damaged"
                 )
+            # Beside the writing, and not by reading all of it again afterwards.
+            summed = pool.submit(zlib.crc32, depth.data, checksum)
             file.write(depth.data)
+            checksum = summed.result()
             unsaved += len(depth)
             if unsaved >= _SAVE_EVERY:
                 _save(file, store, description, stop)
@@ -177,7 +183,7 @@ def predict_store(
         os.fsync(file.fileno())
     os.replace(partial, store.path / DEPTH)
     file_size = (store.path / DEPTH).stat().st_size
-    complete = {**description, "bytes": file_size, "crc32": crc(store.path / DEPTH)}
+    complete = {**description, "bytes": file_size, "crc32": checksum}
     write_atomically(final, (json.dumps(complete, indent=1) + "\n").encode())
     (store.path / _PROGRESS).unlink(missing_ok=True)
     return PredictedDepth.open(store)

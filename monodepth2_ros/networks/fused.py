@@ -24,6 +24,7 @@ Three identities, each exact but for rounding (the tests hold them to 1e-12 in f
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -45,10 +46,6 @@ class FusedDepthNetwork(nn.Module):
     ----------
     network : DepthNetwork
         In evaluation mode; left as it is.
-    split : bool
-        Enlarge by transposed convolutions also where the encoder's channels come in, as the sum of
-        two convolutions. In 8-bit integers one convolution of all channels is better: its sum is
-        rounded once.
 
     Raises
     ------
@@ -56,7 +53,7 @@ class FusedDepthNetwork(nn.Module):
         If the network is in training mode, in which batch normalisation does not stand still.
     """
 
-    def __init__(self, network: DepthNetwork, split: bool = True) -> None:
+    def __init__(self, network: DepthNetwork) -> None:
         super().__init__()
         if network.training:
             raise ValueError("the network is in training mode; call its eval() before fusing it")
@@ -69,25 +66,29 @@ class FusedDepthNetwork(nn.Module):
         coarse, fine, head = convolutions[0:10:2], convolutions[1:10:2], convolutions[10]
         self.coarse = nn.ModuleList(copy.deepcopy(conv) for conv in coarse)
         self.fine = nn.ModuleList(
-            _EnlargingConv(after, before.out_channels)
-            if split or after.in_channels == before.out_channels
-            else _JoiningConv(after)
+            EnlargingConv(after, before.out_channels)
             for before, after in zip(coarse, fine, strict=True)
         )
         self.head = _BlockedConv(head)
         self.requires_grad_(False).eval()
 
+    def levels(self) -> Iterator[tuple[nn.Conv2d, EnlargingConv]]:
+        """Give the two convolutions of each level of the decoder, the coarsest first."""
+        for coarse, fine in zip(self.coarse, self.fine, strict=True):
+            assert isinstance(coarse, nn.Conv2d) and isinstance(fine, EnlargingConv)
+            yield coarse, fine
+
     def forward(self, image: Tensor) -> Tensor:
         """Compute sigmoid disparity; see :meth:`DepthNetwork.forward`."""
         features = self.encoder(image)
         x = features.pop()
-        for coarse, fine in zip(self.coarse, self.fine, strict=True):
+        for coarse, fine in self.levels():
             skip = features.pop() if features else None
             x = functional.elu(fine(functional.elu(coarse(x)), skip))
         return torch.sigmoid(self.head(x))
 
 
-class _EnlargingConv(nn.Module):
+class EnlargingConv(nn.Module):
     """Enlarge by nearest neighbours, join with other channels, pad by reflection, convolve."""
 
     def __init__(self, conv: nn.Conv2d, channels: int) -> None:
@@ -110,20 +111,9 @@ class _EnlargingConv(nn.Module):
         self.join.bias = copy.deepcopy(conv.bias)
 
     def forward(self, x: Tensor, skip: Tensor | None) -> Tensor:
+        """Compute it; `skip` is what comes in beside, of twice the size."""
         enlarged = self.enlarge(functional.pad(x, (1, 1, 1, 1), mode="replicate"))
         return enlarged if self.join is None else self.join(skip) + enlarged
-
-
-class _JoiningConv(nn.Module):
-    """The same as :class:`_EnlargingConv`, in so many steps."""
-
-    def __init__(self, conv: nn.Conv2d) -> None:
-        super().__init__()
-        self.conv = copy.deepcopy(conv)
-
-    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        enlarged = functional.interpolate(x, scale_factor=2, mode="nearest")
-        return self.conv(torch.cat([enlarged, skip], dim=1))
 
 
 class _BlockedConv(nn.Module):
