@@ -49,6 +49,7 @@ from monodepth2_ros.conversions import (
     fill_point_cloud,
     stamp_ns,
 )
+from monodepth2_ros.deadline import exit_after
 from monodepth2_ros.mailbox import Mailbox
 from monodepth2_ros.options import BackendError, CheckpointError, OutputOptions
 from monodepth2_ros.pairing import CameraInfoPairing
@@ -63,6 +64,10 @@ _PAIRING_PATIENCE = 0.2
 
 # A worker that has not ended by then does not keep the process from ending.
 _SHUTDOWN_PATIENCE = 0.8
+
+# ROS is closed within a tenth of a second, or not at all: Fast DDS 2.14 has been seen to wait for
+# ever, and with Python's lock, where the camera left at the same moment. Launch files kill after 5.
+_CLOSING_PATIENCE = 3.0
 
 _RELIABILITY = {
     "best_effort": ReliabilityPolicy.BEST_EFFORT,
@@ -683,32 +688,38 @@ def _run(args: list[str] | None) -> int:
     rclpy.init(args=args)
     node = None
     executor = SingleThreadedExecutor()
+    status = 1
     try:
         try:
             node = DepthNode(signals)
         except ValueError as error:
             rclpy.logging.get_logger("depth").fatal(str(error))
-            return 1
+            return status
         executor.add_node(node)
         if node.get_parameter("autostart").value:
             success = TransitionCallbackReturn.SUCCESS
             if node.trigger_configure() != success or node.trigger_activate() != success:
                 if signals.heard or not rclpy.ok():
-                    return 0
+                    status = 0
+                    return status
                 node.get_logger().fatal("the node could not start; see the error above")
-                return 1
+                return status
         executor.spin()
+        status = 0
     except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        status = 0
     except Exception:
         # A signal shuts ROS down at once, also under a callback that is about to publish or to
         # answer. What this callback raises then is the end that was asked for, not a failure.
         if rclpy.ok() and not signals.heard:
-            raise
+            traceback.print_exc()
+            return status
+        status = 0
     finally:
         signals.heard = True
+        exit_after(_CLOSING_PATIENCE, status)
         _close(node, executor)
-    return 0
+    return status
 
 
 def _close(node: DepthNode | None, executor: SingleThreadedExecutor) -> None:

@@ -140,6 +140,26 @@ DepthNode._publish_diagnostics = publish_diagnostics
     assert status == 0 and "Traceback" not in log
 
 
+@pytest.mark.parametrize(("cause", "expected"), [("KeyboardInterrupt", 0), ("RuntimeError", 1)])
+def test_a_library_that_does_not_come_back_cannot_keep_the_node(run, cause, expected):
+    """Fast DDS has been seen to wait for ever in here, with Python's lock in its hands."""
+    started = time.monotonic()
+    status, log = run(f"""
+import ctypes
+def destroy_node(self):
+    print("closing at", time.monotonic(), flush=True)
+    ctypes.PyDLL(None).sleep(300)
+DepthNode.destroy_node = destroy_node
+def publish_diagnostics(self):
+    raise {cause}
+DepthNode._publish_diagnostics = publish_diagnostics
+""")
+    ended = time.monotonic()
+    assert status == expected
+    closing = float(log.split("closing at")[1].split()[0])
+    assert started < closing and ended - closing < 30
+
+
 def test_the_worker_does_not_complain_of_the_end(run):
     """Its outputs cannot be published any more: that is no failure of the frame."""
     status, log = run("""
