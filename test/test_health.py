@@ -193,6 +193,17 @@ def test_a_standing_recording_ends_the_run(tmp_path: Path) -> None:
         trainer.run()
 
 
+def test_motion_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
+    """The loss does not tell: the auto-mask hides every pixel that such a motion warps."""
+    trainer = trainer_for(tmp_path, noise_images(4))
+    with torch.no_grad():
+        trainer.model.posecnn.net[0].weight[0] = torch.nan
+    with pytest.raises(
+        TrainingFailure, match=r"step 1: .*weights are not finite \(posecnn\.net\.0"
+    ):
+        trainer.run()
+
+
 def test_constant_depth_ends_the_run(tmp_path: Path) -> None:
     trainer = trainer_for(tmp_path, noise_images(4), automask=False, learning_rate=1e-12)
     with torch.no_grad():

@@ -230,7 +230,7 @@ def test_not_a_number_stops_with_a_diagnosis(options, one_process, tmp_path):
     (tmp_path / "run").mkdir()
     with torch.no_grad():
         next(iter(trainer.model.depth.parameters())).fill_(float("nan"))
-    with pytest.raises(TrainingFailure, match="step 1: the loss is not finite"):
+    with pytest.raises(TrainingFailure, match="step 1: loss or motion is not finite"):
         trainer.run()
 
 

@@ -98,6 +98,16 @@ def all_finite(model: nn.Module) -> bool:
     return bool(torch.stack([value.detach().sum() for value in values]).isfinite().all())
 
 
+def are_numbers(loss: Tensor, predictions: Predictions) -> bool:
+    """Whether the loss and the motions are numbers.
+
+    The loss alone does not tell: the error of a view that was warped by no number is none either,
+    loses against the unwarped one at every pixel, and the auto-mask hides it.
+    """
+    values = [loss, *(transform.sum() for transform in predictions.transforms)]
+    return bool(torch.stack([value.detach().float() for value in values]).isfinite().all())
+
+
 def explain_not_finite(
     model: nn.Module, images: Tensor, intrinsics: Tensor, predictions: Predictions
 ) -> str:

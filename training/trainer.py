@@ -43,6 +43,7 @@ from training.health import (
     Health,
     TrainingFailure,
     all_finite,
+    are_numbers,
     depth_spread,
     explain_not_finite,
 )
@@ -162,7 +163,7 @@ class Trainer:
         Raises
         ------
         TrainingFailure
-            If the loss is not finite or nothing is learned; the last good checkpoint stays.
+            If loss or motion is not finite or nothing is learned; the last good checkpoint stays.
         OSError
             If the last checkpoint could not be written.
         """
@@ -241,7 +242,7 @@ class Trainer:
         predictions, output = self.learner.at_step(options, step).evaluate(views, noise)
         is_logged = (step + 1) % options.log_every == 0 or step + 1 == self.total_steps
         # On a GPU, looking at the loss means waiting for it.
-        if (is_logged or device.type == "cpu") and not output.loss.isfinite():
+        if (is_logged or device.type == "cpu") and not are_numbers(output.loss, predictions):
             self._fail_not_finite(views, predictions)
         output.loss.backward()
         if options.clip_norm:
@@ -444,7 +445,7 @@ class Trainer:
         """Stop with a diagnosis."""
         reason = explain_not_finite(self.model, views.inputs, views.intrinsics, predictions)
         raise TrainingFailure(
-            f"step {self.state.step + 1}: the loss is not finite: {reason}. The last good "
+            f"step {self.state.step + 1}: loss or motion is not finite: {reason}. The last good "
             f"checkpoint is {self.folder / 'last.safetensors'}, if one was saved"
         )
 
