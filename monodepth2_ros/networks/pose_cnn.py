@@ -55,5 +55,17 @@ class PoseCNN(nn.Module):
         """
         x = images
         for layer in self.net:
-            x = torch.relu(layer(x))
+            x = torch.relu(_convolve(layer, x))
         return split_pose(self.pose_conv(x), self.num_poses)
+
+
+def _convolve(layer: nn.Module, x: Tensor) -> Tensor:
+    """Convolve, under autocast on a CPU in float32 where the output is one pixel wide.
+
+    oneDNN's gradient of bfloat16 weights reads memory of others there, on processors with AMX
+    (stride 2, kernel 3; found with PyTorch 2.14).
+    """
+    if x.device.type == "cpu" and x.shape[-1] <= 2 and torch.is_autocast_enabled("cpu"):
+        with torch.autocast("cpu", enabled=False):
+            return layer(x.float())
+    return layer(x)
