@@ -38,6 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmark.ceilings import Ceilings, Work, copy_rate, count_work, multiply_add_rate
 from monodepth2_ros import geometry
+from monodepth2_ros.backends import has_fast_bfloat16
 from training.models import DepthAndMotion, Predictions
 from training.objective import SelfSupervisedObjective, compile_mode
 
@@ -379,19 +380,20 @@ def main() -> None:
         ),
     ]
     on_gpu = device.type == "cuda"
-    if on_gpu:
-        fast = {"channels_last": True, "fused": True, "bfloat16": True}
+    floor = floor_of(steps[0], device, "fp32")
+    fast = {"channels_last": True, "fused": True, "bfloat16": True}
+    if on_gpu or has_fast_bfloat16():
         steps.append(
             make_variant("… and bfloat16 convolutions", networks, this_objective, batch, **fast)
         )
-        floor = min(floor_of(steps[0], device, "fp32"), floor_of(steps[-1], device, "bf16"))
+        floor = min(floor, floor_of(steps[-1], device, "bf16"))
+    if on_gpu:
         steps.append(
             make_variant(
                 "… and compiled", networks, compiled_objective, batch, **fast, compiled=True
             )
         )
     else:
-        floor = floor_of(steps[0], device, "fp32")
         print("CUDA: not measured; give --device cuda where there is a GPU")
     if arguments.compile and not on_gpu:
         steps.append(

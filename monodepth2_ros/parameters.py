@@ -97,7 +97,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "precision",
         "auto",
-        "Arithmetic of the convolutions. auto: fp16 on CUDA, fp32 on a CPU.",
+        "Arithmetic of the convolutions. auto: fp16 on CUDA, bf16 on CPUs with AMX, else fp32.",
         choices=PRECISIONS,
     ),
     Parameter(

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Before torch is imported, here and in what the tests start: threads that spin while they wait make
@@ -33,6 +33,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def automatic_precision() -> Iterator[None]:
+    """Let `precision: auto` mean float32 in this process, whatever its processor is good at.
+
+    Nodes and programs that tests start choose for themselves.
+    """
+    from monodepth2_ros import backends
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backends, "_CPU_INFORMATION", Path("/nonexistent"))
+        backends.has_fast_bfloat16.cache_clear()
+        yield
+    backends.has_fast_bfloat16.cache_clear()
 
 
 @pytest.fixture(scope="session")

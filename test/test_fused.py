@@ -57,6 +57,19 @@ def test_float32_stays_within_rounding(generator):
     torch.testing.assert_close(actual.double(), expected, rtol=0, atol=1e-5)
 
 
+def test_bfloat16_leaves_disparity_without_steps(generator):
+    plain = plain_network(18, generator).float()
+    image = torch.rand(1, 3, 64, 96, generator=generator)
+    with torch.inference_mode():
+        expected = plain(image)
+        actual = FusedDepthNetwork(plain).in_precision(torch.bfloat16)(image.bfloat16())
+    assert actual.dtype == torch.float32
+    assert len(actual.unique()) > 0.9 * len(expected.unique())
+    # Eight bits through some thirty convolutions.
+    assert (actual - expected).abs().mean() < 0.02 * expected.std()
+    assert not torch.equal(actual, expected)
+
+
 @pytest.mark.parametrize("extra", [0, 3])
 @pytest.mark.parametrize("size", [(2, 2), (1, 4), (5, 3)])
 def test_enlarging_is_exact_up_to_the_border(extra, size, generator):

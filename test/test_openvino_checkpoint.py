@@ -64,7 +64,7 @@ def test_torch_refuses_ir(exported: Path) -> None:
 
 def test_integers_are_named(exported: Path, tmp_path: Path) -> None:
     loaded = load_checkpoint(exported)
-    assert create_backend(loaded, cache_dir=tmp_path).precision == "fp32"
+    assert create_backend(loaded, precision="fp32", cache_dir=tmp_path).precision == "fp32"
     metadata = dataclasses.replace(loaded.metadata, provenance={"int8": {"tool": "nncf"}})
     quantized = dataclasses.replace(loaded, metadata=metadata)
     assert create_backend(quantized, cache_dir=tmp_path).precision == "int8"

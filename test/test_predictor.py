@@ -44,7 +44,7 @@ def image():
 
 @pytest.fixture(scope="module")
 def predictor(checkpoint):
-    return DepthPredictor(checkpoint, backend="torch", device="cpu")
+    return DepthPredictor(checkpoint, backend="torch", device="cpu", precision="fp32")
 
 
 def reference_depth(checkpoint, image, crop=(0.0, 0.0, 0.0, 0.0)):
@@ -99,6 +99,34 @@ def test_bf16_on_a_cpu_stays_close(checkpoint, image, predictor):
     half = DepthPredictor(checkpoint, backend="torch", device="cpu", precision="bf16")
     expected = predictor(image)
     assert np.median(np.abs(half(image) - expected) / expected) <= 1e-2
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("fpu avx512_bf16 amx_bf16 amx_tile", "bf16"),
+        ("fpu avx512_bf16 avx512_vnni", "fp32"),
+        (None, "fp32"),
+    ],
+)
+def test_auto_takes_bf16_on_a_cpu_where_it_pays(
+    checkpoint, image, tmp_path, monkeypatch, predictor, flags, expected
+):
+    import monodepth2_ros.backends as backends
+
+    information = tmp_path / "cpuinfo"
+    if flags is not None:
+        information.write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
+    monkeypatch.setattr(backends, "_CPU_INFORMATION", information)
+    backends.has_fast_bfloat16.cache_clear()
+    try:
+        chosen = DepthPredictor(checkpoint, backend="torch", device="cpu")
+    finally:
+        backends.has_fast_bfloat16.cache_clear()
+    assert chosen.backend.precision == expected
+    depth = predictor(image)
+    error = np.median(np.abs(chosen(image) - depth) / depth)
+    assert (error < 1e-6) if expected == "fp32" else (1e-6 < error < 1e-2)
 
 
 @pytest.mark.gpu

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from monodepth2_ros.backends import has_fast_bfloat16
 from monodepth2_ros.checkpoint import open_checkpoint
 from monodepth2_ros.geometry import disparity_to_depth
 from monodepth2_ros.preprocessing import to_network_input
@@ -301,7 +302,8 @@ def build_learner(options: TrainOptions, device: torch.device) -> tuple[DepthAnd
         options.channels_last == "auto" and (on_gpu or has_wide_vectors())
     )
     bfloat16 = options.precision == "bfloat16" or (
-        options.precision == "auto" and on_gpu and torch.cuda.is_bf16_supported()
+        options.precision == "auto"
+        and (torch.cuda.is_bf16_supported() if on_gpu else has_fast_bfloat16())
     )
     objective = SelfSupervisedObjective(
         min_depth=options.min_depth,

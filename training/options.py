@@ -173,7 +173,9 @@ class TrainOptions:
 
     device: str = _option("auto", "running", "auto, cpu, cuda or cuda:N.")
     precision: Literal["auto", "float32", "bfloat16"] = _option(
-        "auto", "running", "Of the convolutions; auto is bfloat16 on GPUs that have it."
+        "auto",
+        "running",
+        "Of the convolutions; auto is bfloat16 on GPUs that have it and CPUs with AMX.",
     )
     channels_last: Literal["auto", "yes", "no"] = _option(
         "auto",

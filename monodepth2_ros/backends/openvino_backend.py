@@ -34,7 +34,8 @@ class OpenVINOBackend:
     ----------
     checkpoint : Checkpoint
     precision : {"fp32", "bf16"}
-        bf16 pays only on processors that have it (AMX, AVX512-BF16).
+        bf16 pays where :func:`monodepth2_ros.backends.has_fast_bfloat16`. What a graph in 8-bit
+        integers leaves in floating point stays in float32, as it was judged.
     threads : int
         0 for all cores.
     cache_dir : path, optional
@@ -73,7 +74,7 @@ class OpenVINOBackend:
         self.precision = "int8" if is_int8 else precision
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+            "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bf16" else "f32",
         }
         if threads > 0:
             settings["INFERENCE_NUM_THREADS"] = threads

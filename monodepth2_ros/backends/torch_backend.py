@@ -110,7 +110,7 @@ class TorchBackend:
                     f"twice as long ({type(error).__name__}: {error})",
                     stacklevel=3,
                 )
-        fused = FusedDepthNetwork(plain).to(self.device, self._dtype)
+        fused = FusedDepthNetwork(plain).to(self.device).in_precision(self._dtype)
         fused = fused.to(memory_format=torch.channels_last)
 
         def run(images: Tensor) -> Tensor:

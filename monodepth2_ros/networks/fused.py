@@ -85,7 +85,17 @@ class FusedDepthNetwork(nn.Module):
         for coarse, fine in self.levels():
             skip = features.pop() if features else None
             x = functional.elu(fine(functional.elu(coarse(x)), skip))
-        return torch.sigmoid(self.head(x))
+        return torch.sigmoid(self.head(x.to(self.head.conv.weight.dtype)))
+
+    def in_precision(self, dtype: torch.dtype) -> FusedDepthNetwork:
+        """Convolve in another type from now on, but for the head, which is in float32 at least.
+
+        A disparity in bfloat16 has a few hundred different values, of which a cloud shows steps.
+        """
+        self.to(dtype)
+        if dtype.itemsize < torch.float32.itemsize:
+            self.head.float()
+        return self
 
 
 class EnlargingConv(nn.Module):
