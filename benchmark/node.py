@@ -156,6 +156,7 @@ def time_network(arguments: argparse.Namespace) -> None:
         backend=arguments.backend,
         device=arguments.device,
         precision=arguments.precision,
+        threads=arguments.threads,
     )
     metadata, backend = predictor.checkpoint.metadata, predictor.backend
     image = torch.zeros((metadata.height, metadata.width, 3), dtype=torch.uint8)
@@ -220,6 +221,7 @@ def measure(arguments: argparse.Namespace, size: tuple[int, int], count: int) ->
         "backend": arguments.backend,
         "device": arguments.device,
         "precision": arguments.precision,
+        "threads": arguments.threads,
         "image_transport": arguments.transport,
     }
     command = [sys.executable, "-m", "monodepth2_ros.depth_node", "--ros-args"]
@@ -352,6 +354,7 @@ def main() -> None:
     parser.add_argument("--backend", default="auto")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto")
+    parser.add_argument("--threads", type=int, default=0, help="of the network; 0: all cores")
     parser.add_argument("--namespace", default="", help=argparse.SUPPRESS)
     parser.add_argument("--role", choices=["camera", "listener", "network"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()

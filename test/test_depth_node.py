@@ -61,6 +61,7 @@ def start(model):
         # Reliable: a frame that is lost on the way is the middleware's right otherwise.
         defaults = {
             **{"checkpoint": model, "backend": "torch", "device": "cpu", "threads": 1},
+            **{"precision": "fp32"},  # as the predictor here, on every processor
             **{"input_reliability": "reliable", "diagnostics_period": 0.2},
         }
         node = NodeProcess(*arguments, **{**defaults, **parameters})
