@@ -448,9 +448,12 @@ def test_the_command_refuses_before_it_reads(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", ["mixed", "performance"])
-def test_int8_by_nncf(tmp_path: Path, checkpoint: Checkpoint, preset: str) -> None:
+def test_int8_by_nncf(tmp_path: Path, preset: str) -> None:
     openvino = pytest.importorskip("openvino")
     pytest.importorskip("nncf", reason="nncf is not installed (extra [int8])")
+    # Random weights on noise ask more of eight bits than trained ones on images: a duller head.
+    checkpoint = drawn_checkpoint(3)
+    checkpoint.state["depth"]["decoder.10.conv.weight"] *= 0.25
     store = make_store(tmp_path / "frames", [60])
     result = export_int8(checkpoint, tmp_path / "model.xml", [store], 20, preset)
     assert result.calibration_frames == 20
