@@ -91,6 +91,21 @@ def test_pool_is_the_trunks(size, numbers, generator):
     assert_close(gpu_kernels.pool(x), expected)
 
 
+@pytest.mark.filterwarnings("ignore:overflow")  # of what is not taken
+def test_what_is_no_number_stays_none(generator):
+    """Damaged weights must not end as a plausible depth."""
+    x, bias = draw(generator, 1, 16, 6, 8), torch.zeros(16, device=DEVICE)
+    x[0, 3, 2, 2], x[0, 5, 1, 2] = torch.nan, 1e4
+    joined = gpu_kernels.join(x, bias)
+    assert joined[0, 3, 3, 3].isnan() and joined.isnan().sum() == 1
+    assert joined[0, 5, 2, 3] == 1e4
+    pooled = gpu_kernels.pool(x)
+    assert pooled[0, 3, 1, 1].isnan() and pooled.isnan().sum() == 1
+    weight = torch.ones(3, 3, 16, device=DEVICE)
+    disparity = gpu_kernels.head(x, bias, weight, torch.zeros(1, device=DEVICE))
+    assert disparity[0, 0, 1:4, 1:4].isnan().all() and disparity.isnan().sum() == 9
+
+
 def test_normalise_takes_pixels(numbers, generator):
     pixels = torch.randint(0, 256, (2, 21, 33, 3), dtype=torch.uint8, generator=generator)
     expected = (pixels.double().permute(0, 3, 1, 2) / 255.0 - 0.45) / 0.225

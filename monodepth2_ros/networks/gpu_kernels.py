@@ -4,7 +4,7 @@
 
 On a GPU a network of this size waits for the launching of small kernels rather than for arithmetic.
 Each of these does in one launch, and in one pass through memory, what takes up to six otherwise.
-They compute in float32 whatever type the tensors have. Sizes are compiled in, so each size has its
+They compute in float32 whatever type the tensors have, and what is no number stays none. Sizes are compiled in, so each size has its
 kernels; Triton keeps them on disk between starts.
 """
 
@@ -34,7 +34,7 @@ def _reflect(index, size: tl.constexpr):
 
 @triton.jit
 def _elu(x):
-    return tl.where(x > 0.0, x, tl.exp(tl.minimum(x, 0.0)) - 1.0)
+    return tl.where(x > 0.0, x, tl.exp(x) - 1.0)
 
 
 @triton.jit
@@ -138,7 +138,7 @@ def _pool_kernel(
         known = (near_row >= 0) & (near_row < HEIGHT) & (near_column >= 0) & (near_column < WIDTH)
         source = ((image * HEIGHT + near_row) * WIDTH + near_column) * CHANNELS + channel
         value = tl.load(x + source, mask=inside & known, other=float("-inf"))
-        best = tl.maximum(best, value.to(tl.float32))
+        best = tl.maximum(best, value.to(tl.float32), propagate_nan=tl.PropagateNan.ALL)
     tl.store(out + place, best.to(out.dtype.element_ty), mask=inside)
 
 
