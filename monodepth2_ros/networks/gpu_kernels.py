@@ -4,8 +4,8 @@
 
 On a GPU a network of this size waits for the launching of small kernels rather than for arithmetic.
 Each of these does in one launch, and in one pass through memory, what takes up to six otherwise.
-They compute in float32 whatever type the tensors have, and what is no number stays none. Sizes are compiled in, so each size has its
-kernels; Triton keeps them on disk between starts.
+They compute in float32 whatever type the tensors have, and what is no number stays none. Sizes are
+compiled in, so each size has its kernels; Triton keeps them on disk between starts.
 """
 
 # What a kernel takes is no Python object that has a type.
