@@ -35,6 +35,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let every test start from the same random numbers, alone as in company.
+
+    A hook, because it comes before fixtures of any scope. Networks draw their first weights so.
+    """
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def automatic_precision() -> Iterator[None]:
     """Let `precision: auto` mean float32 in this process, whatever its processor is good at.

@@ -31,8 +31,12 @@ def plain_network(layers, generator):
                 module.running_var.copy_(0.5 + torch.rand(shape, generator=generator))
                 module.weight.copy_(0.7 + 0.6 * torch.rand(shape, generator=generator))
                 module.bias.copy_(0.3 * torch.randn(shape, generator=generator))
-        head = network.depth.decoder[10].conv.weight
-        head.copy_(torch.randn(head.shape, generator=generator))
+        head = network.depth.decoder[10].conv
+        head.weight.copy_(torch.randn(head.weight.shape, generator=generator))
+        image = torch.rand(1, 3, 64, 96, dtype=torch.float64, generator=generator)
+        logits = network(image).logit()  # scaled, so that no start makes a flat picture
+        head.weight.div_(logits.std())
+        head.bias.sub_(logits.mean()).div_(logits.std())
     return network
 
 

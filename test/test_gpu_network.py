@@ -91,7 +91,6 @@ def test_pool_is_the_trunks(size, numbers, generator):
     assert_close(gpu_kernels.pool(x), expected)
 
 
-@pytest.mark.filterwarnings("ignore:overflow")  # of what is not taken
 def test_what_is_no_number_stays_none(generator):
     """Damaged weights must not end as a plausible depth."""
     x, bias = draw(generator, 1, 16, 6, 8), torch.zeros(16, device=DEVICE)

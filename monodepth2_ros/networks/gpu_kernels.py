@@ -34,7 +34,8 @@ def _reflect(index, size: tl.constexpr):
 
 @triton.jit
 def _elu(x):
-    return tl.where(x > 0.0, x, tl.exp(x) - 1.0)
+    positive = x > 0.0  # what is no number is not
+    return tl.where(positive, x, tl.exp(tl.where(positive, 0.0, x)) - 1.0)
 
 
 @triton.jit
