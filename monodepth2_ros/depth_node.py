@@ -347,7 +347,12 @@ class DepthNode(LifecycleNode):
         for publisher in self._publishers_by_output.values():
             self.destroy_lifecycle_publisher(publisher)
         self._publishers_by_output = {}
-        self._predictor = None
+        predictor, self._predictor = self._predictor, None
+        if predictor is not None and predictor.backend.device.type == "cuda":
+            import torch
+
+            del predictor
+            torch.cuda.empty_cache()  # for other processes
 
     # Executor thread: messages in
 

@@ -136,7 +136,10 @@ class DevicePipeline:
         if len(self._pending) == self.depth:
             raise RuntimeError(f"{self.depth} images are under way; collect one before the next")
         slot = self._slots[0]
-        slot.take(image)
+        is_new_memory = slot.take(image)
+        if is_new_memory and self._upload is not None:
+            # What had it before, in the caller's stream, may still be at it.
+            self._upload.wait_stream(torch.cuda.current_stream(self._device))
         with _on(self._upload):
             slot.mark("begun", self._upload)
             slot.pixels.copy_(slot.pinned_pixels, non_blocking=True)
@@ -147,7 +150,7 @@ class DevicePipeline:
         with _on(self._compute):
             slot.wait_for("uploaded", self._compute)
             recorded = self._record((image.shape, key), slot.pixels, compute)
-            recorded.run(slot.pixels)
+            recorded.run(slot.pixels, compute)
             slot.keep(recorded)
             slot.mark("computed", self._compute)
         with _on(self._download):
@@ -193,11 +196,14 @@ class _Place:
 
 
 class _Recorded:
-    """A computation from a fixed place to a fixed place, on a GPU as one graph of kernels."""
+    """A computation from a fixed place to a fixed place, on a GPU as one graph of kernels.
+
+    The function is not kept: it may hold what holds this, and memory on a GPU should be free as
+    soon as nobody needs it.
+    """
 
     def __init__(self, pixels: Tensor, compute: Compute) -> None:
         self._pixels = pixels.clone()
-        self._function = compute
         results = compute(self._pixels, _no_lap)
         self.places: dict[str, _Place] = {}
         end = 0
@@ -208,31 +214,31 @@ class _Recorded:
         self.packed = torch.zeros(end, dtype=torch.uint8, device=pixels.device)
         self._graph: torch.cuda.CUDAGraph | None = None
         if pixels.is_cuda:
-            self._capture()
+            self._capture(compute)
 
-    def run(self, pixels: Tensor) -> None:
+    def run(self, pixels: Tensor, compute: Compute) -> None:
         """Compute; the results are in :attr:`packed` afterwards."""
         self._pixels.copy_(pixels)
         if self._graph is None:
-            self._compute()
+            self._compute(compute)
         else:
             self._graph.replay()
 
-    def _compute(self) -> None:
+    def _compute(self, compute: Compute) -> None:
         """Compute and pack."""
-        for name, tensor in self._function(self._pixels, _no_lap).items():
+        for name, tensor in compute(self._pixels, _no_lap).items():
             self.places[name].view(self.packed).copy_(tensor)
 
-    def _capture(self) -> None:
+    def _capture(self, compute: Compute) -> None:
         """Record what :meth:`_compute` launches, on the current stream."""
         for _ in range(_WARM_UP_RUNS):
-            self._compute()
+            self._compute(compute)
         graph = torch.cuda.CUDAGraph()
         # Other threads, those of a node, may use the device meanwhile.
         with torch.cuda.graph(
             graph, stream=torch.cuda.current_stream(), capture_error_mode="thread_local"
         ):
-            self._compute()
+            self._compute(compute)
         self._graph = graph
 
 
@@ -247,12 +253,14 @@ class _Slot:
         self.pinned_pixels = self.pixels = torch.empty(0, dtype=torch.uint8)
         self.pinned_results = self.results = torch.empty(0, dtype=torch.uint8)
 
-    def take(self, image: NDArray[np.uint8]) -> None:
-        """Copy an image to where the device can fetch it."""
-        if self.pinned_pixels.shape != image.shape:
+    def take(self, image: NDArray[np.uint8]) -> bool:
+        """Copy an image to where the device can fetch it; say whether its place there is new."""
+        is_new = self.pinned_pixels.shape != image.shape
+        if is_new:
             self.pinned_pixels, self.pixels = self._pair(image.shape)
         # torch copies with all its threads, NumPy with one: twenty times as fast beside a GPU.
         self.pinned_pixels.copy_(as_tensor(image))
+        return is_new
 
     def keep(self, recorded: _Recorded) -> None:
         """Copy results to where the next image leaves them alone."""
@@ -327,10 +335,17 @@ def as_tensor(array: NDArray[np.uint8]) -> Tensor:
 
 def _writable_view(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """View read-only memory as writable."""
-    interface = dict(array.__array_interface__)
-    interface["data"] = (interface["data"][0], False)
-    holder = type("_Memory", (), {"__array_interface__": interface, "owner": array})()
-    return np.asarray(holder)
+    return np.asarray(_Memory(array))
+
+
+class _Memory:
+    """Memory that an array owns, called writable."""
+
+    def __init__(self, array: NDArray[np.uint8]) -> None:
+        self.owner = array
+        interface = dict(array.__array_interface__)
+        interface["data"] = (interface["data"][0], False)
+        self.__array_interface__ = interface
 
 
 def _on(stream: torch.cuda.Stream | None) -> AbstractContextManager[Any]:

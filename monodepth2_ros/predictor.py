@@ -343,7 +343,9 @@ class DepthPredictor:
         def compute(pixels: Tensor, lap: Lap) -> dict[str, Tensor]:
             return self._compute(pixels, output_camera, options, outputs, lap)
 
-        self._pipeline.submit(image, (output_camera, options, outputs), compute)
+        # A recording of points has the camera in it; others serve any.
+        recorded_camera = output_camera if "points" in outputs else None
+        self._pipeline.submit(image, (recorded_camera, options, outputs), compute)
         self._cameras.append(output_camera)
 
     @torch.inference_mode()
@@ -377,7 +379,12 @@ class DepthPredictor:
         network_image = prepare_image(pixels, self.crop, metadata.width, metadata.height)
         lap("preprocess")
 
-        sigmoid = self.backend.disparity(network_image)
+        if self.backend.device.type == "cuda":
+            # The network itself also when nothing is recorded yet: cuDNN chooses its kernels in
+            # these runs, once for each thread, and cannot do so within a recording.
+            sigmoid = self.backend.disparities(network_image[None])[0]
+        else:
+            sigmoid = self.backend.disparity(network_image)
         lap("network")
 
         disparity = self._disparity(sigmoid, options.scale)

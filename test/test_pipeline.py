@@ -4,6 +4,10 @@
 
 from __future__ import annotations
 
+import gc
+import threading
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.checkpoint import random_checkpoint
-from monodepth2_ros.pipeline import DevicePipeline, HostPipeline
+from monodepth2_ros.pipeline import DevicePipeline, HostPipeline, as_tensor
 from monodepth2_ros.predictor import OUTPUTS, DepthPredictor, OutputOptions
 
 CPU = torch.device("cpu")
@@ -119,6 +123,74 @@ def test_sizes_and_options_may_change_from_image_to_image(predictors, images):
             options = OPTIONS[number % len(OPTIONS)]
             expected = direct.predict(image, camera, options, OUTPUTS)
             assert_same(staged.predict(image, camera, options, OUTPUTS), expected)
+
+
+def test_depth_alone_is_recorded_for_any_camera(predictors, images):
+    """Intrinsics of a zoom change with every frame, and only points depend on them."""
+    direct, staged = predictors
+    for number, image in enumerate(images):
+        camera = PinholeCamera(160, 120, 140.0 + number, 141.0, 79.0, 60.0)
+        for outputs in (("depth",), OUTPUTS):
+            expected = direct.predict(image, camera, outputs=outputs)
+            actual = staged.predict(image, camera, outputs=outputs)
+            assert actual.camera == expected.camera and actual.camera.fx != 140.0
+            np.testing.assert_array_equal(actual.points, expected.points)
+        assert sum(key[1][2] == ("depth",) for key in staged._pipeline._recorded) == 1
+
+
+def test_on_a_gpu_runs_before_a_recording_are_the_networks_own(predictors, images):
+    """Another recording's replay would leave cuDNN, in this thread, without its kernels."""
+
+    class Recorded:
+        device = torch.device("cuda")
+
+        def __init__(self, backend):
+            self.disparities = backend.disparities
+
+        def disparity(self, image):
+            raise AssertionError("a recording was replayed")
+
+    predictor, _ = predictors
+    expected = predictor(images[0])
+    actual, backend = {}, predictor.backend
+    try:
+        predictor.backend = Recorded(backend)
+        with torch.inference_mode():
+            pixels = torch.from_numpy(images[0])
+            actual = predictor._compute(pixels, None, OutputOptions(), ("depth",), lambda _: None)
+    finally:
+        predictor.backend = backend
+    np.testing.assert_array_equal(actual["depth"].numpy(), expected)
+
+
+@pytest.fixture
+def no_collector():
+    """Let only what no cycle holds be freed."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_read_only_images_are_freed_at_once(no_collector):
+    image = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    image.flags.writeable = False
+    kept = weakref.ref(image)
+    tensor = as_tensor(image)
+    del image
+    assert kept() is not None and tensor.flatten().tolist() == list(range(12))
+    del tensor
+    assert kept() is None
+
+
+def test_a_predictor_is_freed_at_once(checkpoint, images, no_collector):
+    """It holds a model and recordings, which may be much of a GPU's memory."""
+    predictor = DepthPredictor(checkpoint, backend="torch", device="cpu")
+    predictor._pipeline = DevicePipeline(CPU, kept=(predictor._color_limits,))
+    predictor.predict(images[0], CAMERA, outputs=OUTPUTS)
+    kept = weakref.ref(predictor)
+    del predictor
+    assert kept() is None
 
 
 class Forbidden(TorchDispatchMode):
@@ -230,3 +302,25 @@ def test_a_gpu_computation_waits_for_nothing(checkpoint, images, options):
             cuda._compute(*arguments)
         finally:
             torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.gpu
+def test_a_gpu_predicts_in_other_threads(checkpoint, images):
+    """As in the node: made in one thread, used in another, whose cuDNN knows nothing yet."""
+    cuda = DepthPredictor(checkpoint, backend="torch", device="cuda")
+    depths, errors = [], []
+
+    def work():
+        try:
+            depths.extend(cuda(image) for image in images)
+            image = torch.zeros((64, 96, 3), dtype=torch.uint8, device="cuda")
+            cuda.backend.disparity(image)
+        except Exception as error:
+            errors.append(error)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    worker.join()
+    assert not errors
+    for image, depth in zip(images, depths, strict=True):
+        np.testing.assert_allclose(cuda(image), depth, rtol=1e-2)

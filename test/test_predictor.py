@@ -95,6 +95,51 @@ def test_openvino_starts_without_a_cache_folder(checkpoint, image, tmp_path, pre
     np.testing.assert_allclose(other(image), predictor(image), rtol=1e-2)
 
 
+@needs_openvino
+def test_openvino_starts_on_a_full_disk(checkpoint, image, tmp_path, predictor, monkeypatch):
+    import openvino
+
+    def save_model(model, path, **options):
+        path.write_bytes(b"half of")
+        raise RuntimeError("basic_ios::clear: iostream error")  # what it raises then
+
+    monkeypatch.setattr(openvino, "save_model", save_model)
+    other = DepthPredictor(checkpoint, backend="openvino", cache_dir=tmp_path)
+    np.testing.assert_allclose(other(image), predictor(image), rtol=1e-2)
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_openvino
+@pytest.mark.parametrize(("suffix", "size"), [(".bin", 1000), (".bin", 0), (".xml", 1000)])
+def test_openvino_replaces_a_damaged_cache(checkpoint, image, tmp_path, predictor, suffix, size):
+    DepthPredictor(checkpoint, backend="openvino", cache_dir=tmp_path)
+    [converted] = tmp_path.glob("*.xml")
+    whole = converted.with_suffix(suffix).read_bytes()
+    for blob in tmp_path.glob("*.blob"):
+        blob.unlink()
+    converted.with_suffix(suffix).write_bytes(whole[:size])
+    other = DepthPredictor(checkpoint, backend="openvino", cache_dir=tmp_path)
+    np.testing.assert_allclose(other(image), predictor(image), rtol=1e-2)
+    assert converted.with_suffix(suffix).stat().st_size == len(whole)
+
+
+@needs_openvino
+def test_openvino_gives_back_torchs_threads(checkpoint, tmp_path):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        for _ in range(2):
+            DepthPredictor(checkpoint, backend="openvino", cache_dir=tmp_path)
+            assert torch.get_num_threads() == 1
+        DepthPredictor(checkpoint, backend="torch", device="cpu")
+        assert torch.get_num_threads() == 3
+        DepthPredictor(checkpoint, backend="torch", device="cpu", threads=2)
+        DepthPredictor(checkpoint, backend="torch", device="cpu")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_bf16_on_a_cpu_stays_close(checkpoint, image, predictor):
     half = DepthPredictor(checkpoint, backend="torch", device="cpu", precision="bf16")
     expected = predictor(image)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from monodepth2_ros.backends import BackendError
+from monodepth2_ros.backends import BackendError, torch_threads
 from monodepth2_ros.checkpoint import Checkpoint
 from monodepth2_ros.networks.fused import FusedDepthNetwork
 
@@ -27,8 +27,8 @@ class OpenVINOBackend:
 
     The converted model is kept in a cache folder, and OpenVINO keeps its compiled form beside it,
     so that only the first start with a checkpoint pays for conversion and compilation. torch is
-    left with one thread in this process. A checkpoint that is OpenVINO IR already is taken as it
-    is, 8-bit integers included.
+    left with one thread in this process, until a backend of its own is made for the CPU. A
+    checkpoint that is OpenVINO IR already is taken as it is, 8-bit integers included.
 
     Parameters
     ----------
@@ -80,22 +80,22 @@ class OpenVINOBackend:
             settings["INFERENCE_NUM_THREADS"] = threads
         # Two pools of threads on the same cores wait for each other: with torch's own threads the
         # 95th percentile of what is done around the network is more than twice as long.
-        torch.set_num_threads(1)
+        torch_threads.rest()
         core = openvino.Core()
         folder = Path(cache_dir).expanduser() if cache_dir else _user_cache()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            model = _cached_model(checkpoint, folder)
-            settings["CACHE_DIR"] = str(folder)
-        except OSError:
-            # A read-only or full disk costs start-up time, not the node.
-            model = _convert(checkpoint)
-        try:
-            self._request = core.compile_model(model, "CPU", settings).create_infer_request()
-        except RuntimeError as error:
-            raise BackendError(
-                f"backend 'openvino' cannot compile the network ({error}); set backend to 'torch'"
-            ) from error
+            compiled = _compiled_from_cache(core, checkpoint, folder, settings)
+        except (OSError, RuntimeError):  # OpenVINO's errors, of a full disk, too, are RuntimeErrors
+            # A read-only or full disk, or what became of a cache there, costs start-up time, not
+            # the node.
+            try:
+                compiled = core.compile_model(_convert(checkpoint), "CPU", settings)
+            except RuntimeError as error:
+                raise BackendError(
+                    f"backend 'openvino' cannot compile the network ({error}); set backend to "
+                    "'torch'"
+                ) from error
+        self._request = compiled.create_infer_request()
 
     def disparity(self, image: Tensor) -> Tensor:
         """Run the network; see :meth:`monodepth2_ros.backends.Backend.disparity`."""
@@ -143,22 +143,43 @@ def _taking_pixels(model: Any) -> Any:
     return steps.build()
 
 
-def _cached_model(checkpoint: Checkpoint, folder: Path) -> Any:
-    """Return the converted model as a file if it was converted before, else convert and keep it."""
+def _compiled_from_cache(
+    core: Any, checkpoint: Checkpoint, folder: Path, settings: dict[str, Any]
+) -> Any:
+    """Compile the network as it was converted before, or convert it and keep that.
+
+    Raises
+    ------
+    OSError, RuntimeError
+        If there is no place to keep it, or OpenVINO fails.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {**settings, "CACHE_DIR": str(folder)}
+    if checkpoint.graph is not None:
+        return core.compile_model(_convert(checkpoint), "CPU", settings)
+    path = folder / f"{_digest(checkpoint)}.xml"
+    if path.is_file():
+        try:
+            return core.compile_model(str(path), "CPU", settings)
+        except RuntimeError:  # damaged: it was compiled when it was written
+            path.unlink()
+    _keep(_convert(checkpoint), path)
+    return core.compile_model(str(path), "CPU", settings)
+
+
+def _keep(model: Any, path: Path) -> None:
+    """Write a converted model as a whole or not at all."""
     import openvino
 
-    if checkpoint.graph is not None:
-        return _convert(checkpoint)
-    path = folder / f"{_digest(checkpoint)}.xml"
-    if not path.is_file():
-        model = _convert(checkpoint)
-        with tempfile.TemporaryDirectory(dir=folder) as temporary:
-            part = Path(temporary) / path.name
-            openvino.save_model(model, part, compress_to_fp16=False)
-            # The weights first: the .xml is what says that the pair is complete.
-            os.replace(part.with_suffix(".bin"), path.with_suffix(".bin"))
-            os.replace(part, path)
-    return str(path)
+    with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
+        part = Path(temporary) / path.name
+        openvino.save_model(model, part, compress_to_fp16=False)
+        # The weights first: the .xml is what says that the pair is complete.
+        for suffix in (".bin", ".xml"):
+            written = part.with_suffix(suffix)
+            with written.open("rb") as file:
+                os.fsync(file.fileno())  # a name on the disk before its content would be trusted
+            os.replace(written, path.with_suffix(suffix))
 
 
 def _digest(checkpoint: Checkpoint) -> str:

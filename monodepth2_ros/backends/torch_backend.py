@@ -1,6 +1,6 @@
 # Copyright 2026 The monodepth2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The network in PyTorch: eager on a CPU, a captured graph on CUDA."""
+"""The network in PyTorch: eager on a CPU; on CUDA as part of a recording, or one of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
-from monodepth2_ros.backends import BackendError
+from monodepth2_ros.backends import BackendError, torch_threads
 from monodepth2_ros.checkpoint import Checkpoint
 from monodepth2_ros.networks.fused import FusedDepthNetwork
 from monodepth2_ros.preprocessing import to_network_input
@@ -31,7 +31,8 @@ class TorchBackend:
     device : torch.device
     precision : {"fp32", "fp16", "bf16"}
     threads : int
-        CPU threads of the whole process; 0 leaves torch's choice.
+        CPU threads of the whole process; 0 leaves them as they are, or as they were before
+        OpenVINO's backend took them away.
 
     Raises
     ------
@@ -51,6 +52,8 @@ class TorchBackend:
             )
         if threads > 0:
             torch.set_num_threads(threads)
+        elif device.type == "cpu":
+            torch_threads.work()
         self.device = device
         self.precision = precision
         self._dtype = _DTYPES[precision]
@@ -62,8 +65,6 @@ class TorchBackend:
             )
             self._graph: torch.cuda.CUDAGraph | None = None
             self._output = torch.empty(0)
-            if device.type == "cuda":
-                self._capture()
         except torch.cuda.OutOfMemoryError as error:
             raise BackendError(
                 f"backend 'torch' finds too little memory on {device} for the network ({error}); "
@@ -72,10 +73,11 @@ class TorchBackend:
 
     def disparity(self, image: Tensor) -> Tensor:
         """Run the network; see :meth:`monodepth2_ros.backends.Backend.disparity`."""
-        # Within a recording of more than the network, the network's kernels become part of it.
-        is_recorded = self.device.type == "cuda" and torch.cuda.is_current_stream_capturing()
-        if self._graph is None or is_recorded:
+        if self.device.type != "cuda":
             return self.disparities(image[None])[0]
+        if self._graph is None:
+            self._capture()
+        assert self._graph is not None
         self._image.copy_(image, non_blocking=True)
         self._graph.replay()
         return self._output
@@ -131,7 +133,11 @@ class TorchBackend:
         return torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=not exact)
 
     def _capture(self) -> None:
-        """Record the network's kernels once, to be launched as one afterwards."""
+        """Record the network's kernels once, to be launched as one afterwards.
+
+        Done at the first call, in the thread of that call: cuDNN chooses its kernels for each
+        thread anew, which is not possible within a recording.
+        """
         with torch.cuda.device(self.device), torch.inference_mode():
             # Warming up and capturing on a side stream is what CUDA graphs ask for.
             stream = torch.cuda.Stream()
