@@ -25,6 +25,7 @@ from monodepth2_ros.checkpoint import (
     open_checkpoint,
     save_checkpoint,
 )
+from training import learner as module
 from training.augmentation import Draws, draw
 from training.dataset import Batch
 from training.frame_store import write_frame_store
@@ -517,3 +518,38 @@ def test_a_run_with_stereo_is_metric(
     assert entry["abs_rel"] == pytest.approx(np.mean(errors), rel=1e-3)
     if stereo != "none":
         assert np.mean(errors) > 0.3  # untrained: scaling would have made a difference
+
+
+# --- speed ---
+
+
+def test_auto_takes_bfloat16_on_gpus_that_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Older ones emulate it, and torch says of those, too, that they support it."""
+    for is_native in (False, True):
+
+        def support(including_emulation: bool = True, native: bool = is_native) -> bool:
+            return including_emulation or native
+
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", support)
+        assert module._has_fast_bfloat16(on_gpu=True) == is_native
+
+
+def test_only_whole_batches_are_judged_by_what_was_compiled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each other number of samples would be compiled for minutes."""
+    modes = []
+
+    def compiled_evaluation(mode: str | None) -> Any:
+        modes.append(mode)
+        return SelfSupervisedObjective._evaluate
+
+    monkeypatch.setattr("training.objective._compiled_evaluation", compiled_evaluation)
+    learner = Learner(Wall(DEPTHS), replace(PLAIN, compiled=True), (), stereo=True)
+    views = prepare(stereo_batch())
+    _, whole = learner.evaluate(views)
+    assert modes == [None]
+    _, one = learner.evaluate(replace(views, self_supervised=1))
+    assert modes == [None]
+    _, alone = replace(learner, objective=PLAIN).evaluate(replace(views, self_supervised=1))
+    assert one.loss == alone.loss and one.loss != whole.loss

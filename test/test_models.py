@@ -64,14 +64,19 @@ def inverse(transform: Tensor) -> np.ndarray:
     return np.linalg.inv(transform.double().numpy())
 
 
+@pytest.mark.parametrize("bfloat16", [False, True])
 @pytest.mark.parametrize("kind", ["separate", "shared"])
 def test_the_way_back_is_the_inverse(
-    models: dict[PoseKind, DepthAndMotion], kind: PoseKind
+    models: dict[PoseKind, DepthAndMotion], kind: PoseKind, bfloat16: bool
 ) -> None:
-    """From either frame the networks see the pair in temporal order: one motion, used both ways."""
+    """From either frame the networks see the pair in temporal order: one motion, used both ways.
+
+    Also where their convolutions are rounded: the motion is not.
+    """
     model = models[kind]
-    forward = predict(model, MIDDLE, [NEW], [False]).transforms[0]
-    back = predict(model, NEW, [MIDDLE], [True]).transforms[0]
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        forward = predict(model, MIDDLE, [NEW], [False]).transforms[0]
+        back = predict(model, NEW, [MIDDLE], [True]).transforms[0]
     rotation = forward[:, :3, :3].double().numpy()
     angle = np.arccos((np.trace(rotation, axis1=1, axis2=2) - 1) / 2)
     assert angle.min() > 0.02 and forward[:, :3, 3].norm(dim=1).min() > 0.02  # there is a motion
@@ -253,6 +258,11 @@ def test_results_are_in_float32_under_autocast(
         assert len(disparity.unique()) > 0.9 * disparity.numel()
         torch.testing.assert_close(disparity, other, rtol=0, atol=0.05)
     assert half.transforms[0].dtype == torch.float32
+    if kind == "posecnn":
+        with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
+            axis_angle, translation = model.posecnn(torch.cat([MIDDLE, NEW], dim=1))
+        assert axis_angle.dtype == translation.dtype == torch.float32
+        assert not torch.equal(axis_angle, axis_angle.bfloat16().float())
     assert not torch.equal(half.transforms[0], half.transforms[0].bfloat16().float())
     assert not torch.equal(half.disparities[0], whole.disparities[0])  # the rest was in bfloat16
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import configparser
 import hashlib
+import importlib
 import importlib.metadata
 import importlib.util
 import json
@@ -407,3 +408,19 @@ def test_make_keeps_an_environment_that_it_finds(checkout: Path) -> None:
     # One that somebody made by hand: completed, not wiped.
     subprocess.run(["./python", "-m", "venv", "--clear", ".venv"], cwd=checkout, check=True)
     assert _make(checkout, "install") == ["installed"]
+
+
+# --- commands ---
+
+
+@pytest.mark.parametrize("name", sorted(EXECUTABLES - {"depth_node"}))
+def test_commands_explain_themselves(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A "%" in a help text that argparse does not know ends in a traceback."""
+    setup = (REPOSITORY / "setup.py").read_text()
+    found = re.search(rf'"{name}": "([\w.]+):(\w+)"', setup)
+    assert found
+    main = getattr(importlib.import_module(found[1]), found[2])
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    assert end.value.code == 0
+    assert "usage:" in capsys.readouterr().out

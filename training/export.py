@@ -803,8 +803,8 @@ def _parser() -> argparse.ArgumentParser:
         "--int8",
         action="store_true",
         help="OpenVINO IR that computes in 8-bit integers; written only if on held-out frames "
-        f"abs_rel grows by at most {LARGEST_WORSENING:.0%} (without truth: if the depth changes by "
-        f"at most {LARGEST_DIFFERENCE:.0%} in the median)",
+        f"abs_rel grows by at most {LARGEST_WORSENING:.0%}% (without truth: if the depth changes "
+        f"by at most {LARGEST_DIFFERENCE:.0%}% in the median)",
     )
     parser.add_argument(
         "--calibrate",

@@ -221,7 +221,11 @@ class Learner:
             transforms.append(stereo_transform(views.baselines[:count]))
         target, *sources = views.images[:count].unbind(dim=1)
         masks = predictions.masks
-        return self.objective(
+        objective = self.objective
+        if count < len(views.images):
+            # How many is random: compiled, each number would be compiled anew, minutes each time.
+            objective = replace(objective, compiled=False)
+        return objective(
             [disparity[:count] for disparity in predictions.disparities],
             target.contiguous(),
             [source.contiguous() for source in sources],
@@ -276,6 +280,14 @@ def has_wide_vectors() -> bool:
     return torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 
 
+def _has_fast_bfloat16(on_gpu: bool) -> bool:
+    """Whether bfloat16 is what the device is fastest in."""
+    if on_gpu:
+        # Older GPUs emulate it, slowly.
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return has_fast_bfloat16()
+
+
 def build_learner(options: TrainOptions, device: torch.device) -> tuple[DepthAndMotion, Learner]:
     """Make the networks, with random weights, and what goes with them.
 
@@ -302,8 +314,7 @@ def build_learner(options: TrainOptions, device: torch.device) -> tuple[DepthAnd
         options.channels_last == "auto" and (on_gpu or has_wide_vectors())
     )
     bfloat16 = options.precision == "bfloat16" or (
-        options.precision == "auto"
-        and (torch.cuda.is_bf16_supported() if on_gpu else has_fast_bfloat16())
+        options.precision == "auto" and _has_fast_bfloat16(on_gpu)
     )
     objective = SelfSupervisedObjective(
         min_depth=options.min_depth,

@@ -141,13 +141,15 @@ class DepthAndMotion(nn.Module):
                 axis_angle, translation = self.posecnn(torch.cat(pair, dim=1))
                 depth = geometry.disparity_to_depth(disparities[0].float(), *self.depth_range)
                 nearness = (1 / depth).mean(dim=(2, 3))[:, :, None, None]
-                motion = axis_angle.float(), translation.float() * nearness
+                motion = axis_angle, translation * nearness
             else:
                 raise ValueError(f"pose is '{self.pose_kind}', which predicts no motion")
             axis_angle, translation = motion
-            transforms.append(
-                geometry.pose_matrix(axis_angle[:, 0], translation[:, 0], invert=older)
-            )
+            # Under autocast a product of matrices is rounded, too.
+            with torch.autocast(target.device.type, enabled=False):
+                transforms.append(
+                    geometry.pose_matrix(axis_angle[:, 0], translation[:, 0], invert=older)
+                )
         return Predictions(disparities, transforms, masks)
 
     def _decode_pose(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

@@ -56,7 +56,10 @@ class PoseCNN(nn.Module):
         x = images
         for layer in self.net:
             x = torch.relu(_convolve(layer, x))
-        return split_pose(self.pose_conv(x), self.num_poses)
+        # In float32 also under autocast: a half-precision angle is off by pixels.
+        with torch.autocast(x.device.type, enabled=False):
+            pose = self.pose_conv(x.to(self.pose_conv.weight.dtype))
+            return split_pose(pose, self.num_poses)
 
 
 def _convolve(layer: nn.Module, x: Tensor) -> Tensor:
