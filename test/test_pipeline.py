@@ -138,28 +138,22 @@ def test_depth_alone_is_recorded_for_any_camera(predictors, images):
         assert sum(key[1][2] == ("depth",) for key in staged._pipeline._recorded) == 1
 
 
-def test_on_a_gpu_runs_before_a_recording_are_the_networks_own(predictors, images):
+def test_on_a_gpu_runs_before_a_recording_are_the_networks_own(predictors, images, monkeypatch):
     """Another recording's replay would leave cuDNN, in this thread, without its kernels."""
 
     class Recorded:
         device = torch.device("cuda")
-
-        def __init__(self, backend):
-            self.disparities = backend.disparities
+        disparities = staticmethod(predictors[0].backend.disparities)
 
         def disparity(self, image):
             raise AssertionError("a recording was replayed")
 
     predictor, _ = predictors
     expected = predictor(images[0])
-    actual, backend = {}, predictor.backend
-    try:
-        predictor.backend = Recorded(backend)
-        with torch.inference_mode():
-            pixels = torch.from_numpy(images[0])
-            actual = predictor._compute(pixels, None, OutputOptions(), ("depth",), lambda _: None)
-    finally:
-        predictor.backend = backend
+    monkeypatch.setattr(predictor, "backend", Recorded())
+    pixels = torch.from_numpy(images[0])
+    with torch.inference_mode():
+        actual = predictor._compute(pixels, None, OutputOptions(), ("depth",), lambda _: None)
     np.testing.assert_array_equal(actual["depth"].numpy(), expected)
 
 

@@ -163,17 +163,18 @@ def _compiled_from_cache(
             return core.compile_model(str(path), "CPU", settings)
         except RuntimeError:  # damaged: it was compiled when it was written
             path.unlink()
-    _keep(_convert(checkpoint), path)
+    _convert_to(path, checkpoint)
     return core.compile_model(str(path), "CPU", settings)
 
 
-def _keep(model: Any, path: Path) -> None:
-    """Write a converted model as a whole or not at all."""
+def _convert_to(path: Path, checkpoint: Checkpoint) -> None:
+    """Convert the network to a file, written as a whole or not at all."""
     import openvino
 
+    # First, so that a folder that cannot be written to costs no conversion.
     with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
         part = Path(temporary) / path.name
-        openvino.save_model(model, part, compress_to_fp16=False)
+        openvino.save_model(_convert(checkpoint), part, compress_to_fp16=False)
         # The weights first: the .xml is what says that the pair is complete.
         for suffix in (".bin", ".xml"):
             written = part.with_suffix(suffix)
