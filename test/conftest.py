@@ -19,11 +19,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from kitti_folders import write_drive_folder
+from paths import DATA
+
 if not torch.cuda.is_available():
     # Without a GPU Triton's kernels are interpreted. Read when Triton is first imported.
     os.environ["TRITON_INTERPRET"] = "1"
-
-REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -59,10 +60,16 @@ def automatic_precision() -> Iterator[None]:
     backends.has_fast_bfloat16.cache_clear()
 
 
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """Write a drive of 12 frames in the folders of KITTI's raw data."""
+    return write_drive_folder(tmp_path / "raw")
+
+
 @pytest.fixture(scope="session")
 def golden() -> dict[str, Tensor]:
     """Numbers of the published implementation in float64; see test/data/README.md."""
-    with np.load(REPOSITORY / "test" / "data" / "golden.npz") as arrays:
+    with np.load(DATA / "golden.npz") as arrays:
         return {
             name: torch.from_numpy(arrays[name])
             for name in arrays.files

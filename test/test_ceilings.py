@@ -9,8 +9,9 @@ import sys
 
 import pytest
 import torch
-from conftest import REPOSITORY
 from torch import nn
+
+from paths import REPOSITORY
 
 # By its path: benchmark/ on the path of modules would put benchmark/training.py before the package.
 _SPEC = importlib.util.spec_from_file_location("ceilings", REPOSITORY / "benchmark" / "ceilings.py")

@@ -19,9 +19,8 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from bag_builder import HEIGHT, INTERVAL, START, WIDTH, Bag, K, scene, write_drive
-from conftest import REPOSITORY
 
+from bag_builder import HEIGHT, INTERVAL, START, WIDTH, Bag, K, scene, write_drive
 from monodepth2_ros import checkpoint as checkpoints
 from monodepth2_ros import demo, demo_options, node_process
 from monodepth2_ros.camera import PinholeCamera
@@ -46,6 +45,7 @@ from monodepth2_ros.demo_report import (
 from monodepth2_ros.pictures import Window
 from monodepth2_ros.playback import COMPRESSED_IMAGE, IMAGE, Playback, Topic, Topics
 from monodepth2_ros.preprocessing import crop_box
+from paths import REPOSITORY
 from training.metrics import depth_metrics
 
 MODEL_WIDTH, MODEL_HEIGHT = 96, 64

@@ -14,12 +14,12 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
-import node_harness as harness
-from node_harness import NodeProcess, Peer
 from sensor_msgs.msg import CompressedImage
 
+import node_harness as harness
 from monodepth2_ros.camera import Calibration, PinholeCamera
 from monodepth2_ros.predictor import DepthPredictor
+from node_harness import NodeProcess, Peer
 
 pytestmark = pytest.mark.ros
 

@@ -9,10 +9,10 @@ import copy
 import numpy as np
 import pytest
 import torch
-from test_fused import plain_network
 from torch import Tensor, nn
 
 from monodepth2_ros.networks.depth_network import DepthNetwork
+from networks_of_tests import plain_network
 from training.equalization import SMALLEST_SHARE, EqualizedDepthNetwork
 
 

@@ -16,11 +16,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import test_kitti
 import torch
-from bag_builder import scene, write_drive
-from test_kitti import raw  # noqa: F401 - a fixture
 
+import kitti_folders
+from bag_builder import scene, write_drive
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.checkpoint import (
     Checkpoint,
@@ -769,12 +768,12 @@ def test_what_goes_wrong_in_extraction_ends_the_evaluation(
 def test_kitti_folders_are_read_with_their_split(
     tmp_path: Path,
     checkpoint: Checkpoint,
-    raw: Path,  # noqa: F811
+    raw: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     file = tmp_path / "model.safetensors"
     save_checkpoint(file, checkpoint.metadata, checkpoint.state)
-    listed = test_kitti.split(tmp_path, *(f"{test_kitti.DRIVE} {i} l" for i in (2, 3, 9)))
+    listed = kitti_folders.split(tmp_path, *(f"{kitti_folders.DRIVE} {i} l" for i in (2, 3, 9)))
     command = [str(file), "--kitti-raw", str(raw), "--kitti-split", str(listed)]
     out = tmp_path / "out.json"
     assert main([*command, "--device", "cpu", "--json", str(out)]) == 0

@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from bag_builder import (
     FAR,
     HEIGHT,
@@ -29,8 +30,7 @@ from bag_builder import (
     scene,
     write_drive,
 )
-from conftest import REPOSITORY
-
+from paths import REPOSITORY
 from training.extract import main
 from training.frame_store import FrameStore, FrameStoreWriter, Source
 

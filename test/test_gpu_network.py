@@ -13,12 +13,12 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from test_fused import plain_network
 from torch import nn
 from torch.nn import functional
 
 from monodepth2_ros.backends.torch_backend import TorchBackend
 from monodepth2_ros.checkpoint import random_checkpoint
+from networks_of_tests import plain_network
 
 gpu_kernels = pytest.importorskip("monodepth2_ros.networks.gpu_kernels", reason="needs Triton")
 gpu_network = pytest.importorskip("monodepth2_ros.networks.gpu_network", reason="needs Triton")

@@ -25,8 +25,8 @@ import pytest
 import yaml
 
 from monodepth2_ros.parameters import PARAMETERS
+from paths import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 CONFIG = REPOSITORY / "config"
 PROFILE = str(CONFIG / "fastdds.xml")
 SEGMENT_BYTES = 64 * 2**20
@@ -420,6 +420,7 @@ import sys
 from launch import LaunchDescription, LaunchService
 from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
+from paths import REPOSITORY
 
 given = [argument.split(":=", 1) for argument in sys.argv[2:]]
 source = PythonLaunchDescriptionSource(sys.argv[1])

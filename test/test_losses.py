@@ -2,14 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from paths import DATA
 from training import losses
 from training.losses import (
     TargetStatistics,
@@ -20,7 +19,7 @@ from training.losses import (
     target_statistics,
 )
 
-GOLDEN = Path(__file__).parent / "data" / "golden.npz"
+GOLDEN = DATA / "golden.npz"
 
 
 def pooled_ssim_loss(x: Tensor, y: Tensor) -> Tensor:

@@ -9,10 +9,10 @@ import importlib.util
 import cv2
 import numpy as np
 import pytest
-from bag_builder import HEIGHT, START, WIDTH, Bag, scene, write_drive
-from conftest import REPOSITORY
 
+from bag_builder import HEIGHT, START, WIDTH, Bag, scene, write_drive
 from monodepth2_ros.checkpoint import CheckpointMetadata, random_checkpoint, save_checkpoint
+from paths import REPOSITORY
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from monodepth2_ros.geometry import rotation_matrix
+from paths import DATA
 from training.metrics import (
     GARG_CROP,
     METRICS,
@@ -22,7 +21,7 @@ from training.metrics import (
     valid_mask,
 )
 
-GOLDEN = Path(__file__).parent / "data" / "golden.npz"
+GOLDEN = DATA / "golden.npz"
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ import importlib.util
 import re
 
 import pytest
-from conftest import REPOSITORY
 
 from monodepth2_ros.checkpoint import open_checkpoint
+from paths import REPOSITORY
 from training.default_model import RECIPE, Recipe
 
 CARD = REPOSITORY / "docs" / "model_card.md"

@@ -7,8 +7,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from bag_builder import scene, texture
 
+from bag_builder import scene, texture
 from monodepth2_ros.camera import PinholeCamera
 from training.motion import (
     FAINT_PARALLAX,

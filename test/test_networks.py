@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from monodepth2_ros.networks import DepthDecoder, PoseCNN, PoseDecoder, ResnetEncoder
 from monodepth2_ros.networks.resnet_encoder import load_trunk
+from paths import DATA
 
 TOLERANCE = {"rtol": 1e-6, "atol": 1e-9}
 
@@ -38,7 +37,7 @@ def test_depth_parity(layers, golden, golden_weights):
 
 @pytest.mark.parametrize("layers", [18, 50])
 def test_state_dict_keys(layers):
-    with np.load(Path(__file__).parent / "data" / "golden.npz") as arrays:
+    with np.load(DATA / "golden.npz") as arrays:
         encoder_keys = set(arrays[f"resnet{layers}_encoder_keys"])
         depth_keys = set(arrays[f"resnet{layers}_depth_keys"])
         pose_keys = set(arrays["pose_keys"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from monodepth2_ros import geometry
+from paths import DATA
 from training.losses import photometric_loss
 from training.objective import ObjectiveOutput, SelfSupervisedObjective
-
-DATA = Path(__file__).parent / "data"
 
 SWITCHES: dict[str, dict[str, Any]] = {
     "full": {},

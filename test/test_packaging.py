@@ -24,8 +24,8 @@ from pathlib import Path
 import pytest
 
 import monodepth2_ros
+from paths import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 EXECUTABLES = {
     "depth_node",
     "depth_demo",

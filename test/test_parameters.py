@@ -8,9 +8,9 @@ import re
 
 import pytest
 import yaml
-from conftest import REPOSITORY
 
 from monodepth2_ros.parameters import PARAMETERS, check_together
+from paths import REPOSITORY
 
 BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
 DEFAULTS = {

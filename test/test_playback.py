@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from bag_builder import INTERVAL, SECOND, START, Bag, scene, write_drive
 
+from bag_builder import INTERVAL, SECOND, START, Bag, scene, write_drive
 from monodepth2_ros.conversions import decode_compressed_depth, decode_image, stamp_ns
 from monodepth2_ros.playback import IMAGE, Playback, PlaybackError
 from monodepth2_ros.recording_writer import RecordingWriter

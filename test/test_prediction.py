@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import json
 
-import bag_builder
 import numpy as np
 import pytest
 
+import bag_builder
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.checkpoint import random_checkpoint, save_checkpoint
 from monodepth2_ros.predictor import DepthPredictor

@@ -12,11 +12,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import bag_builder
 import numpy as np
 import pytest
 import torch
 
+import bag_builder
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.checkpoint import (
     Checkpoint,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bag_builder import FAR, INTERVAL, START, Bag, K, encode, scene, write_drive
 
+from bag_builder import FAR, INTERVAL, START, Bag, K, encode, scene, write_drive
 from training.recording import (
     Topic,
     find_camera_info,

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from bag_builder import INTERVAL, SECOND, scene
 
+from bag_builder import INTERVAL, SECOND, scene
 from training.motion import motion_image
 from training.selection import Decision, FrameSelector
 

@@ -18,6 +18,7 @@ import pytest
 from rosbags.highlevel import AnyReader
 
 from monodepth2_ros.camera import Calibration, PinholeCamera
+from paths import REPOSITORY
 from training.bag_writer import encode_depth, quaternion, write_recording
 from training.layouts import LAYOUTS, sample_world
 from training.synthetic import (
@@ -29,7 +30,6 @@ from training.synthetic import (
 )
 from training.travel import camera_path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 CAMERA = camera_from_field_of_view(96, 64, 80.0)
 
 

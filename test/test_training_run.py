@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import REPOSITORY
 
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.checkpoint import load_checkpoint
+from paths import REPOSITORY
 from training import trainer as trainer_module
 from training.frame_store import write_frame_store
 from training.health import TrainingFailure

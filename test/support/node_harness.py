@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import rclpy
-from conftest import REPOSITORY
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import SetParameters
@@ -30,6 +29,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.node_process import prepare_environment
+from paths import REPOSITORY
 
 #: Seconds. Where ten programs share two cores a node takes more than 60 to start (it imports torch)
 #: and a test that passes never waits for the end of it.
