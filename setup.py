@@ -8,7 +8,7 @@ import os
 from glob import glob
 from pathlib import Path
 
-from setuptools import setup  # first: it brings distutils where Python has none of its own
+from setuptools import find_packages, setup  # first: it brings distutils where Python has none of its own
 
 from distutils.command.install_data import install_data  # isort: skip
 from setuptools.command.develop import develop
@@ -131,11 +131,8 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=[
-        "monodepth2_ros",
-        "monodepth2_ros.backends",
+        *find_packages(include=["monodepth2_ros", "monodepth2_ros.*", "training", "training.*"]),
         "monodepth2_ros.config",
-        "monodepth2_ros.networks",
-        "training",
     ],
     # The parameter file and the Fast DDS profile live in config/, where ROS keeps them; in a wheel
     # they also travel inside the package, where importlib.resources finds them.
