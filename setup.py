@@ -8,7 +8,10 @@ import os
 from glob import glob
 from pathlib import Path
 
-from setuptools import find_packages, setup  # first: it brings distutils where Python has none of its own
+from setuptools import (  # first: it brings distutils where Python has none of its own
+    find_packages,
+    setup,
+)
 
 from distutils.command.install_data import install_data  # isort: skip
 from setuptools.command.develop import develop

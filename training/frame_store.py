@@ -33,8 +33,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monodepth2_ros.atomic_files import crc, write_atomically
 from monodepth2_ros.camera import PinholeCamera
-from training.files import crc, write_atomically
 
 FORMAT = "monodepth2_ros frames"
 VERSION = 1
