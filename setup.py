@@ -20,7 +20,7 @@ PACKAGE = "monodepth2_ros"
 
 EXECUTABLES = {
     "depth_node": "monodepth2_ros.depth_node:main",
-    "depth_demo": "monodepth2_ros.demo:main",
+    "depth_demo": "monodepth2_ros.demo.__main__:main",
     "depth_extract": "training.extract:main",
     "depth_train": "training.train:main",
     "depth_evaluate": "training.evaluate:main",

@@ -324,7 +324,7 @@ def table(runs: Iterable[Run], arguments: argparse.Namespace, bare: float) -> No
 
 def compare(arguments: argparse.Namespace) -> None:
     """Measure every arrangement that is asked for."""
-    from monodepth2_ros.node_process import prepare_environment
+    from monodepth2_ros.demo.node_process import prepare_environment
 
     prepare_environment(os.environ)
     own = [sys.executable, __file__, *sys.argv[1:], "--role", "network"]

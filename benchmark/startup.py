@@ -190,7 +190,7 @@ def main() -> None:
     parser.add_argument("--against", type=Path, help="another checkout")
     arguments = parser.parse_args()
 
-    from monodepth2_ros.node_process import prepare_environment
+    from monodepth2_ros.demo.node_process import prepare_environment
 
     prepare_environment(os.environ)
     checkouts = {"": REPOSITORY}

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from monodepth2_ros.checkpoint import Checkpoint, default_checkpoint_path, open_checkpoint
-from monodepth2_ros.demo_report import compare_depth
+from monodepth2_ros.demo.report import compare_depth
 from monodepth2_ros.pictures import Window
 from monodepth2_ros.predictor import DepthPredictor
 from training.synthetic import camera_from_field_of_view, synthesize

@@ -28,7 +28,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from monodepth2_ros.camera import PinholeCamera
-from monodepth2_ros.node_process import prepare_environment
+from monodepth2_ros.demo.node_process import prepare_environment
 from paths import REPOSITORY
 
 #: Seconds. Where ten programs share two cores a node takes more than 60 to start (it imports torch)

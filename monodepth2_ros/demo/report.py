@@ -16,7 +16,7 @@ from monodepth2_ros import __version__
 from monodepth2_ros.pictures import Window
 
 if TYPE_CHECKING:
-    from monodepth2_ros.demo_options import Model
+    from monodepth2_ros.demo.options import Model
     from monodepth2_ros.playback import Playback
 
 Floats = NDArray[np.float32]

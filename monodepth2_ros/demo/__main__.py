@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from monodepth2_ros.demo_options import (
+from monodepth2_ros.demo.options import (
     FILES,
     UNSEEN_NOTE,
     DemoError,
@@ -33,15 +33,15 @@ from monodepth2_ros.demo_options import (
     node_arguments,
     own_recording,
 )
-from monodepth2_ros.demo_report import Outcome, build_report, summarise
+from monodepth2_ros.demo.report import Outcome, build_report, summarise
 from monodepth2_ros.playback import Event, Playback, PlaybackError
 from monodepth2_ros.recording_writer import RecordingWriter
 from monodepth2_ros.video import can_write
 
 if TYPE_CHECKING:
-    from monodepth2_ros.demo_gallery import Gallery
-    from monodepth2_ros.demo_link import Link
-    from monodepth2_ros.demo_player import Frame
+    from monodepth2_ros.demo.gallery import Gallery
+    from monodepth2_ros.demo.node_client import Link
+    from monodepth2_ros.demo.player import Frame
 
 _END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -90,13 +90,13 @@ def _run(arguments: argparse.Namespace) -> int:
     _check_targets(arguments)
     try:
         # The ROS wheels start Python once more here, so it comes before anything with an effect.
-        import monodepth2_ros.demo_link  # noqa: F401
+        import monodepth2_ros.demo.node_client  # noqa: F401
     except ImportError as error:
         raise DemoError(
             f"{error}. The demo needs ROS 2 and rosbags: pip install 'monodepth2_ros[ros]', or "
             "source a ROS 2 installation and pip install rosbags"
         ) from error
-    from monodepth2_ros.demo_gallery import RANDOM_BANNER, Gallery, Style
+    from monodepth2_ros.demo.gallery import RANDOM_BANNER, Gallery, Style
 
     _spare_cores()
     model = choose_model(arguments)
@@ -191,7 +191,7 @@ def _recorder(arguments: argparse.Namespace, playback: Playback) -> RecordingWri
     """Begin the recording of --record."""
     if arguments.record is None:
         return None
-    from monodepth2_ros.demo_link import OUTPUT_TOPICS, OUTPUT_TYPES
+    from monodepth2_ros.demo.node_client import OUTPUT_TOPICS, OUTPUT_TYPES
 
     names = _outputs(arguments, playback)
     return RecordingWriter(
@@ -218,9 +218,9 @@ def _play(
     folder: Path,
 ) -> Outcome:
     """Start the node, play the recording through it, end the node."""
-    from monodepth2_ros.demo_link import OUTPUT_TOPICS, Link, PlayError
-    from monodepth2_ros.demo_player import play
-    from monodepth2_ros.node_process import NodeProcess, prepare_environment
+    from monodepth2_ros.demo.node_client import OUTPUT_TOPICS, Link, PlayError
+    from monodepth2_ros.demo.node_process import NodeProcess, prepare_environment
+    from monodepth2_ros.demo.player import play
 
     image, info = _first_messages(playback, arguments.start)
     is_own_domain = not os.environ.get("ROS_DOMAIN_ID")

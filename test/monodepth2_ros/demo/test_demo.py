@@ -22,17 +22,19 @@ import yaml
 
 from bag_builder import HEIGHT, INTERVAL, START, WIDTH, Bag, K, scene, write_drive
 from monodepth2_ros import checkpoint as checkpoints
-from monodepth2_ros import demo, demo_options, node_process
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.checkpoint import (
     CheckpointMetadata,
     random_checkpoint,
     save_checkpoint,
 )
-from monodepth2_ros.demo_gallery import Gallery, Style, find_window
-from monodepth2_ros.demo_options import DemoError, choose_model, make_parser, node_arguments
-from monodepth2_ros.demo_player import Frame
-from monodepth2_ros.demo_report import (
+from monodepth2_ros.demo.__main__ import __main__ as demo
+from monodepth2_ros.demo.__main__ import node_process
+from monodepth2_ros.demo.__main__ import options as demo_options
+from monodepth2_ros.demo.gallery import Gallery, Style, find_window
+from monodepth2_ros.demo.options import DemoError, choose_model, make_parser, node_arguments
+from monodepth2_ros.demo.player import Frame
+from monodepth2_ros.demo.report import (
     DepthHistogram,
     Figures,
     Outcome,
@@ -370,7 +372,7 @@ def environment():
 
 def command(*words):
     fast = ("-p", "backend:=torch", "-p", "threads:=1", "-p", "device:=cpu")
-    return [sys.executable, "-m", "monodepth2_ros.demo", *map(str, words), *fast]
+    return [sys.executable, "-m", "monodepth2_ros.demo.__main__", *map(str, words), *fast]
 
 
 def run(environment, *words):

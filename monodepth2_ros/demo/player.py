@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from monodepth2_ros.demo_link import Link
+    from monodepth2_ros.demo.node_client import Link
     from monodepth2_ros.playback import Event
 
 _BACKLOG = 30  # finished frames until drawing goes before punctuality

@@ -23,7 +23,7 @@ from monodepth2_ros.conversions import (
     decode_depth,
     decode_image,
 )
-from monodepth2_ros.demo_report import Figures, compare_depth
+from monodepth2_ros.demo.report import Figures, compare_depth
 from monodepth2_ros.pictures import (
     DepthColors,
     Panel,
@@ -35,7 +35,7 @@ from monodepth2_ros.pictures import (
 from monodepth2_ros.video import CODEC_NOTES, Spool, choose_codec, write_video
 
 if TYPE_CHECKING:
-    from monodepth2_ros.demo_player import Frame
+    from monodepth2_ros.demo.player import Frame
     from monodepth2_ros.playback import Event
 
 _VIDEO_AREA = 110_000  # pixels of a panel

@@ -25,9 +25,9 @@ from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from monodepth2_ros.conversions import stamp_ns
-from monodepth2_ros.demo_player import Frame
+from monodepth2_ros.demo.player import Frame
+from monodepth2_ros.demo.republish import image_message, info_message
 from monodepth2_ros.playback import CAMERA_INFO, IMAGE, POINT_CLOUD, Event, Topics
-from monodepth2_ros.republish import image_message, info_message
 
 #: Topics and types of the node's outputs.
 OUTPUT_TOPICS = {
