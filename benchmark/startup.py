@@ -35,7 +35,7 @@ LIGHT = ("camera", "conversions", "mailbox", "pairing", "parameters", "playback"
 
 NODE = """
 import time
-from monodepth2_ros import depth_node
+from monodepth2_ros.node import depth_node
 print("imported", time.time(), flush=True)
 depth_node.main()
 """
@@ -211,7 +211,7 @@ def main() -> None:
         for label, checkout in checkouts.items():
             found = {
                 **time_import(checkout, light),
-                **time_import(checkout, "monodepth2_ros.depth_node"),
+                **time_import(checkout, "monodepth2_ros.node.depth_node"),
                 **time_import(checkout, "monodepth2_ros.predictor"),
             }
             if number:

@@ -43,7 +43,7 @@ def test_light_modules_import_nothing_heavy():
 
 def test_the_node_is_there_before_torch():
     pytest.importorskip("rclpy", reason="rclpy is not installed")
-    packages = imported("monodepth2_ros.depth_node")
+    packages = imported("monodepth2_ros.node.depth_node")
     assert "rclpy" in packages and not packages & set(HEAVY)
 
 

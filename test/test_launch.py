@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 import yaml
 
-from monodepth2_ros.parameters import PARAMETERS
+from monodepth2_ros.node.parameters import PARAMETERS
 from paths import REPOSITORY
 
 CONFIG = REPOSITORY / "config"

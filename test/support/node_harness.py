@@ -64,7 +64,7 @@ class NodeProcess:
     """The node, as a user starts it, or with `changes` to it: a program that makes them first."""
 
     def __init__(self, *arguments: str, changes: str = "", **parameters: Any) -> None:
-        program = ["-m", "monodepth2_ros.depth_node"]
+        program = ["-m", "monodepth2_ros.node.depth_node"]
         if changes:
             program = ["-c", f"{changes}\ndepth_node.main()"]
         command = [sys.executable, *program, "--ros-args"]

@@ -9,7 +9,7 @@ import re
 import pytest
 import yaml
 
-from monodepth2_ros.parameters import PARAMETERS, check_together
+from monodepth2_ros.node.parameters import PARAMETERS, check_together
 from paths import REPOSITORY
 
 BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}

@@ -49,12 +49,12 @@ from monodepth2_ros.conversions import (
     fill_point_cloud,
     stamp_ns,
 )
-from monodepth2_ros.deadline import exit_after
-from monodepth2_ros.mailbox import Mailbox
+from monodepth2_ros.node.diagnostics import FrameStatistics, NodeStatus, judge
+from monodepth2_ros.node.mailbox import Mailbox
+from monodepth2_ros.node.pairing import CameraInfoPairing
+from monodepth2_ros.node.parameters import PARAMETERS, Parameter, check_together
+from monodepth2_ros.node.shutdown import exit_after
 from monodepth2_ros.options import BackendError, CheckpointError, OutputOptions
-from monodepth2_ros.pairing import CameraInfoPairing
-from monodepth2_ros.parameters import PARAMETERS, Parameter, check_together
-from monodepth2_ros.statistics import FrameStatistics, NodeStatus, judge
 
 if TYPE_CHECKING:
     from monodepth2_ros.predictor import DepthPredictor

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import pytest
 
-from monodepth2_ros import statistics
-from monodepth2_ros.mailbox import Mailbox
-from monodepth2_ros.pairing import CameraInfoPairing
-from monodepth2_ros.statistics import ERROR, OK, WARN, FrameStatistics, NodeStatus, judge
+from monodepth2_ros.node import diagnostics as statistics
+from monodepth2_ros.node.diagnostics import ERROR, OK, WARN, FrameStatistics, NodeStatus, judge
+from monodepth2_ros.node.mailbox import Mailbox
+from monodepth2_ros.node.pairing import CameraInfoPairing
 
 MS = 1_000_000
 

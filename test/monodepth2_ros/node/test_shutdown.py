@@ -23,8 +23,8 @@ pytestmark = pytest.mark.ros
 HEAD = """
 import os, signal, time
 import monodepth2_ros.predictor
-from monodepth2_ros import depth_node
-from monodepth2_ros.depth_node import DepthNode
+from monodepth2_ros.node import depth_node
+from monodepth2_ros.node.depth_node import DepthNode
 """
 
 
