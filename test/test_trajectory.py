@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from bag_builder import INTERVAL, START, Bag, scene
+from monodepth2_ros.recordings.bags import list_topics, open_recording
 from training.calibration import pose_from_quaternion, read_calibration, read_extrinsics
-from training.recording import list_topics, open_recording
 from training.trajectory import FrameTree, PoseSource, Trajectory, find_poses
 
 

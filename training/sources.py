@@ -21,8 +21,7 @@ from monodepth2_ros.conversions import (
     decode_depth,
     decode_image,
 )
-from training.frame_store import Source
-from training.recording import (
+from monodepth2_ros.recordings.bags import (
     COMPRESSED_IMAGE,
     POINT_CLOUD,
     Topic,
@@ -33,6 +32,7 @@ from training.recording import (
     open_recording,
     read_messages,
 )
+from training.frame_store import Source
 from training.stamps import nearest_stamp
 from training.trajectory import FrameTree, PoseSource, find_poses, read_frame_tree
 from training.view import View, truth_from_points

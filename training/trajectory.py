@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.calibration import pose_from_quaternion
-from training.recording import (
+from monodepth2_ros.recordings.bags import (
     ODOMETRY,
     POSE,
     ROS1_TRANSFORMS,
@@ -20,6 +19,7 @@ from training.recording import (
     Topic,
     read_messages,
 )
+from training.calibration import pose_from_quaternion
 
 if TYPE_CHECKING:
     from rosbags.highlevel import AnyReader

@@ -34,8 +34,8 @@ from monodepth2_ros.demo.options import (
     own_recording,
 )
 from monodepth2_ros.demo.report import Outcome, build_report, summarise
-from monodepth2_ros.playback import Event, Playback, PlaybackError
-from monodepth2_ros.recording_writer import RecordingWriter
+from monodepth2_ros.recordings.playback import Event, Playback, PlaybackError
+from monodepth2_ros.recordings.writer import RecordingWriter
 from monodepth2_ros.video import can_write
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ from monodepth2_ros.video import CODEC_NOTES, Spool, choose_codec, write_video
 
 if TYPE_CHECKING:
     from monodepth2_ros.demo.player import Frame
-    from monodepth2_ros.playback import Event
+    from monodepth2_ros.recordings.playback import Event
 
 _VIDEO_AREA = 110_000  # pixels of a panel
 _OVERVIEW_AREA = 330_000

@@ -27,7 +27,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from monodepth2_ros.conversions import stamp_ns
 from monodepth2_ros.demo.player import Frame
 from monodepth2_ros.demo.republish import image_message, info_message
-from monodepth2_ros.playback import CAMERA_INFO, IMAGE, POINT_CLOUD, Event, Topics
+from monodepth2_ros.recordings.playback import CAMERA_INFO, IMAGE, POINT_CLOUD, Event, Topics
 
 #: Topics and types of the node's outputs.
 OUTPUT_TOPICS = {

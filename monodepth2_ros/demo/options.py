@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from monodepth2_ros import __version__
-from monodepth2_ros.playback import Topics
+from monodepth2_ros.recordings.playback import Topics
 from monodepth2_ros.video import CODECS
 
 #: What a demo leaves in its output folder.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from monodepth2_ros.demo.node_client import Link
-    from monodepth2_ros.playback import Event
+    from monodepth2_ros.recordings.playback import Event
 
 _BACKLOG = 30  # finished frames until drawing goes before punctuality
 

@@ -17,7 +17,7 @@ from monodepth2_ros.pictures import Window
 
 if TYPE_CHECKING:
     from monodepth2_ros.demo.options import Model
-    from monodepth2_ros.playback import Playback
+    from monodepth2_ros.recordings.playback import Playback
 
 Floats = NDArray[np.float32]
 

@@ -45,8 +45,8 @@ from monodepth2_ros.demo.report import (
     summarise,
 )
 from monodepth2_ros.pictures import Window
-from monodepth2_ros.playback import COMPRESSED_IMAGE, IMAGE, Playback, Topic, Topics
 from monodepth2_ros.preprocessing import crop_box
+from monodepth2_ros.recordings.playback import COMPRESSED_IMAGE, IMAGE, Playback, Topic, Topics
 from paths import REPOSITORY
 from training.metrics import depth_metrics
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bag_builder import FAR, INTERVAL, START, Bag, K, encode, scene, write_drive
-from training.recording import (
+from monodepth2_ros.recordings.bags import (
     Topic,
     find_camera_info,
     find_cameras,

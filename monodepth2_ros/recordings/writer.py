@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from monodepth2_ros.playback import PlaybackError
+from monodepth2_ros.recordings.playback import PlaybackError
 
 
 class RecordingWriter:

@@ -9,8 +9,8 @@ import pytest
 
 from bag_builder import INTERVAL, SECOND, START, Bag, scene, write_drive
 from monodepth2_ros.conversions import decode_compressed_depth, decode_image, stamp_ns
-from monodepth2_ros.playback import IMAGE, Playback, PlaybackError
-from monodepth2_ros.recording_writer import RecordingWriter
+from monodepth2_ros.recordings.playback import IMAGE, Playback, PlaybackError
+from monodepth2_ros.recordings.writer import RecordingWriter
 
 POSITIONS = [0.0, 2.0, 4.0, 6.0, 8.0]
 
