@@ -19,11 +19,11 @@ import numpy as np
 
 from monodepth2_ros.camera import Calibration, PinholeCamera
 from monodepth2_ros.checkpoint import CheckpointError
-from monodepth2_ros.cloud_pictures import draw_aside
 from monodepth2_ros.conversions import decode_compressed, decode_image
-from monodepth2_ros.pictures import BACKGROUND, Picture, choose_colors
 from monodepth2_ros.predictor import DepthPredictor, OutputOptions
 from monodepth2_ros.recordings.playback import Event, Playback, PlaybackError
+from monodepth2_ros.visualization.clouds import draw_aside
+from monodepth2_ros.visualization.pictures import BACKGROUND, Picture, choose_colors
 
 TARGET = Path(__file__).parent / "images" / "real_frames.png"
 

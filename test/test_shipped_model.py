@@ -16,8 +16,8 @@ import torch
 
 from monodepth2_ros.checkpoint import Checkpoint, default_checkpoint_path, open_checkpoint
 from monodepth2_ros.demo.report import compare_depth
-from monodepth2_ros.pictures import Window
 from monodepth2_ros.predictor import DepthPredictor
+from monodepth2_ros.visualization.pictures import Window
 from training.synthetic import camera_from_field_of_view, synthesize
 
 # Of a world that was not trained on: those have seeds from 1000 on.

@@ -7,7 +7,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from monodepth2_ros.pictures import Panel, Picture, side_by_side
+from monodepth2_ros.visualization.pictures import Panel, Picture, side_by_side
 from training.evaluation_report import Report, choose_frames, frame_pictures
 
 _AREA = 240 * 160  # pixels of a panel

@@ -36,7 +36,7 @@ from monodepth2_ros.demo.options import (
 from monodepth2_ros.demo.report import Outcome, build_report, summarise
 from monodepth2_ros.recordings.playback import Event, Playback, PlaybackError
 from monodepth2_ros.recordings.writer import RecordingWriter
-from monodepth2_ros.video import can_write
+from monodepth2_ros.visualization.video import can_write
 
 if TYPE_CHECKING:
     from monodepth2_ros.demo.gallery import Gallery

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monodepth2_ros.camera import Calibration, PinholeCamera
-from monodepth2_ros.cloud_pictures import VIEWS, draw_cloud, write_ply
 from monodepth2_ros.conversions import (
     decode_compressed,
     decode_compressed_depth,
@@ -24,7 +23,8 @@ from monodepth2_ros.conversions import (
     decode_image,
 )
 from monodepth2_ros.demo.report import Figures, compare_depth
-from monodepth2_ros.pictures import (
+from monodepth2_ros.visualization.clouds import VIEWS, draw_cloud, write_ply
+from monodepth2_ros.visualization.pictures import (
     DepthColors,
     Panel,
     Picture,
@@ -32,7 +32,7 @@ from monodepth2_ros.pictures import (
     choose_colors,
     side_by_side,
 )
-from monodepth2_ros.video import CODEC_NOTES, Spool, choose_codec, write_video
+from monodepth2_ros.visualization.video import CODEC_NOTES, Spool, choose_codec, write_video
 
 if TYPE_CHECKING:
     from monodepth2_ros.demo.player import Frame
@@ -159,7 +159,7 @@ class Gallery:
         Parameters
         ----------
         codec : str
-            See :data:`monodepth2_ros.video.CODECS`; empty for the best that does not take long.
+            See :data:`monodepth2_ros.visualization.video.CODECS`; empty for the best that does not take long.
         progress : callable
             Wraps an iterable of a known length.
 

@@ -17,7 +17,7 @@ import yaml
 
 from monodepth2_ros import __version__
 from monodepth2_ros.recordings.playback import Topics
-from monodepth2_ros.video import CODECS
+from monodepth2_ros.visualization.video import CODECS
 
 #: What a demo leaves in its output folder.
 FILES = (

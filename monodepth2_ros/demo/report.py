@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monodepth2_ros import __version__
-from monodepth2_ros.pictures import Window
+from monodepth2_ros.visualization.pictures import Window
 
 if TYPE_CHECKING:
     from monodepth2_ros.demo.options import Model

@@ -44,9 +44,9 @@ from monodepth2_ros.demo.report import (
     sample_nearest,
     summarise,
 )
-from monodepth2_ros.pictures import Window
 from monodepth2_ros.preprocessing import crop_box
 from monodepth2_ros.recordings.playback import COMPRESSED_IMAGE, IMAGE, Playback, Topic, Topics
+from monodepth2_ros.visualization.pictures import Window
 from paths import REPOSITORY
 from training.metrics import depth_metrics
 

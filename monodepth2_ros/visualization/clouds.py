@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monodepth2_ros.camera import PinholeCamera
-from monodepth2_ros.pictures import (
+from monodepth2_ros.visualization.pictures import (
     ACCENT,
     BACKGROUND,
     FAINT_TEXT,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import cv2
 
 if TYPE_CHECKING:
-    from monodepth2_ros.pictures import Picture
+    from monodepth2_ros.visualization.pictures import Picture
 
 #: Codecs for mp4, by the names that the demo's option takes, as OpenCV calls them.
 CODECS = {"vp9": "vp09", "mp4v": "mp4v"}

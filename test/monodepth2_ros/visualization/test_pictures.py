@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from monodepth2_ros import cloud_pictures, video
 from monodepth2_ros.camera import PinholeCamera
-from monodepth2_ros.cloud_pictures import draw_aside, draw_cloud, unpack_points, write_ply
-from monodepth2_ros.pictures import (
+from monodepth2_ros.point_cloud import pack_points
+from monodepth2_ros.visualization import clouds as cloud_pictures
+from monodepth2_ros.visualization import video
+from monodepth2_ros.visualization.clouds import draw_aside, draw_cloud, unpack_points, write_ply
+from monodepth2_ros.visualization.pictures import (
     ACCENT,
     BACKGROUND,
     DepthColors,
@@ -23,7 +25,6 @@ from monodepth2_ros.pictures import (
     draw_text,
     side_by_side,
 )
-from monodepth2_ros.point_cloud import pack_points
 
 RED, GREEN, BLUE = (220, 30, 30), (30, 200, 40), (40, 60, 230)
 CAMERA = PinholeCamera(160, 96, 100.0, 100.0, 79.5, 47.5)
