@@ -25,7 +25,7 @@ EXECUTABLES = {
     "depth_train": "training.train:main",
     "depth_evaluate": "training.evaluate:main",
     "depth_export": "training.export:main",
-    "depth_synthesize": "training.synthetic:main",
+    "depth_synthesize": "training.synthesize:main",
 }
 
 # ROS 2 Jazzy as wheels: CPython 3.10 to 3.14 on x86-64 Linux. Elsewhere ROS 2 comes from an

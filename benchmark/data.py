@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from training.dataset import Samples, epoch_order, find_samples, iterate_batches
 from training.frame_store import FrameStore, FrameStoreWriter
-from training.synthetic import camera_from_field_of_view, synthesize
+from training.synthesize import camera_from_field_of_view, synthesize
 
 
 def frames_rendered(width: int, height: int, frames: int, workers: int) -> float:
@@ -132,7 +132,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for width, height in ((320, 96), (640, 192)):
             bag, out = Path(folder) / f"bag{width}", Path(folder) / f"store{width}"
-            command = [sys.executable, "-m", "training.synthetic", "--out", str(bag), "--quiet"]
+            command = [sys.executable, "-m", "training.synthesize", "--out", str(bag), "--quiet"]
             command += ["--width", str(width), "--height", str(height)]
             command += ["--frames", str(arguments.frames)]
             subprocess.run(command, check=True, cwd=Path(__file__).resolve().parents[1])

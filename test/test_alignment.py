@@ -24,7 +24,7 @@ from training.dataset import find_samples
 from training.frame_store import FrameStore, write_frame_store
 from training.options import OptionError, TrainOptions
 from training.recipe import FLAT, apply_recipe
-from training.synthetic import camera_from_field_of_view, synthesize
+from training.synthesize import camera_from_field_of_view, synthesize
 
 CELL, HEIGHT, WIDTH = 4, 64, 96
 INTRINSICS = np.array([[70.0, 0, 45.0, 0], [0, 65.0, 33.0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])

@@ -25,7 +25,7 @@ from training.evaluation import (
 from training.frame_store import FrameStore, write_frame_store
 from training.options import TrainOptions
 from training.processes import join_processes
-from training.synthetic import camera_from_field_of_view, synthesize
+from training.synthesize import camera_from_field_of_view, synthesize
 from training.trainer import Trainer
 from training.validation import validate
 

@@ -9,7 +9,7 @@ import pytest
 
 from training.layouts import LAYOUTS, sample_world
 from training.stroll import clear_ground, stroll
-from training.synthetic import main, synthesize
+from training.synthesize import main, synthesize
 from training.synthetic_options import complete, make_parser
 from training.variation import draw_take
 from training.world import Box, Material, box_bounds

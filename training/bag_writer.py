@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from training.synthetic import SyntheticFrame
+    from training.synthesize import SyntheticFrame
 
 Floats = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from training.bag_writer import write_recording
-from training.synthetic import render_options, start_worker
+from training.synthesize import render_options, start_worker
 
 #: File beside the recordings that says what they were made with.
 OPTIONS_FILE = "worlds.json"

@@ -312,7 +312,7 @@ def own_recording() -> Path:
         return path
     print(f"No recording is given: rendering a short one into {path}", flush=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "training.synthetic", "--out", str(path), "--force"]
+    command = [sys.executable, "-m", "training.synthesize", "--out", str(path), "--force"]
     status = subprocess.run([*command, *_OWN_RECORDING], check=False).returncode
     if status != 0 or not path.is_dir():
         raise DemoError(

@@ -25,7 +25,7 @@ from training import trainer as trainer_module
 from training.frame_store import write_frame_store
 from training.health import TrainingFailure
 from training.options import TrainOptions
-from training.synthetic import camera_from_field_of_view, synthesize
+from training.synthesize import camera_from_field_of_view, synthesize
 from training.train import main
 from training.trainer import Trainer
 

@@ -178,7 +178,7 @@ def in_this_process(monkeypatch):
 
 def test_a_small_rebuild_from_nothing(tmp_path, in_this_process, capsys):
     """Everything of the real one, with few and small images; then once more, when all is done."""
-    synthesize = importlib.import_module("training.synthetic").main
+    synthesize = importlib.import_module("training.synthesize").main
     for seed, name in enumerate(("ride", "walk")):
         words = ["--out", str(tmp_path / "bags" / name), "--seed", str(seed), "--frames", "12"]
         words += ["--width", "64", "--height", "64", "--workers", "1", "--quiet"]

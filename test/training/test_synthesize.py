@@ -21,7 +21,7 @@ from monodepth2_ros.camera import Calibration, PinholeCamera
 from paths import REPOSITORY
 from training.bag_writer import encode_depth, quaternion, write_recording
 from training.layouts import LAYOUTS, sample_world
-from training.synthetic import (
+from training.synthesize import (
     SyntheticFrame,
     camera_from_field_of_view,
     main,
@@ -349,7 +349,7 @@ def test_the_command_says_what_does_not_fit_together(tmp_path, capsys):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_nothing_behind(tmp_path, number):
-    command = [sys.executable, "-m", "training.synthetic", "--out", str(tmp_path / "bag")]
+    command = [sys.executable, "-m", "training.synthesize", "--out", str(tmp_path / "bag")]
     command += [
         "--layout",
         "room",
