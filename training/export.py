@@ -45,9 +45,8 @@ from monodepth2_ros.geometry import disparity_to_depth
 from monodepth2_ros.networks.depth_network import DepthNetwork
 from monodepth2_ros.networks.fused import FusedDepthNetwork
 from monodepth2_ros.preprocessing import NO_CROP
-from training.equalization import EqualizedDepthNetwork
-from training.frame_store import FrameStore
-from training.quantization import (
+from training.deployment.equalization import EqualizedDepthNetwork
+from training.deployment.int8 import (
     CALIBRATION_FRAMES,
     EQUALIZATION_FRAMES,
     LARGEST_DIFFERENCE,
@@ -63,6 +62,7 @@ from training.quantization import (
     open_frames,
     quantize_graph,
 )
+from training.frame_store import FrameStore
 
 FORMATS = ("onnx", "openvino", "published", "safetensors")
 
@@ -277,11 +277,11 @@ def export_int8(
     output : path
         An .xml that does not exist yet.
     stores : sequence of FrameStore
-        To calibrate with, and to judge with: see :func:`training.quantization.choose_frames`.
+        To calibrate with, and to judge with: see :func:`training.deployment.int8.choose_frames`.
     frames : int
         Frames to calibrate with, and the most to judge with.
     preset : {"performance", "mixed"}
-        See :func:`training.quantization.quantize_graph`.
+        See :func:`training.deployment.int8.quantize_graph`.
 
     Raises
     ------

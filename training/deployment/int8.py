@@ -275,7 +275,7 @@ def quantize_graph(
     Parameters
     ----------
     graph : openvino.Model
-        With the input "image"; of :class:`training.equalization.EqualizedDepthNetwork`.
+        With the input "image"; of :class:`training.deployment.equalization.EqualizedDepthNetwork`.
     calibration : sequence of Selection
     metadata : CheckpointMetadata
         Its width, height and crop say what the network takes.

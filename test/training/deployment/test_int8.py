@@ -24,12 +24,10 @@ from monodepth2_ros.checkpoint import (
     random_checkpoint,
     save_checkpoint,
 )
-from training import export, quantization
-from training.equalization import EqualizedDepthNetwork
-from training.evaluation import Predict, Protocol, Selection, depth_predictor
-from training.export import ExportError, export_int8, main
-from training.frame_store import FrameStore, FrameStoreWriter, Source
-from training.quantization import (
+from training import export
+from training.deployment import int8 as quantization
+from training.deployment.equalization import EqualizedDepthNetwork
+from training.deployment.int8 import (
     Judgement,
     QuantizationError,
     check_int8_request,
@@ -40,6 +38,9 @@ from training.quantization import (
     open_frames,
     spread_evenly,
 )
+from training.evaluation import Predict, Protocol, Selection, depth_predictor
+from training.export import ExportError, export_int8, main
+from training.frame_store import FrameStore, FrameStoreWriter, Source
 
 WIDTH, HEIGHT = 96, 64
 

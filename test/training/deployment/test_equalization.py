@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from monodepth2_ros.networks.depth_network import DepthNetwork
 from networks_of_tests import plain_network
-from training.equalization import SMALLEST_SHARE, EqualizedDepthNetwork
+from training.deployment.equalization import SMALLEST_SHARE, EqualizedDepthNetwork
 
 
 @pytest.fixture
