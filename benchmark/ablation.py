@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from monodepth2_ros.checkpoint import load_checkpoint
 from monodepth2_ros.coloring import colorize, disparity_range
 from training.dataset import find_samples
-from training.evaluation import (
+from training.evaluation.depth import (
     Protocol,
     Selection,
     aligned_depth,

@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from monodepth2_ros.checkpoint import load_checkpoint
 from monodepth2_ros.coloring import colorize
 from monodepth2_ros.visualization.pictures import Panel, choose_colors, side_by_side
-from training.evaluation import (
+from training.evaluation.depth import (
     Evaluation,
     Predict,
     Protocol,

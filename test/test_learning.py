@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from monodepth2_ros.checkpoint import load_checkpoint, save_checkpoint
-from training.evaluation import (
+from training.evaluation.depth import (
     Protocol,
     Selection,
     constant_predictor,

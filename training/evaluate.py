@@ -19,7 +19,7 @@ import torch
 from monodepth2_ros.checkpoint import Checkpoint, open_checkpoint
 from monodepth2_ros.preprocessing import NO_CROP, Crop
 from training.dataset import DatasetError
-from training.evaluation import (
+from training.evaluation.depth import (
     Evaluation,
     Frames,
     Predict,
@@ -38,11 +38,11 @@ from training.evaluation import (
     sees_less,
     training_split,
 )
-from training.evaluation_picture import as_png
-from training.evaluation_report import Model, Report, as_html, as_json, as_text
+from training.evaluation.picture_report import as_png
+from training.evaluation.report import Model, Report, as_html, as_json, as_text
+from training.evaluation.steadiness import Candidate, Recording, evaluate_temporal
 from training.frame_store import FrameStore
 from training.run_state import write_atomically
-from training.temporal import Candidate, Recording, evaluate_temporal
 
 SCALINGS = ("median", "metric", "none")
 

@@ -30,9 +30,8 @@ from monodepth2_ros.checkpoint import (
 from monodepth2_ros.geometry import pose_matrix
 from monodepth2_ros.networks import PoseCNN, PoseDecoder, ResnetEncoder
 from monodepth2_ros.predictor import DepthPredictor, OutputOptions
-from training import evaluation
 from training.evaluate import main
-from training.evaluation import (
+from training.evaluation.depth import (
     DISTANCES,
     Evaluation,
     FrameScore,
@@ -55,7 +54,8 @@ from training.evaluation import (
     trajectory,
     win_share,
 )
-from training.evaluation_report import choose_frames, error_picture, spread_points
+from training.evaluation.depth import depth as evaluation
+from training.evaluation.report import choose_frames, error_picture, spread_points
 from training.frame_store import FrameStore, FrameStoreWriter, Source, write_frame_store
 from training.metrics import FrameResult
 

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from monodepth2_ros.checkpoint import CheckpointMetadata
 from monodepth2_ros.geometry import disparity_to_depth
 from monodepth2_ros.preprocessing import crop_box, to_network_input
-from training.evaluation import (
+from training.evaluation.depth import (
     Predict,
     Protocol,
     Selection,
@@ -333,7 +333,7 @@ def calibration_images(
 def depth_predictor_of(run: Run, metadata: CheckpointMetadata) -> Predict:
     """Return the prediction of anything that computes the network's sigmoid, one frame at a time.
 
-    The same as :func:`training.evaluation.depth_predictor` for the network in torch.
+    The same as :func:`training.evaluation.depth.depth_predictor` for the network in torch.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ from training.deployment.int8 import (
     open_frames,
     spread_evenly,
 )
-from training.evaluation import Predict, Protocol, Selection, depth_predictor
+from training.evaluation.depth import Predict, Protocol, Selection, depth_predictor
 from training.export import ExportError, export_int8, main
 from training.frame_store import FrameStore, FrameStoreWriter, Source
 

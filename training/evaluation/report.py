@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from monodepth2_ros import __version__
 from monodepth2_ros.coloring import colorize, disparity_range
-from training.evaluation import (
+from training.evaluation.depth import (
     DISTANCES,
     SATURATED_RANGE,
     Evaluation,
@@ -32,8 +32,7 @@ from training.evaluation import (
     truth_of,
     win_share,
 )
-from training.metrics import HOLE_FACTOR, METRICS, SNIPPET_LENGTH
-from training.temporal import (
+from training.evaluation.steadiness import (
     MOTION_SOURCES,
     Recording,
     TemporalFigures,
@@ -43,6 +42,7 @@ from training.temporal import (
     view_pair,
     warp_depth,
 )
+from training.metrics import HOLE_FACTOR, METRICS, SNIPPET_LENGTH
 
 #: Ends of the error colours: this factor too near or too far.
 ERROR_FACTOR = 1.5

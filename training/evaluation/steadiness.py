@@ -29,7 +29,7 @@ from training.alignment import (
     solve_motion,
     trusted_cells,
 )
-from training.evaluation import (
+from training.evaluation.depth import (
     Frames,
     Predict,
     Progress,
@@ -65,7 +65,7 @@ class Candidate:
     name : str
     predict : Predict
     far_depth : float, optional
-        Predictions from here on are saturated (:func:`training.evaluation.saturation_depth`);
+        Predictions from here on are saturated (:func:`training.evaluation.depth.saturation_depth`);
         none are if it is not given.
     needs_truth : bool
         It predicts only for stores with truth.
@@ -278,7 +278,7 @@ def view_pair(selection: Selection, first: int, second: int, truth: Depth | None
     first, second : int
         Frames of its store.
     truth : ndarray, shape (Ht, Wt), optional
-        Of the first frame, from :func:`training.evaluation.truth_of`. If no poses are recorded and
+        Of the first frame, from :func:`training.evaluation.depth.truth_of`. If no poses are recorded and
         it is dense, motion is solved from it.
     """
     store = selection.store

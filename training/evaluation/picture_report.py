@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from monodepth2_ros.visualization.pictures import Panel, Picture, side_by_side
-from training.evaluation_report import Report, choose_frames, frame_pictures
+from training.evaluation.report import Report, choose_frames, frame_pictures
 
 _AREA = 240 * 160  # pixels of a panel
 

@@ -11,10 +11,8 @@ import pytest
 
 from monodepth2_ros.camera import PinholeCamera
 from training.alignment import consistent_flow
-from training.evaluation import Predict, Protocol, Selection, constant_predictor
-from training.frame_store import FrameStore, Source, write_frame_store
-from training.metrics import hole_share, scale_drift
-from training.temporal import (
+from training.evaluation.depth import Predict, Protocol, Selection, constant_predictor
+from training.evaluation.steadiness import (
     MOTION_SOURCES,
     Candidate,
     camera_motion,
@@ -24,6 +22,8 @@ from training.temporal import (
     view_pair,
     warp_depth,
 )
+from training.frame_store import FrameStore, Source, write_frame_store
+from training.metrics import hole_share, scale_drift
 
 WIDTH, HEIGHT, FOCAL = 160, 96, 110.0
 CAMERA = PinholeCamera(WIDTH, HEIGHT, FOCAL, FOCAL, 77.0, 50.0)
