@@ -27,9 +27,9 @@ import torch
 from monodepth2_ros.backends import BackendError
 from monodepth2_ros.checkpoint import CheckpointError
 from monodepth2_ros.preprocessing import Crop, check_crop, crop_box
-from training.book import Book
-from training.calibration import read_calibration, read_extrinsics
-from training.extraction import (
+from training.extraction.bag_cameras import bag_cameras
+from training.extraction.calibration import read_calibration, read_extrinsics
+from training.extraction.extract_camera import (
     DEFAULT_MIN_FLOW,
     CameraSource,
     Rules,
@@ -37,11 +37,17 @@ from training.extraction import (
     extract_partner,
     stereo_baseline,
 )
+from training.extraction.kitti import kitti_cameras
+from training.extraction.progress import Book
+from training.extraction.report import (
+    CONTACT_SHEET,
+    FLOW_HISTOGRAM,
+    REPORT_JSON,
+    describe,
+    save_report,
+)
+from training.extraction.stored_view import make_view, stored_size
 from training.frame_store import FrameStore, FrameStoreWriter, partial_path
-from training.kitti import kitti_cameras
-from training.report import CONTACT_SHEET, FLOW_HISTOGRAM, REPORT_JSON, describe, save_report
-from training.sources import bag_cameras
-from training.view import make_view, stored_size
 
 _INDEX_BYTES = 200  # of a frame, beside its pixels
 

@@ -21,8 +21,8 @@ from monodepth2_ros.recordings.bags import (
     open_recording,
     read_messages,
 )
-from training.sources import bag_cameras, read_points
-from training.view import make_view
+from training.extraction.bag_cameras import bag_cameras, read_points
+from training.extraction.stored_view import make_view
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED = "sensor_msgs/msg/CompressedImage"

@@ -22,22 +22,22 @@ from numpy.typing import NDArray
 
 from monodepth2_ros.camera import Calibration
 from monodepth2_ros.preprocessing import Crop
-from training.book import Book, CameraReport
-from training.frame_store import SHORTEST_SEGMENT, FrameStoreWriter, Source
-from training.kitti import KittiCamera
-from training.motion import (
+from training.extraction.bag_cameras import BagCamera, DeliveredFrame, DeliveredTruth
+from training.extraction.kitti import KittiCamera
+from training.extraction.motion import (
     SpacingMotion,
     choose_spacing,
     measure_spacing,
     motion_image,
     segment_spacing,
 )
+from training.extraction.progress import Book, CameraReport
+from training.extraction.selection import FrameSelector
+from training.extraction.stamps import StampMatcher
+from training.extraction.stored_view import View, make_view
+from training.extraction.verdict import judge
+from training.frame_store import SHORTEST_SEGMENT, FrameStoreWriter, Source
 from training.parallel import in_parallel
-from training.selection import FrameSelector
-from training.sources import BagCamera, DeliveredFrame, DeliveredTruth
-from training.stamps import StampMatcher
-from training.verdict import judge
-from training.view import View, make_view
 
 CameraSource: TypeAlias = BagCamera | KittiCamera
 

@@ -19,8 +19,8 @@ from kitti_folders import (
     split,
 )
 from training.extract import main
+from training.extraction.kitti import kitti_cameras, read_camera, scanner_pose
 from training.frame_store import FrameStore
-from training.kitti import kitti_cameras, read_camera, scanner_pose
 
 
 def test_calibration(raw: Path) -> None:

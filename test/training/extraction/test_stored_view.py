@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from monodepth2_ros.camera import Calibration, PinholeCamera
-from training.view import make_view, stored_size, truth_from_points
+from training.extraction.stored_view import make_view, stored_size, truth_from_points
 
 NO_CROP = (0.0, 0.0, 0.0, 0.0)
 PLAIN = Calibration(width=320, height=240, k=(200.0, 0.0, 150.0, 0.0, 210.0, 110.0, 0.0, 0.0, 1.0))

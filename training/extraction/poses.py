@@ -19,7 +19,7 @@ from monodepth2_ros.recordings.bags import (
     Topic,
     read_messages,
 )
-from training.calibration import pose_from_quaternion
+from training.extraction.calibration import pose_from_quaternion
 
 if TYPE_CHECKING:
     from rosbags.highlevel import AnyReader

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.motion import (
+from training.extraction.motion import (
     ENOUGH_MATCHED,
     FAINT_FLOW,
     FAINT_PARALLAX,
@@ -50,7 +50,7 @@ def judge(
     Parameters
     ----------
     measured : list of SpacingMotion
-        From :func:`training.motion.choose_spacing`: the last is at the chosen spacing.
+        From :func:`training.extraction.motion.choose_spacing`: the last is at the chosen spacing.
     frames : int
         Frames of the recording, kept or not.
     samples : int
@@ -61,7 +61,7 @@ def judge(
     Returns
     -------
     Verdict
-        The thresholds are those of :mod:`training.motion`, with their reasons.
+        The thresholds are those of :mod:`training.extraction.motion`, with their reasons.
     """
     if frames == 0:
         return Verdict("empty", "no usable frame", advice=("see why the frames were left out",))

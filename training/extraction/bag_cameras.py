@@ -32,10 +32,10 @@ from monodepth2_ros.recordings.bags import (
     open_recording,
     read_messages,
 )
+from training.extraction.poses import FrameTree, PoseSource, find_poses, read_frame_tree
+from training.extraction.stamps import nearest_stamp
+from training.extraction.stored_view import View, truth_from_points
 from training.frame_store import Source
-from training.stamps import nearest_stamp
-from training.trajectory import FrameTree, PoseSource, find_poses, read_frame_tree
-from training.view import View, truth_from_points
 
 if TYPE_CHECKING:
     from rosbags.highlevel import AnyReader

@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monodepth2_ros.camera import Calibration
+from training.extraction.bag_cameras import DeliveredFrame, DeliveredTruth
+from training.extraction.stored_view import View, truth_from_points
 from training.frame_store import Source
-from training.sources import DeliveredFrame, DeliveredTruth
-from training.view import View, truth_from_points
 
 SIDES = {"l": "image_02", "r": "image_03"}
 
@@ -35,7 +35,7 @@ _SUFFIXES = (".png", ".jpg")
 
 @dataclass(frozen=True)
 class KittiCamera:
-    """A camera of a drive; it delivers what :class:`training.sources.BagCamera` does.
+    """A camera of a drive; it delivers what :class:`training.extraction.bag_cameras.BagCamera` does.
 
     Attributes
     ----------

@@ -41,7 +41,7 @@ class CameraReport:
         Metres to the stereo partner, 0 for none.
     notes : list of str
     verdict : dict
-        Fields of :class:`training.verdict.Verdict`.
+        Fields of :class:`training.extraction.verdict.Verdict`.
     """
 
     recording: str

@@ -11,8 +11,8 @@ import pytest
 
 from bag_builder import INTERVAL, START, Bag, scene
 from monodepth2_ros.recordings.bags import list_topics, open_recording
-from training.calibration import pose_from_quaternion, read_calibration, read_extrinsics
-from training.trajectory import FrameTree, PoseSource, Trajectory, find_poses
+from training.extraction.calibration import pose_from_quaternion, read_calibration, read_extrinsics
+from training.extraction.poses import FrameTree, PoseSource, Trajectory, find_poses
 
 
 def turned(degrees: float) -> tuple[float, float, float, float]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from training.motion import track
+from training.extraction.motion import track
 
 #: A lost frame may be bridged, two may not: a gap is longer than this many intervals.
 GAP_INTERVALS = 2.5
@@ -98,7 +98,7 @@ class FrameSelector:
         stamp : int
             Nanoseconds.
         image : ndarray, shape (h, w), uint8
-            From :func:`training.motion.motion_image`.
+            From :func:`training.extraction.motion.motion_image`.
         calibration : int
             Which calibration holds for it.
         follows : bool

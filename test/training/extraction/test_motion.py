@@ -10,7 +10,7 @@ import pytest
 
 from bag_builder import scene, texture
 from monodepth2_ros.camera import PinholeCamera
-from training.motion import (
+from training.extraction.motion import (
     FAINT_PARALLAX,
     TARGET_FLOW,
     Motion,
@@ -22,7 +22,7 @@ from training.motion import (
     segment_spacing,
     track,
 )
-from training.verdict import judge
+from training.extraction.verdict import judge
 
 CAMERA = PinholeCamera(256, 160, 200.0, 200.0, 127.5, 79.5)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.stamps import StampMatcher, nearest_stamp
+from training.extraction.stamps import StampMatcher, nearest_stamp
 
 
 def test_the_nearest_stamp() -> None:

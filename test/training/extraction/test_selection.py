@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from bag_builder import INTERVAL, SECOND, scene
-from training.motion import motion_image
-from training.selection import Decision, FrameSelector
+from training.extraction.motion import motion_image
+from training.extraction.selection import Decision, FrameSelector
 
 MIN_FLOW = 0.5 / 160
 

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.book import CameraReport
+from training.extraction.motion import GOOD_FLOW, TARGET_FLOW
+from training.extraction.progress import CameraReport
 from training.frame_store import FrameStore
-from training.motion import GOOD_FLOW, TARGET_FLOW
 
 REPORT_TEXT = "report.txt"
 REPORT_JSON = "report.json"
