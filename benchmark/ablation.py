@@ -42,7 +42,7 @@ from training.evaluation.depth import (
     training_split,
     truth_of,
 )
-from training.frame_store import FrameStore
+from training.frames.store import FrameStore
 from training.learner import Learner, prepare
 from training.objective import SelfSupervisedObjective
 

@@ -43,7 +43,7 @@ from training.evaluation.depth import (
     mean_depth_predictor,
     truth_of,
 )
-from training.frame_store import FrameStore
+from training.frames.store import FrameStore
 
 ROOT = Path(__file__).resolve().parents[1]
 PROTOCOL = Protocol(scaling="median")

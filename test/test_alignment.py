@@ -21,7 +21,7 @@ from training.alignment import (
 )
 from training.augmentation import mirror_samples
 from training.dataset import find_samples
-from training.frame_store import FrameStore, write_frame_store
+from training.frames.store import FrameStore, write_frame_store
 from training.options import OptionError, TrainOptions
 from training.recipe import FLAT, apply_recipe
 from training.synthesize import camera_from_field_of_view, synthesize

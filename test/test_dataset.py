@@ -29,7 +29,7 @@ from training.dataset import (
     iterate_batches,
     split_samples,
 )
-from training.frame_store import FrameStore, FrameStoreWriter, Source
+from training.frames.store import FrameStore, FrameStoreWriter, Source
 
 SIZE = 64
 CAMERA = PinholeCamera(SIZE, SIZE, 60.0, 61.0, 30.0, 32.5)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from monodepth2_ros.camera import PinholeCamera
-from training.frame_store import write_frame_store
+from training.frames.store import write_frame_store
 from training.health import (
     CONSTANT,
     PATIENCE,

@@ -28,7 +28,7 @@ from monodepth2_ros.checkpoint import (
 from training import learner as module
 from training.augmentation import Draws, draw
 from training.dataset import Batch
-from training.frame_store import write_frame_store
+from training.frames.store import write_frame_store
 from training.learner import (
     Learner,
     Views,

@@ -22,7 +22,7 @@ from training.evaluation.depth import (
     training_split,
     truth_of,
 )
-from training.frame_store import FrameStore, write_frame_store
+from training.frames.store import FrameStore, write_frame_store
 from training.options import TrainOptions
 from training.processes import join_processes
 from training.synthesize import camera_from_field_of_view, synthesize

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from monodepth2_ros.camera import PinholeCamera
 from training import logbook
-from training.frame_store import write_frame_store
+from training.frames.store import write_frame_store
 from training.logbook import Logbook, Meter, training_picture
 from training.objective import ObjectiveOutput, ScaleImages
 from training.processes import Processes

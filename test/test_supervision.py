@@ -16,7 +16,7 @@ from monodepth2_ros.camera import PinholeCamera
 from training.alignment import remember_flow
 from training.augmentation import draw, turn_and_zoom
 from training.dataset import DatasetError, find_samples
-from training.frame_store import FrameStore, Source, write_frame_store
+from training.frames.store import FrameStore, Source, write_frame_store
 from training.learner import build_learner, load_initial_weights, prepare
 from training.options import TrainOptions
 from training.processes import join_processes

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from monodepth2_ros import geometry
-from training.frame_store import FrameStore
+from training.frames.store import FrameStore
 
 if TYPE_CHECKING:
     from training.dataset import Samples

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.alignment import MeasureFlow
-from training.frame_store import FrameStore
-from training.parallel import in_parallel
+from training.frames.read_ahead import in_parallel
+from training.frames.store import FrameStore
 
 #: Whether the stereo partner is no source, one more source, or the only one.
 StereoMode = Literal["none", "add", "only"]

@@ -41,7 +41,7 @@ from training.evaluation.depth import (
 from training.evaluation.picture_report import as_png
 from training.evaluation.report import Model, Report, as_html, as_json, as_text
 from training.evaluation.steadiness import Candidate, Recording, evaluate_temporal
-from training.frame_store import FrameStore
+from training.frames.store import FrameStore
 from training.run_state import write_atomically
 
 SCALINGS = ("median", "metric", "none")

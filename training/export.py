@@ -62,7 +62,7 @@ from training.deployment.int8 import (
     open_frames,
     quantize_graph,
 )
-from training.frame_store import FrameStore
+from training.frames.store import FrameStore
 
 FORMATS = ("onnx", "openvino", "published", "safetensors")
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``depth_extract``: recordings to a frame store that ``depth_train`` reads.
 
-With ``--predict`` a network's depth is written beside the frames; see :mod:`training.prediction`.
+With ``--predict`` a network's depth is written beside the frames; see :mod:`training.frames.predicted_depth`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from training.extraction.report import (
     save_report,
 )
 from training.extraction.stored_view import make_view, stored_size
-from training.frame_store import FrameStore, FrameStoreWriter, partial_path
+from training.frames.store import FrameStore, FrameStoreWriter, partial_path
 
 _INDEX_BYTES = 200  # of a frame, beside its pixels
 
@@ -143,7 +143,7 @@ def predict(out: Path, model: str) -> None:
     from tqdm import tqdm
 
     from monodepth2_ros.predictor import DepthPredictor
-    from training.prediction import DEPTH, predict_store
+    from training.frames.predicted_depth import DEPTH, predict_store
 
     try:
         store = FrameStore.open(out)

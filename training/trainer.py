@@ -38,7 +38,7 @@ from training.dataset import (
     on_device,
     split_samples,
 )
-from training.frame_store import FrameStore
+from training.frames.store import FrameStore
 from training.health import (
     Health,
     TrainingFailure,

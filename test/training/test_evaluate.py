@@ -56,7 +56,7 @@ from training.evaluation.depth import (
 )
 from training.evaluation.depth import depth as evaluation
 from training.evaluation.report import choose_frames, error_picture, spread_points
-from training.frame_store import FrameStore, FrameStoreWriter, Source, write_frame_store
+from training.frames.store import FrameStore, FrameStoreWriter, Source, write_frame_store
 from training.metrics import FrameResult
 
 WIDTH, HEIGHT = 96, 64

@@ -32,7 +32,7 @@ from bag_builder import (
 )
 from paths import REPOSITORY
 from training.extract import main
-from training.frame_store import FrameStore, FrameStoreWriter, Source
+from training.frames.store import FrameStore, FrameStoreWriter, Source
 
 SPEED = 3.0  # pixels a frame: 1.9 % of the width
 DRIVE = [SPEED * i for i in range(12)]
@@ -383,7 +383,7 @@ def test_a_disk_that_fills_up_can_be_gone_on_with(
 KILLED = """
 import os, signal, sys
 from training.extract import main
-from training.frame_store import FrameStoreWriter
+from training.frames.store import FrameStoreWriter
 append = FrameStoreWriter.append
 def kill(self, *arguments, **options):
     if len(self) == 17:

@@ -22,7 +22,7 @@ from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.checkpoint import load_checkpoint
 from paths import REPOSITORY
 from training import trainer as trainer_module
-from training.frame_store import write_frame_store
+from training.frames.store import write_frame_store
 from training.health import TrainingFailure
 from training.options import TrainOptions
 from training.synthesize import camera_from_field_of_view, synthesize

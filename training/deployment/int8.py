@@ -38,7 +38,7 @@ from training.evaluation.depth import (
     sees_less,
     truth_of,
 )
-from training.frame_store import FrameStore
+from training.frames.store import FrameStore
 
 PRESETS = ("performance", "mixed")
 

@@ -23,7 +23,7 @@ from monodepth2_ros.networks.fused import FusedDepthNetwork
 from monodepth2_ros.networks.resnet_encoder import RESNET_LAYERS, ResnetEncoder
 from monodepth2_ros.preprocessing import Crop, crop_box, prepare_images, to_network_input
 from training.dataset import find_samples, split_samples
-from training.frame_store import FrameStore
+from training.frames.store import FrameStore
 from training.metrics import (
     GARG_CROP,
     METRICS,

@@ -35,7 +35,7 @@ from monodepth2_ros.recordings.bags import (
 from training.extraction.poses import FrameTree, PoseSource, find_poses, read_frame_tree
 from training.extraction.stamps import nearest_stamp
 from training.extraction.stored_view import View, truth_from_points
-from training.frame_store import Source
+from training.frames.store import Source
 
 if TYPE_CHECKING:
     from rosbags.highlevel import AnyReader

@@ -36,8 +36,8 @@ from training.extraction.selection import FrameSelector
 from training.extraction.stamps import StampMatcher
 from training.extraction.stored_view import View, make_view
 from training.extraction.verdict import judge
-from training.frame_store import SHORTEST_SEGMENT, FrameStoreWriter, Source
-from training.parallel import in_parallel
+from training.frames.read_ahead import in_parallel
+from training.frames.store import SHORTEST_SEGMENT, FrameStoreWriter, Source
 
 CameraSource: TypeAlias = BagCamera | KittiCamera
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from monodepth2_ros.camera import Calibration
 from training.extraction.bag_cameras import DeliveredFrame, DeliveredTruth
 from training.extraction.stored_view import View, truth_from_points
-from training.frame_store import Source
+from training.frames.store import Source
 
 SIDES = {"l": "image_02", "r": "image_03"}
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from monodepth2_ros.camera import PinholeCamera
-from training.frame_store import Source
+from training.frames.store import Source
 
 
 @dataclass
@@ -89,7 +89,7 @@ class Book:
     reports: list[CameraReport] = field(default_factory=list)
 
     def to_state(self) -> dict[str, Any]:
-        """Return plain data for :meth:`training.frame_store.FrameStoreWriter.save`."""
+        """Return plain data for :meth:`training.frames.store.FrameStoreWriter.save`."""
         return asdict(self)
 
     @classmethod

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from training.extraction.motion import GOOD_FLOW, TARGET_FLOW
 from training.extraction.progress import CameraReport
-from training.frame_store import FrameStore
+from training.frames.store import FrameStore
 
 REPORT_TEXT = "report.txt"
 REPORT_JSON = "report.json"

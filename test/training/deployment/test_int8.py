@@ -40,7 +40,7 @@ from training.deployment.int8 import (
 )
 from training.evaluation.depth import Predict, Protocol, Selection, depth_predictor
 from training.export import ExportError, export_int8, main
-from training.frame_store import FrameStore, FrameStoreWriter, Source
+from training.frames.store import FrameStore, FrameStoreWriter, Source
 
 WIDTH, HEIGHT = 96, 64
 

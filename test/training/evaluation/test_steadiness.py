@@ -22,7 +22,7 @@ from training.evaluation.steadiness import (
     view_pair,
     warp_depth,
 )
-from training.frame_store import FrameStore, Source, write_frame_store
+from training.frames.store import FrameStore, Source, write_frame_store
 from training.metrics import hole_share, scale_drift
 
 WIDTH, HEIGHT, FOCAL = 160, 96, 110.0

@@ -20,7 +20,7 @@ from kitti_folders import (
 )
 from training.extract import main
 from training.extraction.kitti import kitti_cameras, read_camera, scanner_pose
-from training.frame_store import FrameStore
+from training.frames.store import FrameStore
 
 
 def test_calibration(raw: Path) -> None:

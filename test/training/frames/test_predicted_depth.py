@@ -13,9 +13,10 @@ import bag_builder
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.checkpoint import random_checkpoint, save_checkpoint
 from monodepth2_ros.predictor import DepthPredictor
-from training import extract, prediction
-from training.frame_store import FrameStore, FrameStoreWriter
-from training.prediction import PredictedDepth, PredictionError, predict_store
+from training import extract
+from training.frames import predicted_depth as prediction
+from training.frames.store import FrameStore, FrameStoreWriter
+from training.frames.predicted_depth import PredictedDepth, PredictionError, predict_store
 
 WIDTH, HEIGHT, COUNT = 96, 64, 9
 

@@ -31,7 +31,7 @@ from monodepth2_ros.atomic_files import crc, write_atomically
 from monodepth2_ros.checkpoint import Checkpoint
 from monodepth2_ros.predictor import DepthPredictor
 from training.evaluation.depth import remaining_crop, sees_less
-from training.frame_store import FrameStore
+from training.frames.store import FrameStore
 
 DESCRIPTION = "predicted.json"
 DEPTH = "predicted.f16"
