@@ -29,7 +29,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from monodepth2_ros.checkpoint import load_checkpoint
 from monodepth2_ros.coloring import colorize, disparity_range
-from training.dataset import find_samples
 from training.evaluation.depth import (
     Protocol,
     Selection,
@@ -43,7 +42,8 @@ from training.evaluation.depth import (
     truth_of,
 )
 from training.frames.store import FrameStore
-from training.learner import Learner, prepare
+from training.learning.dataset import find_samples
+from training.learning.learner import Learner, prepare
 from training.objective import SelfSupervisedObjective
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -39,7 +39,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmark.ceilings import Ceilings, Work, copy_rate, count_work, multiply_add_rate
 from monodepth2_ros import geometry
 from monodepth2_ros.backends import has_fast_bfloat16
-from training.models import DepthAndMotion, Predictions
+from training.learning.depth_and_motion import DepthAndMotion, Predictions
 from training.objective import SelfSupervisedObjective, compile_mode
 
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from training.run_state import load_state
+from training.learning.run_state import load_state
 
 CARD = Path(__file__).parent / "model_card.md"
 CURVES = Path(__file__).parent / "images" / "model_curves.png"

@@ -370,7 +370,7 @@ def take(steps: Iterator[Step], log: Path, run: Callable[[Sequence[str]], None])
 
 def _mark_finished(step: Step) -> None:
     """Leave a file where a training came to its end: its checkpoints are there before."""
-    from training.run_state import load_state
+    from training.learning.run_state import load_state
 
     run = step.result.parent
     if load_state(run).step >= step.steps:

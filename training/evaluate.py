@@ -18,7 +18,6 @@ import torch
 
 from monodepth2_ros.checkpoint import Checkpoint, open_checkpoint
 from monodepth2_ros.preprocessing import NO_CROP, Crop
-from training.dataset import DatasetError
 from training.evaluation.depth import (
     Evaluation,
     Frames,
@@ -42,7 +41,8 @@ from training.evaluation.picture_report import as_png
 from training.evaluation.report import Model, Report, as_html, as_json, as_text
 from training.evaluation.steadiness import Candidate, Recording, evaluate_temporal
 from training.frames.store import FrameStore
-from training.run_state import write_atomically
+from training.learning.dataset import DatasetError
+from training.learning.run_state import write_atomically
 
 SCALINGS = ("median", "metric", "none")
 

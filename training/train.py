@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
-from training.options import OptionError, TrainOptions, flag
+from training.learning.options import OptionError, TrainOptions, flag
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
-    from training.trainer import Trainer
+    from training.learning.trainer import Trainer
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,12 +54,12 @@ def train(options: TrainOptions, resume: bool = False) -> int:
     Returns
     -------
     int
-        See :meth:`training.trainer.Trainer.run`.
+        See :meth:`training.learning.trainer.Trainer.run`.
     """
     # Imported here: --help and mistakes are answered at once.
-    from training import run_state
-    from training.processes import join_processes, leave_processes
-    from training.trainer import Trainer
+    from training.learning import run_state
+    from training.learning.processes import join_processes, leave_processes
+    from training.learning.trainer import Trainer
 
     processes = join_processes(options.device)
     try:
@@ -121,7 +121,7 @@ def _as_options(parsed: Any) -> TrainOptions:
 
 def _saved_options(folder: str) -> Path:
     """Return the options of a run."""
-    from training.run_state import OPTIONS_FILE
+    from training.learning.run_state import OPTIONS_FILE
 
     path = Path(folder).expanduser() / OPTIONS_FILE
     if not path.exists():

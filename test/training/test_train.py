@@ -21,13 +21,13 @@ import yaml
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.checkpoint import load_checkpoint
 from paths import REPOSITORY
-from training import trainer as trainer_module
 from training.frames.store import write_frame_store
-from training.health import TrainingFailure
-from training.options import TrainOptions
+from training.learning import trainer as trainer_module
+from training.learning.health import TrainingFailure
+from training.learning.options import TrainOptions
+from training.learning.trainer import Trainer
 from training.synthesize import camera_from_field_of_view, synthesize
 from training.train import main
-from training.trainer import Trainer
 
 STEPS = 6
 
@@ -68,7 +68,7 @@ def options(store):
 
 @pytest.fixture(scope="module")
 def one_process():
-    from training.processes import join_processes
+    from training.learning.processes import join_processes
 
     return join_processes("cpu")
 

@@ -22,8 +22,10 @@ from monodepth2_ros.checkpoint import Checkpoint, CheckpointError
 from monodepth2_ros.networks.fused import FusedDepthNetwork
 from monodepth2_ros.networks.resnet_encoder import RESNET_LAYERS, ResnetEncoder
 from monodepth2_ros.preprocessing import Crop, crop_box, prepare_images, to_network_input
-from training.dataset import find_samples, split_samples
 from training.frames.store import FrameStore
+from training.learning.dataset import find_samples, split_samples
+from training.learning.depth_and_motion import DepthAndMotion, PoseKind
+from training.learning.options import TrainOptions
 from training.metrics import (
     GARG_CROP,
     METRICS,
@@ -37,8 +39,6 @@ from training.metrics import (
     snippet_error,
     valid_mask,
 )
-from training.models import DepthAndMotion, PoseKind
-from training.options import TrainOptions
 
 #: Called with a number of frames whenever so many are done.
 Progress = Callable[[int], object]

@@ -21,14 +21,6 @@ from numpy.typing import NDArray
 
 from monodepth2_ros import geometry
 from monodepth2_ros.preprocessing import crop_box
-from training.alignment import (
-    average_cells,
-    cell_size,
-    consistent_flow,
-    measure_flow,
-    solve_motion,
-    trusted_cells,
-)
 from training.evaluation.depth import (
     Frames,
     Predict,
@@ -37,6 +29,14 @@ from training.evaluation.depth import (
     Selection,
     depth_size,
     truth_of,
+)
+from training.learning.motion_from_flow import (
+    average_cells,
+    cell_size,
+    consistent_flow,
+    measure_flow,
+    solve_motion,
+    trusted_cells,
 )
 from training.metrics import ScaleDrift, hole_share, scale_drift
 

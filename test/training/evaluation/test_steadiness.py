@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from monodepth2_ros.camera import PinholeCamera
-from training.alignment import consistent_flow
 from training.evaluation.depth import Predict, Protocol, Selection, constant_predictor
 from training.evaluation.steadiness import (
     MOTION_SOURCES,
@@ -23,6 +22,7 @@ from training.evaluation.steadiness import (
     warp_depth,
 )
 from training.frames.store import FrameStore, Source, write_frame_store
+from training.learning.motion_from_flow import consistent_flow
 from training.metrics import hole_share, scale_drift
 
 WIDTH, HEIGHT, FOCAL = 160, 96, 110.0

@@ -18,7 +18,8 @@ import pytest
 import torch
 
 from monodepth2_ros.camera import PinholeCamera
-from training.dataset import (
+from training.frames.store import FrameStore, FrameStoreWriter, Source
+from training.learning.dataset import (
     Batch,
     DatasetError,
     Samples,
@@ -29,7 +30,6 @@ from training.dataset import (
     iterate_batches,
     split_samples,
 )
-from training.frames.store import FrameStore, FrameStoreWriter, Source
 
 SIZE = 64
 CAMERA = PinholeCamera(SIZE, SIZE, 60.0, 61.0, 30.0, 32.5)

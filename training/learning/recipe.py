@@ -8,7 +8,7 @@ import math
 from dataclasses import replace
 from typing import Literal, TypeVar
 
-from training.options import TrainOptions
+from training.learning.options import TrainOptions
 
 #: With fewer training samples than this, ``--recipe auto`` takes the recipe for short recordings.
 SMALL = 8000
@@ -31,7 +31,7 @@ def apply_recipe(options: TrainOptions, samples: int, flat: float = 0.0) -> Trai
     samples : int
         Number of training samples.
     flat : float
-        See :func:`training.alignment.constant_depth_share`.
+        See :func:`training.learning.motion_from_flow.constant_depth_share`.
 
     Returns
     -------

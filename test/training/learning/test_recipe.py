@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from training.options import OptionError, TrainOptions
-from training.recipe import SMALL, apply_recipe, learning_rate
+from training.learning.options import OptionError, TrainOptions
+from training.learning.recipe import SMALL, apply_recipe, learning_rate
 
 DECIDED = [item.name for item in dataclasses.fields(TrainOptions) if item.default is None]
 

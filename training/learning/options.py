@@ -37,7 +37,7 @@ def _option(
 class TrainOptions:
     """Options of a training run; config/train.yaml says the same with more words.
 
-    Values of None are decided by the recipe (:func:`training.recipe.apply_recipe`).
+    Values of None are decided by the recipe (:func:`training.learning.recipe.apply_recipe`).
 
     Raises
     ------

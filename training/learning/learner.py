@@ -14,8 +14,7 @@ from monodepth2_ros.backends import has_fast_bfloat16
 from monodepth2_ros.checkpoint import open_checkpoint
 from monodepth2_ros.geometry import disparity_to_depth
 from monodepth2_ros.preprocessing import to_network_input
-from training.alignment import mirror_flow, solve_motion
-from training.augmentation import (
+from training.learning.augmentation import (
     Draws,
     is_turned,
     jitter_colors,
@@ -23,8 +22,8 @@ from training.augmentation import (
     mirror_truth,
     turn_and_zoom,
 )
-from training.dataset import Batch
-from training.models import (
+from training.learning.dataset import Batch
+from training.learning.depth_and_motion import (
     DepthAndMotion,
     Predictions,
     initial_disparity,
@@ -32,9 +31,10 @@ from training.models import (
     set_difference_filters,
     set_initial_depth,
 )
+from training.learning.motion_from_flow import mirror_flow, solve_motion
+from training.learning.options import OptionError, TrainOptions
+from training.learning.truth_loss import truth_loss
 from training.objective import ObjectiveOutput, SelfSupervisedObjective, nothing_judged
-from training.options import OptionError, TrainOptions
-from training.supervision import truth_loss
 
 #: Weight of the term that keeps the scale of depth where training began.
 ANCHOR_WEIGHT = 0.1
@@ -55,7 +55,7 @@ class Views:
     flow : Tensor, shape (N, F - 1, 3, h, w), or None
     truth : Tensor, shape (B, H, W), or None
     self_supervised : int or None
-        See :class:`training.dataset.Batch`.
+        See :class:`training.learning.dataset.Batch`.
     """
 
     images: Tensor
@@ -123,7 +123,7 @@ class Learner:
         Mean inverse depth that training is drawn to. Motion that is solved for any depth leaves
         nothing to hold the scale, and a scale that drifts ends at the limits of the range.
     truth_weight : float
-        Weight of :func:`training.supervision.truth_loss`, where views come with truth.
+        Weight of :func:`training.learning.truth_loss.truth_loss`, where views come with truth.
     """
 
     model: nn.Module
@@ -359,7 +359,7 @@ def load_initial_weights(model: DepthAndMotion, options: TrainOptions) -> list[s
     OptionError
         If the checkpoint is of another architecture or depth range.
     ValueError, FileNotFoundError
-        If weights cannot be read; see :func:`training.models.load_initial_trunk`.
+        If weights cannot be read; see :func:`training.learning.depth_and_motion.load_initial_trunk`.
     """
     checkpoint = open_checkpoint(options.checkpoint) if options.checkpoint else None
     missing = [name for name in model.networks() if checkpoint and name not in checkpoint.state]

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from training.alignment import (
+from training.frames.store import FrameStore, write_frame_store
+from training.learning.augmentation import mirror_samples
+from training.learning.dataset import find_samples
+from training.learning.motion_from_flow import (
     cell_size,
     constant_depth_share,
     measure_flow,
@@ -19,11 +22,8 @@ from training.alignment import (
     solve_motion,
     trusted_cells,
 )
-from training.augmentation import mirror_samples
-from training.dataset import find_samples
-from training.frames.store import FrameStore, write_frame_store
-from training.options import OptionError, TrainOptions
-from training.recipe import FLAT, apply_recipe
+from training.learning.options import OptionError, TrainOptions
+from training.learning.recipe import FLAT, apply_recipe
 from training.synthesize import camera_from_field_of_view, synthesize
 
 CELL, HEIGHT, WIDTH = 4, 64, 96

@@ -9,7 +9,7 @@ from torchvision.transforms import functional as torchvision_functional
 
 from monodepth2_ros import geometry
 from monodepth2_ros.camera import PinholeCamera
-from training.augmentation import Draws, draw, jitter_colors, mirror_samples
+from training.learning.augmentation import Draws, draw, jitter_colors, mirror_samples
 
 CAMERA = PinholeCamera(40, 24, 30.0, 31.0, 17.0, 11.0)
 

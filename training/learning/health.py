@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from monodepth2_ros.geometry import disparity_to_depth
-from training.models import Predictions
+from training.learning.depth_and_motion import Predictions
 
 #: Readings in a row that are needed for a verdict.
 PATIENCE = 5

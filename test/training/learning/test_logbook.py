@@ -16,11 +16,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from monodepth2_ros.camera import PinholeCamera
-from training import logbook
 from training.frames.store import write_frame_store
-from training.logbook import Logbook, Meter, training_picture
+from training.learning import logbook
+from training.learning.logbook import Logbook, Meter, training_picture
+from training.learning.processes import Processes
 from training.objective import ObjectiveOutput, ScaleImages
-from training.processes import Processes
 from training.train import main
 
 ALONE = Processes(0, 1, torch.device("cpu"))

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from monodepth2_ros.geometry import disparity_to_depth
-from training.learner import Views, build_learner
-from training.models import initial_disparity, set_difference_filters
-from training.options import OptionError, TrainOptions
-from training.recipe import apply_recipe
+from training.learning.depth_and_motion import initial_disparity, set_difference_filters
+from training.learning.learner import Views, build_learner
+from training.learning.options import OptionError, TrainOptions
+from training.learning.recipe import apply_recipe
 
 OPTIONS = TrainOptions(init="none", batch_size=2, steps=80, motion_steps=3, coarse_steps=5)
 

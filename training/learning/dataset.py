@@ -19,9 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.alignment import MeasureFlow
 from training.frames.read_ahead import in_parallel
 from training.frames.store import FrameStore
+from training.learning.motion_from_flow import MeasureFlow
 
 #: Whether the stereo partner is no source, one more source, or the only one.
 StereoMode = Literal["none", "add", "only"]

@@ -24,7 +24,7 @@ from monodepth2_ros import geometry
 from training.frames.store import FrameStore
 
 if TYPE_CHECKING:
-    from training.dataset import Samples
+    from training.learning.dataset import Samples
 
 #: Iterations of the solution; it converges in three to five.
 ITERATIONS = 6

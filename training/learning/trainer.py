@@ -26,10 +26,10 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from monodepth2_ros.checkpoint import CheckpointMetadata, open_checkpoint, save_checkpoint
-from training import run_state
-from training.alignment import constant_depth_share, remember_flow
-from training.augmentation import draw
-from training.dataset import (
+from training.frames.store import FrameStore
+from training.learning import run_state
+from training.learning.augmentation import draw
+from training.learning.dataset import (
     Batch,
     DatasetError,
     epoch_order,
@@ -38,8 +38,8 @@ from training.dataset import (
     on_device,
     split_samples,
 )
-from training.frames.store import FrameStore
-from training.health import (
+from training.learning.depth_and_motion import Predictions
+from training.learning.health import (
     Health,
     TrainingFailure,
     all_finite,
@@ -47,16 +47,16 @@ from training.health import (
     depth_spread,
     explain_not_finite,
 )
-from training.interrupt import StopRequest
-from training.learner import Learner, Views, build_learner, load_initial_weights, prepare
-from training.logbook import Logbook, Meter
-from training.models import Predictions
+from training.learning.interrupt import StopRequest
+from training.learning.learner import Learner, Views, build_learner, load_initial_weights, prepare
+from training.learning.logbook import Logbook, Meter
+from training.learning.motion_from_flow import constant_depth_share, remember_flow
+from training.learning.options import TrainOptions
+from training.learning.processes import Processes
+from training.learning.recipe import apply_recipe, learning_rate, starts_easily
+from training.learning.run_state import RunState
+from training.learning.validation import validate
 from training.objective import ObjectiveOutput, compile_mode
-from training.options import TrainOptions
-from training.processes import Processes
-from training.recipe import apply_recipe, learning_rate, starts_easily
-from training.run_state import RunState
-from training.validation import validate
 
 # Streams of random numbers that must not be the same.
 _AUGMENTATION, _TIE_BREAK = 1, 2

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet18
 
 from monodepth2_ros.networks import DepthDecoder, ResnetEncoder
-from training.models import (
+from training.learning.depth_and_motion import (
     DepthAndMotion,
     PoseKind,
     Predictions,

@@ -23,11 +23,11 @@ from training.evaluation.depth import (
     truth_of,
 )
 from training.frames.store import FrameStore, write_frame_store
-from training.options import TrainOptions
-from training.processes import join_processes
+from training.learning.options import TrainOptions
+from training.learning.processes import join_processes
+from training.learning.trainer import Trainer
+from training.learning.validation import validate
 from training.synthesize import camera_from_field_of_view, synthesize
-from training.trainer import Trainer
-from training.validation import validate
 
 PROTOCOL = Protocol(scaling="median")
 

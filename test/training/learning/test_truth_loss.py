@@ -13,16 +13,22 @@ import torch
 from torch import Tensor
 
 from monodepth2_ros.camera import PinholeCamera
-from training.alignment import remember_flow
-from training.augmentation import draw, turn_and_zoom
-from training.dataset import DatasetError, find_samples
 from training.frames.store import FrameStore, Source, write_frame_store
-from training.learner import build_learner, load_initial_weights, prepare
-from training.options import TrainOptions
-from training.processes import join_processes
-from training.recipe import apply_recipe
-from training.supervision import BEYOND, DETAIL_STEPS, DETAIL_WEIGHT, SCALE_WEIGHT, truth_loss
-from training.trainer import Trainer, recording_names
+from training.learning.augmentation import draw, turn_and_zoom
+from training.learning.dataset import DatasetError, find_samples
+from training.learning.learner import build_learner, load_initial_weights, prepare
+from training.learning.motion_from_flow import remember_flow
+from training.learning.options import TrainOptions
+from training.learning.processes import join_processes
+from training.learning.recipe import apply_recipe
+from training.learning.trainer import Trainer, recording_names
+from training.learning.truth_loss import (
+    BEYOND,
+    DETAIL_STEPS,
+    DETAIL_WEIGHT,
+    SCALE_WEIGHT,
+    truth_loss,
+)
 
 LOW, HIGH = 0.1, 100.0
 HEIGHT, WIDTH = 64, 96

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from monodepth2_ros.camera import PinholeCamera
 from training.frames.store import write_frame_store
-from training.health import (
+from training.learning.depth_and_motion import Predictions
+from training.learning.health import (
     CONSTANT,
     PATIENCE,
     STANDING,
@@ -26,10 +27,9 @@ from training.health import (
     depth_spread,
     explain_not_finite,
 )
-from training.models import Predictions
-from training.options import TrainOptions
-from training.processes import Processes
-from training.trainer import Trainer
+from training.learning.options import TrainOptions
+from training.learning.processes import Processes
+from training.learning.trainer import Trainer
 
 FLAT, VARIED = 0.5 * CONSTANT, 2 * CONSTANT
 STILL, MOVING = 0.5 * STANDING, 2 * STANDING

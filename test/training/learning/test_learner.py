@@ -25,11 +25,12 @@ from monodepth2_ros.checkpoint import (
     open_checkpoint,
     save_checkpoint,
 )
-from training import learner as module
-from training.augmentation import Draws, draw
-from training.dataset import Batch
 from training.frames.store import write_frame_store
-from training.learner import (
+from training.learning import learner as module
+from training.learning.augmentation import Draws, draw
+from training.learning.dataset import Batch
+from training.learning.depth_and_motion import DepthAndMotion, Predictions
+from training.learning.learner import (
     Learner,
     Views,
     build_learner,
@@ -37,10 +38,9 @@ from training.learner import (
     prepare,
     stereo_transform,
 )
-from training.models import DepthAndMotion, Predictions
+from training.learning.options import OptionError, TrainOptions
+from training.learning.recipe import apply_recipe
 from training.objective import SelfSupervisedObjective
-from training.options import OptionError, TrainOptions
-from training.recipe import apply_recipe
 from training.train import main
 
 CPU = torch.device("cpu")

@@ -18,12 +18,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from monodepth2_ros.geometry import pose_matrix
 from training import objective as objective_module
-from training.augmentation import Draws, draw, jitter_colors, jitter_whole
-from training.dataset import Batch, on_device
-from training.learner import Learner, build_learner, prepare
-from training.models import DepthAndMotion, _Float32Conv
+from training.learning.augmentation import Draws, draw, jitter_colors, jitter_whole
+from training.learning.dataset import Batch, on_device
+from training.learning.depth_and_motion import DepthAndMotion, _Float32Conv
+from training.learning.learner import Learner, build_learner, prepare
+from training.learning.options import TrainOptions
 from training.objective import SelfSupervisedObjective
-from training.options import TrainOptions
 
 HEIGHT, WIDTH, BATCH = 64, 96, 4
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from monodepth2_ros.coloring import colorize, disparity_range
+from training.learning.processes import Processes
 from training.objective import ObjectiveOutput
-from training.processes import Processes
 
 
 class Logbook:

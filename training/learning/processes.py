@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, distributed
 
-from training.options import OptionError
+from training.learning.options import OptionError
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from monodepth2_ros.geometry import disparity_to_depth
-from training.dataset import Samples, iterate_batches
-from training.learner import Learner, prepare
-from training.logbook import training_picture
+from training.learning.dataset import Samples, iterate_batches
+from training.learning.learner import Learner, prepare
+from training.learning.logbook import training_picture
+from training.learning.processes import Processes
 from training.metrics import evaluate_frame
-from training.processes import Processes
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Validation:
         Mean absolute relative depth error, averaged over images, where there is truth; scaled by
         the medians unless the model is metric.
     picture : Tensor or None
-        What :func:`training.logbook.training_picture` shows of the first samples.
+        What :func:`training.learning.logbook.training_picture` shows of the first samples.
     """
 
     loss: float
