@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recordings of synthetic worlds, with exact depth and poses (``depth_synthesize``).
 
-A camera travels along the route of a world of :mod:`training.layouts`, as
-:mod:`training.travel` says, and :mod:`training.render` renders what it sees. :func:`synthesize`
+A camera travels along the route of a world of :mod:`training.worlds.scenes.layouts`, as
+:mod:`training.worlds.camera_path` says, and :mod:`training.worlds.rendering.ray_caster` renders what it sees. :func:`synthesize`
 gives the frames one by one, to be used as they are; the command line writes them as a rosbag2
-with the topics of :mod:`training.bag_writer`.
+with the topics of :mod:`training.worlds.bag_writer`.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monodepth2_ros.camera import PinholeCamera
-from training.bag_writer import check_target, write_recording
-from training.lamps import ShadowMap
-from training.layouts import LAYOUTS, pick_layout, sample_world
-from training.render import RenderedFrame, cast_shadows, render_frame
-from training.sensor import Sensor, expose
-from training.synthetic_options import (
+from training.worlds.bag_writer import check_target, write_recording
+from training.worlds.camera_path import MANNERS, CameraPath, add_moving_objects, camera_path
+from training.worlds.options import (
     camera_from_field_of_view as camera_from_field_of_view,
 )
-from training.synthetic_options import complete, make_parser
-from training.travel import MANNERS, CameraPath, add_moving_objects, camera_path
-from training.world import World
+from training.worlds.options import complete, make_parser
+from training.worlds.rendering.lamps import ShadowMap
+from training.worlds.rendering.ray_caster import RenderedFrame, cast_shadows, render_frame
+from training.worlds.scenes.layouts import LAYOUTS, pick_layout, sample_world
+from training.worlds.sensor import Sensor, expose
+from training.worlds.world import World
 
 Floats = NDArray[np.float64]
 
@@ -83,7 +83,7 @@ def render_sequence(
     path : CameraPath
     camera : PinholeCamera
     antialias : int
-        As in :func:`training.render.render_frame`.
+        As in :func:`training.worlds.rendering.ray_caster.render_frame`.
     workers : int
         Processes that render; 1 renders in this one. The frames are the same. (More need the
         calling script to be importable: its work under ``if __name__ == "__main__"``.)
@@ -183,7 +183,7 @@ def synthesize(
     seed : int
         The same seed and options give the same frames.
     layout : str
-        One of :data:`training.layouts.LAYOUTS`, or "random".
+        One of :data:`training.worlds.scenes.layouts.LAYOUTS`, or "random".
     camera : PinholeCamera
     frames, rate, standstill, pitch, sway, roll, aside, gaze
         As in :func:`camera_path`.
@@ -265,7 +265,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if options.worlds is not None:
-            from training.worlds import write_worlds
+            from training.worlds.many_worlds import write_worlds
 
             made, kept = write_worlds(options)
             print(f"{options.out}: {made} worlds of {options.frames} frames made, {kept} kept")

@@ -19,8 +19,6 @@ from rosbags.highlevel import AnyReader
 
 from monodepth2_ros.camera import Calibration, PinholeCamera
 from paths import REPOSITORY
-from training.bag_writer import encode_depth, quaternion, write_recording
-from training.layouts import LAYOUTS, sample_world
 from training.synthesize import (
     SyntheticFrame,
     camera_from_field_of_view,
@@ -28,7 +26,9 @@ from training.synthesize import (
     render_sequence,
     synthesize,
 )
-from training.travel import camera_path
+from training.worlds.bag_writer import encode_depth, quaternion, write_recording
+from training.worlds.camera_path import camera_path
+from training.worlds.scenes.layouts import LAYOUTS, sample_world
 
 CAMERA = camera_from_field_of_view(96, 64, 80.0)
 

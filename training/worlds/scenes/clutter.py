@@ -14,9 +14,9 @@ from dataclasses import replace
 
 from numpy.random import Generator
 
-from training.finishes import any_color, darker, glow, printed, smooth
-from training.props import dull, vivid
-from training.world import Box, Material
+from training.worlds.scenes.finishes import any_color, darker, glow, printed, smooth
+from training.worlds.scenes.props import dull, vivid
+from training.worlds.world import Box, Material
 
 
 def drum(radius: float, height: float, material: Material, z: float = 0.0) -> list[Box]:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from monodepth2_ros.camera import PinholeCamera
-from training.layouts import sample_world
-from training.render import render_frame
-from training.textures import _pulse, grain
-from training.world import (
+from training.worlds.rendering.ray_caster import render_frame
+from training.worlds.rendering.textures import _pulse, grain
+from training.worlds.scenes.layouts import sample_world
+from training.worlds.world import (
     Box,
     Light,
     Material,

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from monodepth2_ros.camera import PinholeCamera
-from training.layouts import sample_world
-from training.render import render_frame
-from training.travel import MANNERS, add_moving_objects, camera_path
-from training.world import (
+from training.worlds.camera_path import MANNERS, add_moving_objects, camera_path
+from training.worlds.rendering.ray_caster import render_frame
+from training.worlds.scenes.layouts import sample_world
+from training.worlds.world import (
     Light,
     Material,
     Route,

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.random import Generator
 
-from training.interiors import corridor, home, kitchen
-from training.outdoors import highway, yard
-from training.props import (
+from training.worlds.scenes.interiors import corridor, home, kitchen
+from training.worlds.scenes.outdoors import highway, yard
+from training.worlds.scenes.props import (
     bricks,
     car,
     crates,
@@ -37,7 +37,7 @@ from training.props import (
     tree,
     wallpaper,
 )
-from training.world import (
+from training.worlds.world import (
     Box,
     Light,
     Material,

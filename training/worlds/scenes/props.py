@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
-from training.world import Box, Color, Material
+from training.worlds.world import Box, Color, Material
 
 _GLASS: Color = (0.16, 0.20, 0.26)
 _WOODS: tuple[Color, ...] = ((0.55, 0.38, 0.22), (0.42, 0.27, 0.15), (0.70, 0.55, 0.36))

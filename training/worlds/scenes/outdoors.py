@@ -10,9 +10,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.random import Generator
 
-from training.clutter import drum, foliage
-from training.finishes import any_color, darker, printed, smooth, tile, timber
-from training.props import (
+from training.worlds.scenes.clutter import drum, foliage
+from training.worlds.scenes.finishes import any_color, darker, printed, smooth, tile, timber
+from training.worlds.scenes.props import (
     bricks,
     car,
     crates,
@@ -27,8 +27,8 @@ from training.props import (
     rocks,
     tree,
 )
-from training.stroll import stroll
-from training.world import (
+from training.worlds.scenes.walks import stroll
+from training.worlds.world import (
     Box,
     Lamp,
     Light,

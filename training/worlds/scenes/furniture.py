@@ -13,8 +13,8 @@ import math
 import numpy as np
 from numpy.random import Generator
 
-from training.clutter import drum, foliage, lifted, potted, screen, strew
-from training.finishes import (
+from training.worlds.scenes.clutter import drum, foliage, lifted, potted, screen, strew
+from training.worlds.scenes.finishes import (
     any_color,
     cloth,
     darker,
@@ -26,8 +26,8 @@ from training.finishes import (
     tile,
     timber,
 )
-from training.props import art, dull
-from training.world import Box, Material
+from training.worlds.scenes.props import art, dull
+from training.worlds.world import Box, Material
 
 Built = tuple[float, list[Box]]
 

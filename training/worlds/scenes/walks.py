@@ -11,7 +11,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from training.world import Box, Route, box_bounds
+from training.worlds.world import Box, Route, box_bounds
 
 _CELL = 0.05  # metres
 _BELOW, _ABOVE = 0.45, 0.3  # metres; what is within this of the camera's height is in its way

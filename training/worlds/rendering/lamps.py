@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monodepth2_ros.camera import PinholeCamera
-from training.world import Lamp, Light
+from training.worlds.world import Lamp, Light
 
 Floats = NDArray[np.float32]
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.layouts import LAYOUTS, sample_world
-from training.stroll import clear_ground, stroll
 from training.synthesize import main, synthesize
-from training.synthetic_options import complete, make_parser
-from training.variation import draw_take
-from training.world import Box, Material, box_bounds
+from training.worlds.options import complete, make_parser
+from training.worlds.scenes.layouts import LAYOUTS, sample_world
+from training.worlds.scenes.walks import clear_ground, stroll
+from training.worlds.take import draw_take
+from training.worlds.world import Box, Material, box_bounds
 
 SMALL = ["--width", "48", "--height", "32", "--frames", "3", "--rate", "1", "--vary", "--quiet"]
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.random import Generator
 
-from training.clutter import floor_things, strew
-from training.finishes import carpet, floor_finish, smooth, wall_finish
-from training.furniture import (
+from training.worlds.scenes.clutter import floor_things, strew
+from training.worlds.scenes.finishes import carpet, floor_finish, smooth, wall_finish
+from training.worlds.scenes.furniture import (
     Built,
     bed,
     cabinet,
@@ -31,9 +31,9 @@ from training.furniture import (
     window,
     worktable,
 )
-from training.props import dull
-from training.stroll import stroll
-from training.world import (
+from training.worlds.scenes.props import dull
+from training.worlds.scenes.walks import stroll
+from training.worlds.world import (
     Box,
     Faces,
     Lamp,

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from training.world import Road, Sky
+from training.worlds.world import Road, Sky
 
 Floats = NDArray[np.float32]
 

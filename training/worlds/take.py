@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from monodepth2_ros.camera import PinholeCamera
-from training.layouts import pick_layout
-from training.sensor import Sensor, draw_sensor
-from training.travel import MANNERS
+from training.worlds.camera_path import MANNERS
+from training.worlds.scenes.layouts import pick_layout
+from training.worlds.sensor import Sensor, draw_sensor
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Take:
     height : float
         Of the camera above the ground, in metres.
     pitch, roll : float
-        In degrees, as in :func:`training.travel.camera_path`.
+        In degrees, as in :func:`training.worlds.camera_path.camera_path`.
     sway : float
     aside, gaze : float
-        In degrees, as in :func:`training.travel.camera_path`.
+        In degrees, as in :func:`training.worlds.camera_path.camera_path`.
     sensor : Sensor
     """
 
@@ -57,7 +57,7 @@ def draw_take(seed: int, width: int, height: int, layout: str = "random") -> Tak
     width, height : int
         Image size in pixels.
     layout : str
-        As in :func:`training.layouts.sample_world`.
+        As in :func:`training.worlds.scenes.layouts.sample_world`.
 
     Returns
     -------

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from numpy.random import Generator
 
-from training.props import art, bricks, dull, vivid
-from training.world import Color, Material
+from training.worlds.scenes.props import art, bricks, dull, vivid
+from training.worlds.world import Color, Material
 
 
 def any_color(rng: Generator) -> Color:

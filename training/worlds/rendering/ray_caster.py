@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ray caster of the synthetic worlds: exact depth, and colours without aliasing.
 
-A world is a set of flat rectangles (:class:`training.world.Faces`). Every pixel's ray is met with
+A world is a set of flat rectangles (:class:`training.worlds.world.Faces`). Every pixel's ray is met with
 every rectangle that covers it in the image, nearest first; a ray p = t · (x, y, 1) in the camera's
 optical frame makes the parameter t the depth along the optical axis. Textures are functions of the
 position on the rectangle, evaluated at the hit point and filtered there by the size of the pixel's
@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monodepth2_ros.camera import PinholeCamera
-from training.lamps import ShadowMap, illuminate, lamp_view
-from training.textures import grain, paint_road, pattern, sky
-from training.world import World
+from training.worlds.rendering.lamps import ShadowMap, illuminate, lamp_view
+from training.worlds.rendering.textures import grain, paint_road, pattern, sky
+from training.worlds.world import World
 
 Floats = NDArray[np.float32]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from training.props import car, cart, person
-from training.world import Faces, Mover, Route, World, box_faces
+from training.worlds.scenes.props import car, cart, person
+from training.worlds.world import Faces, Mover, Route, World, box_faces
 
 Floats = NDArray[np.float64]
 

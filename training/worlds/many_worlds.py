@@ -12,8 +12,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from training.bag_writer import write_recording
 from training.synthesize import render_options, start_worker
+from training.worlds.bag_writer import write_recording
 
 #: File beside the recordings that says what they were made with.
 OPTIONS_FILE = "worlds.json"

@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.sensor import Sensor, draw_sensor, expose
+from training.worlds.sensor import Sensor, draw_sensor, expose
 
 
 @pytest.fixture

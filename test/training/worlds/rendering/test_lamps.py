@@ -10,9 +10,9 @@ import math
 import numpy as np
 import pytest
 
-from training.lamps import illuminate, lamp_view
-from training.render import cast_shadows
-from training.world import (
+from training.worlds.rendering.lamps import illuminate, lamp_view
+from training.worlds.rendering.ray_caster import cast_shadows
+from training.worlds.world import (
     Box,
     Lamp,
     Light,

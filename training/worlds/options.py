@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monodepth2_ros.camera import PinholeCamera
-from training.bag_writer import DEPTH_ENCODINGS, IMAGE_TOPIC, STORAGES
-from training.layouts import LAYOUTS, pick_layout
-from training.sensor import Sensor, draw_sensor
-from training.travel import MANNERS
-from training.variation import draw_take
+from training.worlds.bag_writer import DEPTH_ENCODINGS, IMAGE_TOPIC, STORAGES
+from training.worlds.camera_path import MANNERS
+from training.worlds.scenes.layouts import LAYOUTS, pick_layout
+from training.worlds.sensor import Sensor, draw_sensor
+from training.worlds.take import draw_take
 
 
 def camera_from_field_of_view(width: int, height: int, degrees: float) -> PinholeCamera:
@@ -44,7 +44,7 @@ class Choice:
     speed, camera_height : float
         In m/s and metres.
     pitch, roll, aside, gaze : float
-        In degrees, as in :func:`training.travel.camera_path`.
+        In degrees, as in :func:`training.worlds.camera_path.camera_path`.
     sway : float
     sensor : Sensor, optional
     """

@@ -9,8 +9,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from training.layouts import LAYOUTS, pick_layout, sample_world
-from training.world import (
+from training.worlds.scenes.layouts import LAYOUTS, pick_layout, sample_world
+from training.worlds.world import (
     Box,
     Faces,
     Material,

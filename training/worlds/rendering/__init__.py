@@ -1,0 +1,3 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""How a synthetic world looks: rays, textures and light."""
