@@ -44,7 +44,7 @@ $(STAMP): setup.py setup.cfg pyproject.toml $(shell $(SOUND) && $(WHOLE) || echo
 	@mv $(VENV)/.installing $@
 
 demo: $(STAMP)
-	$(PYTHON) -m monodepth2_ros.demo.__main__ $(if $(BAG),"$(BAG)") $(ARGS)
+	$(PYTHON) -m monodepth2_ros.demo $(if $(BAG),"$(BAG)") $(ARGS)
 
 test: $(STAMP)
 	$(PYTHON) -m pytest $(ARGS)

@@ -15,15 +15,15 @@ LIGHT = (
     "",
     ".camera",
     ".conversions",
-    ".mailbox",
-    ".node_process",
+    ".node.mailbox",
+    ".demo.node_process",
     ".options",
-    ".pairing",
-    ".parameters",
-    ".playback",
-    ".republish",
-    ".statistics",
-    ".video",
+    ".node.pairing",
+    ".node.parameters",
+    ".recordings.playback",
+    ".demo.republish",
+    ".node.diagnostics",
+    ".visualization.video",
 )
 
 

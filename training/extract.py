@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``depth_extract``: recordings to a frame store that ``depth_train`` reads.
 
-With ``--predict`` a network's depth is written beside the frames; see :mod:`training.frames.predicted_depth`.
+With ``--predict`` a network's depth is written next to the frames; see
+:mod:`training.frames.predicted_depth`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 """Recordings of synthetic worlds, with exact depth and poses (``depth_synthesize``).
 
 A camera travels along the route of a world of :mod:`training.worlds.scenes.layouts`, as
-:mod:`training.worlds.camera_path` says, and :mod:`training.worlds.rendering.ray_caster` renders what it sees. :func:`synthesize`
+:mod:`training.worlds.camera_path` says, and :mod:`training.worlds.rendering.ray_caster` renders
+what it sees. :func:`synthesize`
 gives the frames one by one, to be used as they are; the command line writes them as a rosbag2
 with the topics of :mod:`training.worlds.bag_writer`.
 """

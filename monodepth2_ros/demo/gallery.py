@@ -159,7 +159,8 @@ class Gallery:
         Parameters
         ----------
         codec : str
-            See :data:`monodepth2_ros.visualization.video.CODECS`; empty for the best that does not take long.
+            See :data:`monodepth2_ros.visualization.video.CODECS`; empty for the best that does not
+            take long.
         progress : callable
             Wraps an iterable of a known length.
 

@@ -31,6 +31,7 @@ from monodepth2_ros.geometry import pose_matrix
 from monodepth2_ros.networks import PoseCNN, PoseDecoder, ResnetEncoder
 from monodepth2_ros.predictor import DepthPredictor, OutputOptions
 from training.evaluate import main
+from training.evaluation import depth as evaluation
 from training.evaluation.depth import (
     DISTANCES,
     Evaluation,
@@ -54,7 +55,6 @@ from training.evaluation.depth import (
     trajectory,
     win_share,
 )
-from training.evaluation.depth import depth as evaluation
 from training.evaluation.report import choose_frames, error_picture, spread_points
 from training.frames.store import FrameStore, FrameStoreWriter, Source, write_frame_store
 from training.metrics import FrameResult

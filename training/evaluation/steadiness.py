@@ -278,8 +278,8 @@ def view_pair(selection: Selection, first: int, second: int, truth: Depth | None
     first, second : int
         Frames of its store.
     truth : ndarray, shape (Ht, Wt), optional
-        Of the first frame, from :func:`training.evaluation.depth.truth_of`. If no poses are recorded and
-        it is dense, motion is solved from it.
+        Of the first frame, from :func:`training.evaluation.depth.truth_of`. If no poses are
+        recorded and it is dense, motion is solved from it.
     """
     store = selection.store
     height, width = depth_size(store)

@@ -35,7 +35,7 @@ _SUFFIXES = (".png", ".jpg")
 
 @dataclass(frozen=True)
 class KittiCamera:
-    """A camera of a drive; it delivers what :class:`training.extraction.bag_cameras.BagCamera` does.
+    """A camera of a drive, with the interface of ``BagCamera``.
 
     Attributes
     ----------

@@ -359,7 +359,8 @@ def load_initial_weights(model: DepthAndMotion, options: TrainOptions) -> list[s
     OptionError
         If the checkpoint is of another architecture or depth range.
     ValueError, FileNotFoundError
-        If weights cannot be read; see :func:`training.learning.depth_and_motion.load_initial_trunk`.
+        If weights cannot be read; see
+        :func:`training.learning.depth_and_motion.load_initial_trunk`.
     """
     checkpoint = open_checkpoint(options.checkpoint) if options.checkpoint else None
     missing = [name for name in model.networks() if checkpoint and name not in checkpoint.state]

@@ -28,9 +28,9 @@ from monodepth2_ros.checkpoint import (
     random_checkpoint,
     save_checkpoint,
 )
-from monodepth2_ros.demo.__main__ import __main__ as demo
-from monodepth2_ros.demo.__main__ import node_process
-from monodepth2_ros.demo.__main__ import options as demo_options
+from monodepth2_ros.demo import __main__ as demo
+from monodepth2_ros.demo import node_process
+from monodepth2_ros.demo import options as demo_options
 from monodepth2_ros.demo.gallery import Gallery, Style, find_window
 from monodepth2_ros.demo.options import DemoError, choose_model, make_parser, node_arguments
 from monodepth2_ros.demo.player import Frame
@@ -372,7 +372,7 @@ def environment():
 
 def command(*words):
     fast = ("-p", "backend:=torch", "-p", "threads:=1", "-p", "device:=cpu")
-    return [sys.executable, "-m", "monodepth2_ros.demo.__main__", *map(str, words), *fast]
+    return [sys.executable, "-m", "monodepth2_ros.demo", *map(str, words), *fast]
 
 
 def run(environment, *words):
