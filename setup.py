@@ -149,7 +149,10 @@ setup(
         (f"share/{PACKAGE}", ["package.xml"]),
         (f"share/{PACKAGE}/launch", sorted(glob("launch/*.launch.py"))),
         (f"share/{PACKAGE}/config", sorted(glob("config/*.*"))),
-        (f"share/{PACKAGE}/docs", sorted(glob("docs/*.md"))),
+        *(
+            (f"share/{PACKAGE}/{folder}", sorted(glob(f"{folder}/*.md")))
+            for folder in ("docs", "docs/how-to", "docs/reference", "docs/background")
+        ),
     ],
     install_requires=[
         "numpy>=1.21",

@@ -18,7 +18,7 @@ from typing import Any
 
 from training.learning.run_state import load_state
 
-CARD = Path(__file__).parent / "model_card.md"
+CARD = Path(__file__).parent / "reference" / "model_card.md"
 CURVES = Path(__file__).parent / "images" / "model_curves.png"
 
 BEGIN, END = "<!-- written by docs/make_model_card.py -->", "<!-- until here -->"

@@ -189,7 +189,7 @@ def open_checkpoint(name: str) -> Checkpoint:
             ".safetensors file, a folder with encoder.pth and depth.pth, or 'random' to try "
             "everything but the depth with untrained weights"
         )
-    source = f"default model (monodepth2_ros/{_DEFAULT}, see docs/model_card.md)"
+    source = f"default model (monodepth2_ros/{_DEFAULT}, see docs/reference/model_card.md)"
     return dataclasses.replace(load_checkpoint(path), source=source)
 
 

@@ -74,8 +74,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for file in ("package.xml", "pyproject.toml", "setup.cfg", "setup.py", "LICENSE", "NOTICE"):
         shutil.copy(REPOSITORY / file, copy)
     (copy / "README.md").write_text("# How to\n", encoding="utf-8")
-    (copy / "docs").mkdir()
-    (copy / "docs" / "node.md").write_text("# The node\n", encoding="utf-8")
+    (copy / "docs" / "reference").mkdir(parents=True)
+    (copy / "docs" / "reference" / "node.md").write_text("# The node\n", encoding="utf-8")
     return copy
 
 
@@ -217,7 +217,7 @@ def test_wheel_has_every_module_and_file(source: Path, wheel: zipfile.ZipFile) -
         expected.add(f"{shared}/monodepth2_ros/config/{file}")
     for file in ("depth.launch.py", "demo.launch.py"):
         expected.add(f"{shared}/monodepth2_ros/launch/{file}")
-    expected.add(f"{shared}/monodepth2_ros/docs/node.md")
+    expected.add(f"{shared}/monodepth2_ros/docs/reference/node.md")
     expected.add(f"{shared}/monodepth2_ros/package.xml")
     expected.add(f"{shared}/ament_index/resource_index/packages/monodepth2_ros")
     assert expected <= names, sorted(expected - names)

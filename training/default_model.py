@@ -444,7 +444,7 @@ def provenance(recipe: Recipe, out: Path, log: Path, commit: str, init: str) -> 
     worlds = sum(group["count"] for group in recipe.worlds.values())
     return {
         "name": "monodepth2_ros default model",
-        "card": "docs/model_card.md",
+        "card": "docs/reference/model_card.md",
         "recipe": "config/default_model.yaml",
         "command": "python -m training.default_model --recordings BAGS --init FILE --out WORK",
         "commit": commit,

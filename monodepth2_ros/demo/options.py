@@ -31,7 +31,7 @@ FILES = (
 )
 
 # The recording that is rendered where none is given. The worlds that the shipped model has seen
-# have seeds from 1000 on (docs/model_card.md): this one it has not.
+# have seeds from 1000 on (docs/reference/model_card.md): this one it has not.
 _OWN_RECORDING = (
     *("--layout", "street", "--seed", "7", "--frames", "120", "--rate", "10"),
     *("--width", "432", "--height", "288", "--moving-objects", "2"),
@@ -40,7 +40,7 @@ _OWN_RECORDING = (
 #: What is said of the shipped model's figures on that recording.
 UNSEEN_NOTE = (
     "this rendered world took no part in the training of the default model, though others of its "
-    "kind did: real images are harder (docs/model_card.md)"
+    "kind did: real images are harder (docs/reference/model_card.md)"
 )
 
 # Seconds between the node's reports: soon enough to learn that it failed on a frame.

@@ -3,7 +3,7 @@
 """The ROS 2 node ``depth``: camera images in, depth images and point clouds out.
 
 One executor thread takes messages and leaves the newest frame in a mailbox; one worker thread
-decodes, predicts and publishes. See docs/node.md for topics and parameters.
+decodes, predicts and publishes. See docs/reference/node.md for topics and parameters.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class _View:
 
 
 class DepthNode(LifecycleNode):
-    """The managed node; see docs/node.md."""
+    """The managed node; see docs/reference/node.md."""
 
     def __init__(self, signals: _EndSignals | None = None, **kwargs: Any) -> None:
         super().__init__("depth", **kwargs)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every parameter of the node, in one table.
 
-The node declares from it, config/depth.yaml and docs/node.md must agree with it (a test sees to
+The node declares from it, config/depth.yaml and docs/reference/node.md must agree with it (a test sees to
 that), and nothing else states a default.
 """
 

@@ -13,7 +13,7 @@ from monodepth2_ros.checkpoint import open_checkpoint
 from paths import REPOSITORY
 from training.default_model import RECIPE, Recipe
 
-CARD = REPOSITORY / "docs" / "model_card.md"
+CARD = REPOSITORY / "docs" / "reference" / "model_card.md"
 
 
 @pytest.fixture(scope="module")

@@ -244,7 +244,10 @@ def test_no_name_means_the_shipped_model_and_is_called_so(tmp_path, networks, mo
     monkeypatch.setattr(module, "default_checkpoint_path", lambda: shipped)
     opened = open_checkpoint(name)
     assert opened.metadata == METADATA and not opened.is_random
-    assert opened.source.startswith("default model") and "docs/model_card.md" in opened.source
+    assert (
+        opened.source.startswith("default model")
+        and "docs/reference/model_card.md" in opened.source
+    )
     assert open_checkpoint(str(shipped)).source == str(shipped)
     with monkeypatch.context() as elsewhere:
         elsewhere.setattr(module, "default_checkpoint_path", lambda: None)

@@ -523,7 +523,7 @@ def test_without_a_checkpoint_the_node_runs_the_shipped_model_and_says_so(tmp_pa
     assert "took no part in the training" not in said  # said of the rendered world only
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["model"]["checkpoint"].startswith("default model")  # by the node's diagnostics
-    assert "docs/model_card.md" in report["model"]["checkpoint"]
+    assert "docs/reference/model_card.md" in report["model"]["checkpoint"]
     assert "default model" in (tmp_path / "out" / "node.log").read_text()
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The monodepth2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The parameter table, and that config/depth.yaml and docs/node.md say the same."""
+"""The parameter table, and that config/depth.yaml and docs/reference/node.md say the same."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_yaml_has_every_parameter_with_its_default_and_comment():
 def test_docs_table_agrees_with_the_code():
     rows = re.findall(
         r"^\| `([^`]+)` \| ([^|]+) \| ([^|]+) \| (yes|no) \| (.+) \|$",
-        (REPOSITORY / "docs" / "node.md").read_text(),
+        (REPOSITORY / "docs" / "reference" / "node.md").read_text(),
         flags=re.MULTILINE,
     )
     table = {

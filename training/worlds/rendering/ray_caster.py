@@ -3,11 +3,11 @@
 """Ray caster of the synthetic worlds: exact depth, and colours without aliasing.
 
 A world is a set of flat rectangles (:class:`training.worlds.world.Faces`). Every pixel's ray is
-met with every rectangle that covers it in the image, nearest first; a ray p = t · (x, y, 1) in
-the camera's optical frame makes the parameter t the depth along the optical axis. Textures are functions of the
-position on the rectangle, evaluated at the hit point and filtered there by the size of the pixel's
-footprint: detail finer than a pixel fades instead of flickering. Pixels on the outline of a
-rectangle are averaged over several rays.
+intersected with every rectangle that covers it in the image, nearest first. A ray is
+p = t · (x, y, 1) in the camera's optical frame, so its parameter t is the depth along the optical
+axis. Textures are functions of the position on the rectangle, evaluated at the hit point and
+filtered there by the size of the pixel's footprint: detail finer than a pixel fades instead of
+flickering. Pixels on the outline of a rectangle are averaged over several rays.
 """
 
 from __future__ import annotations
