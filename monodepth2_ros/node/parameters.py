@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every parameter of the node, in one table.
 
-The node declares from it, config/depth.yaml and docs/reference/node.md must agree with it (a test sees to
-that), and nothing else states a default.
+The node declares from it; config/depth.yaml and docs/reference/node.md must agree with it (a test
+checks that), and nothing else states a default.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def test_its_worlds_are_those_of_the_recipe(card):
 
 def test_it_is_finished_and_shows_what_it_names(card):
     assert "@" not in card
-    pictures = re.findall(r"\]\((images/[^)]+)\)", card)
+    pictures = re.findall(r"\]\((\.\./images/[^)]+)\)", card)
     assert len(pictures) >= 3
     for picture in pictures:
         assert (CARD.parent / picture).is_file(), picture
