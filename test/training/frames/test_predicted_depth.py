@@ -15,8 +15,8 @@ from monodepth2_ros.checkpoint import random_checkpoint, save_checkpoint
 from monodepth2_ros.predictor import DepthPredictor
 from training import extract
 from training.frames import predicted_depth as prediction
-from training.frames.store import FrameStore, FrameStoreWriter
 from training.frames.predicted_depth import PredictedDepth, PredictionError, predict_store
+from training.frames.store import FrameStore, FrameStoreWriter
 
 WIDTH, HEIGHT, COUNT = 96, 64, 9
 
