@@ -39,7 +39,7 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 
 from monodepth2_ros import __version__
-from monodepth2_ros.camera import Calibration, PinholeCamera
+from monodepth2_ros.camera import Calibration
 from monodepth2_ros.conversions import (
     Payload,
     decode_compressed,
@@ -50,6 +50,7 @@ from monodepth2_ros.conversions import (
     stamp_ns,
 )
 from monodepth2_ros.node.diagnostics import FrameStatistics, NodeStatus, judge
+from monodepth2_ros.node.image_camera import ImageCamera, find_image_camera
 from monodepth2_ros.node.mailbox import Mailbox
 from monodepth2_ros.node.pairing import CameraInfoPairing
 from monodepth2_ros.node.parameters import PARAMETERS, Parameter, check_together
@@ -92,17 +93,6 @@ class _Frame:
     received: float
 
 
-@dataclass(frozen=True)
-class _View:
-    """What a camera_info means for images of one size; kept while it stays the same."""
-
-    calibration: Calibration | None
-    size: tuple[int, int]
-    camera: PinholeCamera | None
-    maps: tuple[Any, Any] | None
-    problem: str
-
-
 class DepthNode(LifecycleNode):
     """The managed node; see docs/reference/node.md."""
 
@@ -120,7 +110,7 @@ class DepthNode(LifecycleNode):
         self._pairing = CameraInfoPairing(None)
         self._mailbox: Mailbox[_Frame] = Mailbox()
         self._worker: threading.Thread | None = None
-        self._view: _View | None = None
+        self._image_camera: ImageCamera | None = None
         self._statistics = FrameStatistics()
         self._failure = ""
         self._last_stamp_ns = 0
@@ -251,7 +241,7 @@ class DepthNode(LifecycleNode):
         self._pairing = CameraInfoPairing(tolerance)
         self._mailbox = Mailbox()
         self._failure = ""
-        self._view = None
+        self._image_camera = None
         self._worker = threading.Thread(
             target=self._work, args=(self._mailbox,), name="depth_worker", daemon=True
         )
@@ -417,17 +407,17 @@ class DepthNode(LifecycleNode):
         decode = decode_compressed if isinstance(frame.image, CompressedImage) else decode_image
         pixels = decode(frame.image)
         decoded = time.monotonic()
-        view = self._look_at(frame.info, pixels.shape[1], pixels.shape[0])
-        if view.maps is not None:
-            pixels = np.asarray(cv2.remap(pixels, *view.maps, cv2.INTER_LINEAR), dtype=np.uint8)
+        known = self._find_camera(frame.info, pixels.shape[1], pixels.shape[0])
+        if known.maps is not None:
+            pixels = np.asarray(cv2.remap(pixels, *known.maps, cv2.INTER_LINEAR), dtype=np.uint8)
         rectified = time.monotonic()
 
         wanted = [name for name in ("depth", "color", "points") if listeners[name]]
-        if view.camera is None and "points" in wanted:
+        if known.camera is None and "points" in wanted:
             wanted.remove("points")
         options = self._options
         assert self._predictor is not None  # released only after the worker has ended
-        prediction = self._predictor.predict(pixels, view.camera, options, tuple(wanted))
+        prediction = self._predictor.predict(pixels, known.camera, options, tuple(wanted))
         predicted = time.monotonic()
 
         header = frame.image.header
@@ -462,17 +452,17 @@ class DepthNode(LifecycleNode):
             }
         )
 
-    def _look_at(self, info: CameraInfo | None, width: int, height: int) -> _View:
-        """Return the camera of a frame, worked out anew only when something changed."""
+    def _find_camera(self, info: CameraInfo | None, width: int, height: int) -> ImageCamera:
+        """Return the camera of a frame, computed again only when something changed."""
         calibration = None if info is None else Calibration.from_camera_info(info)
-        view = self._view
-        if view is None or view.calibration != calibration or view.size != (width, height):
+        known = self._image_camera
+        if known is None or known.calibration != calibration or known.size != (width, height):
             rectify = self._values["rectify"]
-            view = _make_view(calibration, width, height, rectify, self._image_topic())
-            self._view = view
-            if view.problem and calibration is not None:
-                self.get_logger().warning(view.problem)
-        return view
+            known = find_image_camera(calibration, width, height, rectify, self._image_topic())
+            self._image_camera = known
+            if known.problem and calibration is not None:
+                self.get_logger().warning(known.problem)
+        return known
 
     # Diagnostics
 
@@ -549,11 +539,11 @@ class DepthNode(LifecycleNode):
 
     def _camera_problem(self) -> str:
         """Say why the last frame had no camera, "" if it had one."""
-        view = self._view
-        if view is None:
+        known = self._image_camera
+        if known is None:
             return ""
-        if view.calibration is not None:
-            return view.problem
+        if known.calibration is not None:
+            return known.problem
         if self._pairing.received == 0:
             topic = self.resolve_topic_name("camera_info")
             return f"no camera_info on {topic}: depth is published, points are not"
@@ -578,34 +568,6 @@ class DepthNode(LifecycleNode):
                 "'best_effort'"
             )
         return ""
-
-
-def _make_view(
-    calibration: Calibration | None, width: int, height: int, rectify: bool, image_topic: str
-) -> _View:
-    """Work out the camera of an image, and the rectification if it is asked for."""
-    size = (width, height)
-    if calibration is None:
-        return _View(None, size, None, None, "")
-    try:
-        camera = calibration.camera(rectified=True)
-        if (camera.width, camera.height) != size:
-            raise ValueError(
-                f"camera_info is for a {camera.width}x{camera.height} image, the image is "
-                f"{width}x{height}"
-            )
-        maps = calibration.rectification_maps() if rectify else None
-    except ValueError as error:
-        problem = f"{error}. Depth is published, points are not"
-        return _View(calibration, size, None, None, problem)
-    problem = ""
-    name = image_topic.removesuffix("/compressed").rsplit("/", 1)[-1]
-    if calibration.is_distorted and not rectify and "rect" not in name:
-        problem = (
-            f"the camera has lens distortion and {image_topic} is taken as rectified; set "
-            "'rectify' to true, or subscribe to the rectified topic"
-        )
-    return _View(calibration, size, camera, maps, problem)
 
 
 def _output_options(values: dict[str, Any]) -> OutputOptions:
