@@ -30,14 +30,14 @@ from training.evaluation.depth import (
     depth_size,
     truth_of,
 )
-from training.learning.motion_from_flow import (
+from training.learning.flow import (
     average_cells,
     cell_size,
     consistent_flow,
     measure_flow,
-    solve_motion,
     trusted_cells,
 )
+from training.learning.motion_from_flow import solve_motion
 from training.metrics import ScaleDrift, hole_share, scale_drift
 
 Floats = NDArray[np.float64]

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from training.frames.read_ahead import in_parallel
 from training.frames.store import FrameStore
-from training.learning.motion_from_flow import MeasureFlow
+from training.learning.flow import MeasureFlow
 
 #: Whether the stereo partner is no source, one more source, or the only one.
 StereoMode = Literal["none", "add", "only"]

@@ -31,7 +31,8 @@ from training.learning.depth_and_motion import (
     set_difference_filters,
     set_initial_depth,
 )
-from training.learning.motion_from_flow import mirror_flow, solve_motion
+from training.learning.flow import mirror_flow
+from training.learning.motion_from_flow import solve_motion
 from training.learning.options import OptionError, TrainOptions
 from training.learning.truth_loss import truth_loss
 from training.objective import ObjectiveOutput, SelfSupervisedObjective, nothing_judged

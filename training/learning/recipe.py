@@ -8,6 +8,12 @@ import math
 from dataclasses import replace
 from typing import Literal, TypeVar
 
+import numpy as np
+import torch
+
+from training.learning.dataset import Samples
+from training.learning.flow import cell_size
+from training.learning.motion_from_flow import solve_motion
 from training.learning.options import TrainOptions
 
 #: With fewer training samples than this, ``--recipe auto`` takes the recipe for short recordings.
@@ -31,7 +37,7 @@ def apply_recipe(options: TrainOptions, samples: int, flat: float = 0.0) -> Trai
     samples : int
         Number of training samples.
     flat : float
-        See :func:`training.learning.motion_from_flow.constant_depth_share`.
+        See :func:`constant_depth_share`.
 
     Returns
     -------
@@ -112,3 +118,34 @@ def learning_rate(options: TrainOptions, step: int) -> float:
     if options.warmup_steps:
         rate *= min(1.0, (step + 1) / options.warmup_steps)
     return rate
+
+
+def constant_depth_share(samples: Samples, most: int = 40) -> float:
+    """Return the share of the optical flow that motion past a constant depth explains.
+
+    Where that is most of it (a camera that turns and sways in front of things), motion can be
+    solved from the flow before depth is known. Where the ground rushes by below a far horizon, the
+    solution is wrong, and depth that is learned with it stays wrong.
+
+    Parameters
+    ----------
+    samples : Samples
+        With `measure_flow`.
+    most : int
+        At most this many samples are looked at, evenly spread over all.
+
+    Returns
+    -------
+    float
+        1 less the median residual, relative to the median flow; at least 0.
+    """
+    chosen = np.unique(np.linspace(0, len(samples) - 1, min(most, len(samples))).round())
+    batch = samples.read(chosen.astype(np.int64))
+    if batch.flow is None:  # all learn from truth alone
+        return 0.0
+    flow = batch.flow.float().flatten(0, 1)[:, :2]
+    sources = batch.flow.shape[1]
+    intrinsics = batch.intrinsics[: len(batch.flow)].repeat_interleave(sources, dim=0)
+    depth = torch.ones_like(flow[:, 0])
+    _, residual = solve_motion(depth, flow, intrinsics, cell_size(samples.width))
+    return max(0.0, 1.0 - (residual.median() / flow.norm(dim=1).median().clamp_min(1e-3)).item())

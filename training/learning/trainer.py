@@ -39,6 +39,7 @@ from training.learning.dataset import (
     split_samples,
 )
 from training.learning.depth_and_motion import Predictions
+from training.learning.flow import remember_flow
 from training.learning.health import (
     Health,
     TrainingFailure,
@@ -50,10 +51,14 @@ from training.learning.health import (
 from training.learning.interrupt import StopRequest
 from training.learning.learner import Learner, Views, build_learner, load_initial_weights, prepare
 from training.learning.logbook import Logbook, Meter
-from training.learning.motion_from_flow import constant_depth_share, remember_flow
 from training.learning.options import TrainOptions
 from training.learning.processes import Processes
-from training.learning.recipe import apply_recipe, learning_rate, starts_easily
+from training.learning.recipe import (
+    apply_recipe,
+    constant_depth_share,
+    learning_rate,
+    starts_easily,
+)
 from training.learning.run_state import RunState
 from training.learning.validation import validate
 from training.objective import ObjectiveOutput, compile_mode

@@ -22,7 +22,7 @@ from training.evaluation.steadiness import (
     warp_depth,
 )
 from training.frames.store import FrameStore, Source, write_frame_store
-from training.learning.motion_from_flow import consistent_flow
+from training.learning.flow import consistent_flow
 from training.metrics import hole_share, scale_drift
 
 WIDTH, HEIGHT, FOCAL = 160, 96, 110.0

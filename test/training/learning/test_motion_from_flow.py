@@ -13,17 +13,16 @@ import torch
 from training.frames.store import FrameStore, write_frame_store
 from training.learning.augmentation import mirror_samples
 from training.learning.dataset import find_samples
-from training.learning.motion_from_flow import (
+from training.learning.flow import (
     cell_size,
-    constant_depth_share,
     measure_flow,
     mirror_flow,
     remember_flow,
-    solve_motion,
     trusted_cells,
 )
+from training.learning.motion_from_flow import solve_motion
 from training.learning.options import OptionError, TrainOptions
-from training.learning.recipe import FLAT, apply_recipe
+from training.learning.recipe import FLAT, apply_recipe, constant_depth_share
 from training.synthesize import camera_from_field_of_view, synthesize
 
 CELL, HEIGHT, WIDTH = 4, 64, 96

@@ -16,8 +16,8 @@ from monodepth2_ros.camera import PinholeCamera
 from training.frames.store import FrameStore, Source, write_frame_store
 from training.learning.augmentation import draw, turn_and_zoom
 from training.learning.dataset import DatasetError, find_samples
+from training.learning.flow import remember_flow
 from training.learning.learner import build_learner, load_initial_weights, prepare
-from training.learning.motion_from_flow import remember_flow
 from training.learning.options import TrainOptions
 from training.learning.processes import join_processes
 from training.learning.recipe import apply_recipe
