@@ -19,7 +19,7 @@ from setuptools.command.develop import develop
 PACKAGE = "monodepth2_ros"
 
 EXECUTABLES = {
-    "depth_node": "monodepth2_ros.node.depth_node:main",
+    "depth_node": "monodepth2_ros.node.__main__:main",
     "depth_demo": "monodepth2_ros.demo.__main__:main",
     "depth_extract": "training.extract:main",
     "depth_train": "training.train:main",

@@ -224,7 +224,7 @@ def measure(arguments: argparse.Namespace, size: tuple[int, int], count: int) ->
         "threads": arguments.threads,
         "image_transport": arguments.transport,
     }
-    command = [sys.executable, "-m", "monodepth2_ros.node.depth_node", "--ros-args"]
+    command = [sys.executable, "-m", "monodepth2_ros.node", "--ros-args"]
     for name, value in parameters.items():
         command += ["-p", f"{name}:={value}"]
     spaces = ["" if count == 1 else f"/camera{i}" for i in range(count)]

@@ -31,13 +31,17 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PATIENCE = 120.0
 
 # Modules for tools that have no use for torch.
-LIGHT = ("camera", "conversions", "mailbox", "pairing", "parameters", "playback", "statistics")
+LIGHT = (
+    *("camera", "conversions", "node.mailbox", "node.pairing", "node.parameters"),
+    *("node.diagnostics", "recordings.playback"),
+)
 
 NODE = """
 import time
 from monodepth2_ros.node import depth_node
 print("imported", time.time(), flush=True)
-depth_node.main()
+from monodepth2_ros.node.__main__ import main
+main()
 """
 
 STEPS = """

@@ -7,7 +7,7 @@ Importing the package is cheap: nothing here loads torch, OpenCV or ROS. The pie
 - :mod:`monodepth2_ros.networks` and :mod:`monodepth2_ros.geometry`: the Monodepth2 networks and
   the view geometry that inference and training share,
 - :mod:`monodepth2_ros.predictor`: from an RGB image to depth in metres,
-- :mod:`monodepth2_ros.node.depth_node`: the ROS 2 node around it.
+- :mod:`monodepth2_ros.node`: the ROS 2 node around it.
 """
 
 __version__ = "0.1.0"

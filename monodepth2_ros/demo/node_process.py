@@ -87,7 +87,7 @@ class NodeProcess:
     def __init__(
         self, arguments: Sequence[str], log: Path, on_warning: Callable[[str], None]
     ) -> None:
-        command = [sys.executable, "-u", "-m", "monodepth2_ros.node.depth_node"]
+        command = [sys.executable, "-u", "-m", "monodepth2_ros.node"]
         # The environment is handed on whole: the wheels of ROS 2 mark it, and a child that had the
         # mark without the library path, or the reverse, would not start. A session of its own
         # keeps ctrl-C from the node; it is ended from here.

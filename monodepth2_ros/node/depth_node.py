@@ -8,37 +8,22 @@ decodes, predicts and publishes. See docs/reference/node.md for topics and param
 
 from __future__ import annotations
 
-import contextlib
-import difflib
-import os
-import signal
-import sys
 import threading
 import time
 import traceback
 from dataclasses import dataclass
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import rclpy
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rcl_interfaces.msg import (
-    FloatingPointRange,
-    IntegerRange,
-    ParameterDescriptor,
-    SetParametersResult,
-)
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 
-from monodepth2_ros import __version__
 from monodepth2_ros.camera import Calibration
 from monodepth2_ros.conversions import (
     Payload,
@@ -49,39 +34,33 @@ from monodepth2_ros.conversions import (
     fill_point_cloud,
     stamp_ns,
 )
-from monodepth2_ros.node.diagnostics import FrameStatistics, NodeStatus, judge
+from monodepth2_ros.node.diagnostics import (
+    FrameStatistics,
+    NodeStatus,
+    diagnostic_status,
+    judge,
+    pairing_problem,
+)
 from monodepth2_ros.node.image_camera import ImageCamera, find_image_camera
 from monodepth2_ros.node.mailbox import Mailbox
 from monodepth2_ros.node.pairing import CameraInfoPairing
-from monodepth2_ros.node.parameters import PARAMETERS, Parameter, check_together
-from monodepth2_ros.node.shutdown import exit_after
+from monodepth2_ros.node.parameters import BY_NAME, check_together, declare_parameters
+from monodepth2_ros.node.shutdown import EndSignals
 from monodepth2_ros.options import BackendError, CheckpointError, OutputOptions
 
 if TYPE_CHECKING:
     from monodepth2_ros.predictor import DepthPredictor
 
+# What is published, as diagnostics call it.
+_OUTPUTS = ("depth", "camera_info", "color", "points")
+
 # An image waits at most this long for its camera_info before it goes on without.
 _PAIRING_PATIENCE = 0.2
-
-# A worker that has not ended by then does not keep the process from ending.
-_SHUTDOWN_PATIENCE = 0.8
-
-# ROS is closed within a tenth of a second, or not at all: Fast DDS 2.14 has been seen to wait for
-# ever, and with Python's lock, where the camera left at the same moment. Launch files kill after 5.
-_CLOSING_PATIENCE = 3.0
 
 _RELIABILITY = {
     "best_effort": ReliabilityPolicy.BEST_EFFORT,
     "reliable": ReliabilityPolicy.RELIABLE,
 }
-
-# Parameters of rclpy itself that may stand in a parameter file.
-_ROS_PARAMETERS = ("use_sim_time", "start_type_description_service", "qos_overrides")
-
-# What is published, as diagnostics call it.
-_OUTPUTS = ("depth", "camera_info", "color", "points")
-
-_BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
 
 
 @dataclass(frozen=True)
@@ -96,12 +75,12 @@ class _Frame:
 class DepthNode(LifecycleNode):
     """The managed node; see docs/reference/node.md."""
 
-    def __init__(self, signals: _EndSignals | None = None, **kwargs: Any) -> None:
+    def __init__(self, signals: EndSignals | None = None, **kwargs: Any) -> None:
         super().__init__("depth", **kwargs)
-        self._signals = signals or _EndSignals()
+        self._signals = signals or EndSignals()
         self._state = "unconfigured"
-        self._values: dict[str, Any] = {}
-        self._declare_parameters()
+        self._values = declare_parameters(self)
+        self.add_on_set_parameters_callback(self._on_set_parameters)
         self._predictor: DepthPredictor | None = None
         self._options = OutputOptions()
         self._publishers_by_output: dict[str, Any] = {}
@@ -125,36 +104,11 @@ class DepthNode(LifecycleNode):
 
     # Parameters
 
-    def _declare_parameters(self) -> None:
-        """Declare every parameter of the table; refuse what does not fit."""
-        for parameter in PARAMETERS:
-            default = parameter.default
-            value = list(default) if isinstance(default, tuple) else default
-            try:
-                declared = self.declare_parameter(parameter.name, value, _descriptor(parameter))
-            except (InvalidParameterTypeException, InvalidParameterValueException) as error:
-                hint = " (write a number with a decimal point)" if "DOUBLE" in str(error) else ""
-                raise ValueError(f"parameter {parameter.name}: {error}{hint}") from error
-            refusal = parameter.check(declared.value)
-            if refusal:
-                raise ValueError(f"parameter {refusal}")
-            self._values[parameter.name] = declared.value
-        refusal = check_together(self._values)
-        if refusal:
-            raise ValueError(f"parameter {refusal}")
-        # rclpy has no public way to ask which overrides nobody declared.
-        for name in getattr(self, "_parameter_overrides", {}):
-            if name not in _BY_NAME and name.split(".")[0] not in _ROS_PARAMETERS:
-                near = difflib.get_close_matches(name, _BY_NAME, n=1)
-                hint = f"; did you mean '{near[0]}'?" if near else ""
-                self.get_logger().warning(f"parameter '{name}' is unknown and ignored{hint}")
-        self.add_on_set_parameters_callback(self._on_set_parameters)
-
     def _on_set_parameters(self, changes: list[RosParameter]) -> SetParametersResult:
         """Check changes, refuse those that cannot happen now, apply the others."""
         values = dict(self._values)
         for change in changes:
-            parameter = _BY_NAME.get(change.name)
+            parameter = BY_NAME.get(change.name)
             if parameter is None:
                 continue  # rclpy's own
             refusal = parameter.check(change.value)
@@ -489,43 +443,25 @@ class DepthNode(LifecycleNode):
             output_rate=statistics.rate("published"),
         )
         level, message = judge(status)
+        predictor = self._predictor
         values = {
             "state": self._state,
-            "input rate (Hz)": f"{statistics.rate('received'):.2f}",
-            "output rate (Hz)": f"{statistics.rate('published'):.2f}",
-            "images received": statistics.total("received"),
-            "frames published": statistics.total("published"),
-            "frames dropped": statistics.total("dropped"),
-            "frames failed": statistics.total("failed"),
-            "frames without listener": statistics.total("idle"),
+            **statistics.values(),
             "images without camera_info": self._pairing.unpaired,
-            "time jumps": statistics.total("time jump"),
             "image publishers": self._publisher_count("image"),
             "camera_info publishers": self._publisher_count("camera_info"),
             **{f"{name} listeners": listeners.get(name, 0) for name in _OUTPUTS},
-            "version": __version__,
         }
-        for stage, (median, high) in statistics.latencies().items():
-            values[f"{stage} median (ms)"] = f"{1e3 * median:.2f}"
-            values[f"{stage} 95 % (ms)"] = f"{1e3 * high:.2f}"
-        if self._predictor is not None:
-            backend = self._predictor.backend
-            values["device"] = str(backend.device)
-            values["backend"] = f"{backend.name} {backend.precision}"
-            values["checkpoint"] = self._predictor.checkpoint.source
+        if predictor is not None:
+            values["device"] = str(predictor.backend.device)
+            values["backend"] = f"{predictor.backend.name} {predictor.backend.precision}"
+            values["checkpoint"] = predictor.checkpoint.source
         if self._failure:
             values["last failure"] = self._failure
         report = DiagnosticArray()
         report.header.stamp = self.get_clock().now().to_msg()
-        report.status = [
-            DiagnosticStatus(
-                level=bytes([level]),
-                name=f"{self.get_fully_qualified_name().lstrip('/')}: depth",
-                message=message,
-                hardware_id=image_topic,
-                values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
-            )
-        ]
+        name = self.get_fully_qualified_name().lstrip("/")
+        report.status = [diagnostic_status(f"{name}: depth", level, message, image_topic, values)]
         self._diagnostics.publish(report)
 
     def _publisher_count(self, name: str) -> int:
@@ -544,18 +480,7 @@ class DepthNode(LifecycleNode):
             return ""
         if known.calibration is not None:
             return known.problem
-        if self._pairing.received == 0:
-            topic = self.resolve_topic_name("camera_info")
-            return f"no camera_info on {topic}: depth is published, points are not"
-        nearest = self._pairing.nearest_ns
-        if self._pairing.tolerance_ns is None or nearest is None:
-            return ""
-        return (
-            f"camera_info and image stamps do not pair: the nearest differ by "
-            f"{1e-6 * nearest:.1f} ms, pairing_tolerance is "
-            f"{1e-6 * self._pairing.tolerance_ns:.1f} ms; set pairing to 'latest' or raise the "
-            "tolerance. Depth is published, points are not"
-        )
+        return pairing_problem(self._pairing, self.resolve_topic_name("camera_info"))
 
     def _qos_conflict(self, publishers: list[Any]) -> str:
         """Say why no publisher's QoS fits the image subscription, "" if one does."""
@@ -586,120 +511,5 @@ def _output_options(values: dict[str, Any]) -> OutputOptions:
     )
 
 
-def _descriptor(parameter: Parameter) -> ParameterDescriptor:
-    """Describe a parameter to ROS."""
-    descriptor = ParameterDescriptor(description=parameter.description)
-    if parameter.choices:
-        descriptor.additional_constraints = f"one of {', '.join(parameter.choices)}"
-    low, high = parameter.minimum, parameter.maximum
-    if low is None or high is None:
-        return descriptor
-    if isinstance(parameter.default, float):
-        descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
-    elif isinstance(parameter.default, int):
-        descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=1)]
-    return descriptor
-
-
 def _nanoseconds(seconds: float) -> int:
     return round(1e9 * seconds)
-
-
-class _EndSignals:
-    """Makes the first SIGINT or SIGTERM end what the main thread does; further ones do nothing.
-
-    rclpy shuts ROS down at either, but only SIGINT would stop a model from being loaded, and a
-    terminal's ctrl-C and a launcher's signal may both come, the second amid the end.
-    """
-
-    def __init__(self) -> None:
-        self.heard = False
-
-    def install(self) -> None:
-        """Take the signals. rclpy, initialised later, handles them first and passes them on."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._hear)
-
-    def _hear(self, number: int, frame: FrameType | None) -> None:
-        if not self.heard:
-            self.heard = True
-            raise KeyboardInterrupt
-
-
-def main(args: list[str] | None = None) -> NoReturn:
-    """Run the node until ctrl-C, SIGTERM or the end of ROS; ends the process.
-
-    The exit status is 1 if the node could not start or failed, with the reason in the log.
-    """
-    # torch's threads wait for each other by spinning unless they are told not to before it is
-    # imported. Where other programs want the cores too, a frame then takes ten times as long.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        status = _run(args)
-    except KeyboardInterrupt:
-        status = 0
-    except Exception:
-        traceback.print_exc()
-        status = 1
-    # Everything of ROS is closed. What Python would still do is to take torch and OpenVINO apart,
-    # which lasts most of a second, or hangs behind an inference that has not ended.
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
-
-
-def _run(args: list[str] | None) -> int:
-    """Run the node and return the exit status."""
-    signals = _EndSignals()
-    signals.install()
-    rclpy.init(args=args)
-    node = None
-    executor = SingleThreadedExecutor()
-    status = 1
-    try:
-        try:
-            node = DepthNode(signals)
-        except ValueError as error:
-            rclpy.logging.get_logger("depth").fatal(str(error))
-            return status
-        executor.add_node(node)
-        if node.get_parameter("autostart").value:
-            success = TransitionCallbackReturn.SUCCESS
-            if node.trigger_configure() != success or node.trigger_activate() != success:
-                if signals.heard or not rclpy.ok():
-                    status = 0
-                    return status
-                node.get_logger().fatal("the node could not start; see the error above")
-                return status
-        executor.spin()
-        status = 0
-    except (KeyboardInterrupt, ExternalShutdownException):
-        status = 0
-    except Exception:
-        # A signal shuts ROS down at once, also under a callback that is about to publish or to
-        # answer. What this callback raises then is the end that was asked for, not a failure.
-        if rclpy.ok() and not signals.heard:
-            traceback.print_exc()
-            return status
-        status = 0
-    finally:
-        signals.heard = True
-        exit_after(_CLOSING_PATIENCE, status)
-        _close(node, executor)
-    return status
-
-
-def _close(node: DepthNode | None, executor: SingleThreadedExecutor) -> None:
-    """Close everything of ROS; parts that a signal has closed already are no errors."""
-    with contextlib.suppress(Exception):
-        # Under a worker that has not ended nothing may be taken away.
-        if node is None or node.stop_worker(_SHUTDOWN_PATIENCE):
-            executor.shutdown(timeout_sec=0.1)
-            if node is not None:
-                node.destroy_node()
-    with contextlib.suppress(Exception):
-        rclpy.try_shutdown()
-
-
-if __name__ == "__main__":
-    main()

@@ -7,9 +7,16 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from monodepth2_ros import __version__
+
+if TYPE_CHECKING:
+    from monodepth2_ros.node.pairing import CameraInfoPairing
 
 # Rates are taken over this many seconds, latencies over this many frames.
 _RATE_WINDOW = 5.0
@@ -73,6 +80,23 @@ class FrameStatistics:
             name: (float(np.median(values)), float(np.percentile(values, 95)))
             for name, values in stages.items()
         }
+
+    def values(self) -> dict[str, Any]:
+        """Return rates, counts and latencies as diagnostics show them."""
+        values: dict[str, Any] = {
+            "input rate (Hz)": f"{self.rate('received'):.2f}",
+            "output rate (Hz)": f"{self.rate('published'):.2f}",
+            "images received": self.total("received"),
+            "frames published": self.total("published"),
+            "frames dropped": self.total("dropped"),
+            "frames failed": self.total("failed"),
+            "frames without listener": self.total("idle"),
+            "time jumps": self.total("time jump"),
+        }
+        for stage, (median, high) in self.latencies().items():
+            values[f"{stage} median (ms)"] = f"{1e3 * median:.2f}"
+            values[f"{stage} 95 % (ms)"] = f"{1e3 * high:.2f}"
+        return values
 
 
 @dataclass
@@ -163,4 +187,34 @@ def _missing_image(status: NodeStatus) -> str:
     return (
         f"{since} although {status.image_topic} has {status.image_publishers} publisher(s); is the "
         "camera or the recording paused?"
+    )
+
+
+def pairing_problem(pairing: CameraInfoPairing, info_topic: str) -> str:
+    """Say why an image found no camera_info, "" if that may happen now and then."""
+    if pairing.received == 0:
+        return f"no camera_info on {info_topic}: depth is published, points are not"
+    nearest = pairing.nearest_ns
+    if pairing.tolerance_ns is None or nearest is None:
+        return ""
+    return (
+        f"camera_info and image stamps do not pair: the nearest differ by "
+        f"{1e-6 * nearest:.1f} ms, pairing_tolerance is {1e-6 * pairing.tolerance_ns:.1f} ms; set "
+        "pairing to 'latest' or raise the tolerance. Depth is published, points are not"
+    )
+
+
+def diagnostic_status(
+    name: str, level: int, message: str, hardware_id: str, values: Mapping[str, Any]
+) -> Any:
+    """Build the ``diagnostic_msgs/DiagnosticStatus`` of the node; the version is added."""
+    from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
+    shown = {**values, "version": __version__}
+    return DiagnosticStatus(
+        level=bytes([level]),
+        name=name,
+        message=message,
+        hardware_id=hardware_id,
+        values=[KeyValue(key=key, value=str(value)) for key, value in shown.items()],
     )

@@ -2,18 +2,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every parameter of the node, in one table.
 
-The node declares from it; config/depth.yaml and docs/reference/node.md must agree with it (a test
-checks that), and nothing else states a default.
+The node declares its parameters from this table. config/depth.yaml and docs/reference/node.md must
+agree with it (a test checks that), and nothing else states a default.
 """
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monodepth2_ros.options import BACKENDS, COLOR_MAPS, PRECISIONS
+
+if TYPE_CHECKING:
+    from rcl_interfaces.msg import ParameterDescriptor
+    from rclpy.node import Node
 
 
 @dataclass(frozen=True)
@@ -267,6 +272,12 @@ PARAMETERS: tuple[Parameter, ...] = (
 )
 
 
+BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
+
+# Parameters of rclpy itself that may stand in a parameter file.
+_ROS_PARAMETERS = ("use_sim_time", "start_type_description_service", "qos_overrides")
+
+
 def check_together(values: Mapping[str, Any]) -> str | None:
     """Return why values that are fine one by one do not fit together, or None.
 
@@ -292,3 +303,64 @@ def check_together(values: Mapping[str, Any]) -> str | None:
     if crop[0] + crop[2] >= 1.0 or crop[1] + crop[3] >= 1.0:
         return f"crop is {list(crop)}; it leaves no image"
     return None
+
+
+def declare_parameters(node: Node) -> dict[str, Any]:
+    """Declare every parameter of the table on a node and warn about unknown names.
+
+    Parameters
+    ----------
+    node : rclpy.node.Node
+
+    Returns
+    -------
+    dict of str to value
+        The values, from the command line, a parameter file or the defaults.
+
+    Raises
+    ------
+    ValueError
+        If a value has the wrong type, is out of range or does not fit the others.
+    """
+    from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+
+    values: dict[str, Any] = {}
+    for parameter in PARAMETERS:
+        default = parameter.default
+        value = list(default) if isinstance(default, tuple) else default
+        try:
+            declared = node.declare_parameter(parameter.name, value, _descriptor(parameter))
+        except (InvalidParameterTypeException, InvalidParameterValueException) as error:
+            hint = " (write a number with a decimal point)" if "DOUBLE" in str(error) else ""
+            raise ValueError(f"parameter {parameter.name}: {error}{hint}") from error
+        refusal = parameter.check(declared.value)
+        if refusal:
+            raise ValueError(f"parameter {refusal}")
+        values[parameter.name] = declared.value
+    refusal = check_together(values)
+    if refusal:
+        raise ValueError(f"parameter {refusal}")
+    # rclpy has no public way to ask which overrides nobody declared.
+    for name in getattr(node, "_parameter_overrides", {}):
+        if name not in BY_NAME and name.split(".")[0] not in _ROS_PARAMETERS:
+            near = difflib.get_close_matches(name, BY_NAME, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            node.get_logger().warning(f"parameter '{name}' is unknown and ignored{hint}")
+    return values
+
+
+def _descriptor(parameter: Parameter) -> ParameterDescriptor:
+    """Describe a parameter to ROS."""
+    from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+
+    descriptor = ParameterDescriptor(description=parameter.description)
+    if parameter.choices:
+        descriptor.additional_constraints = f"one of {', '.join(parameter.choices)}"
+    low, high = parameter.minimum, parameter.maximum
+    if low is None or high is None:
+        return descriptor
+    if isinstance(parameter.default, float):
+        descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+    elif isinstance(parameter.default, int):
+        descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=1)]
+    return descriptor

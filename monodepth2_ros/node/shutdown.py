@@ -1,72 +1,96 @@
 # Copyright 2026 The monodepth2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The end of this process at a deadline, even while a library holds Python's lock."""
+"""How the process ends: on the first SIGINT or SIGTERM, and at a deadline if a library hangs.
+
+This module is imported before anything else of the node, so it imports next to nothing itself.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import time
+import os
+import signal
 
-# <signal.h> and <time.h> of Linux.
+# <signal.h> of Linux.
 _SIGEV_THREAD = 2
 _SIGEVENT_BYTES = 64
 
-
-class _SignalEvent(ctypes.Structure):
-    """What happens when a timer expires: ``struct sigevent``."""
-
-    _fields_ = (
-        ("value", ctypes.c_void_p),
-        ("signal", ctypes.c_int),
-        ("notify", ctypes.c_int),
-        ("function", ctypes.c_void_p),
-        ("attributes", ctypes.c_void_p),
-        ("unused", ctypes.c_char * _SIGEVENT_BYTES),  # as large as it may be, and more
-    )
+_END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class _TimeSpec(ctypes.Structure):
-    """``struct timespec``."""
+class EndSignals:
+    """Makes the first SIGINT or SIGTERM end what the main thread does; later ones do nothing.
 
-    _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
+    rclpy shuts ROS down on either signal, but only SIGINT would interrupt the loading of a model,
+    and a terminal's ctrl-C and a launcher's signal may both arrive, the second during shutdown.
 
+    Attributes
+    ----------
+    heard : bool
+        Whether a signal has arrived.
+    """
 
-class _TimerSpec(ctypes.Structure):
-    """``struct itimerspec``."""
+    def __init__(self) -> None:
+        self.heard = False
+        self._nothing_is_open = True
 
-    _fields_ = (("interval", _TimeSpec), ("value", _TimeSpec))
+    def install(self) -> None:
+        """Handle the signals. rclpy, initialised later, handles them first and passes them on."""
+        for number in _END_SIGNALS:
+            signal.signal(number, self._hear)
+        # A parent, or this process before it executed itself again, may have blocked them.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _END_SIGNALS)
+
+    def interrupt_from_now_on(self) -> None:
+        """Raise KeyboardInterrupt at a signal, because there are now resources to close.
+
+        Until this is called a signal ends the process at once with status 0: an exception that is
+        raised while modules are imported may be swallowed or turned into another one.
+        """
+        self._nothing_is_open = False
+
+    def _hear(self, number: int, frame: object) -> None:
+        if self.heard:
+            return
+        self.heard = True
+        if self._nothing_is_open:
+            os._exit(0)
+        raise KeyboardInterrupt
 
 
 def exit_after(seconds: float, status: int) -> bool:
-    """End this process later, unless it has ended by then.
+    """End this process after a delay, even if a library holds the GIL for ever by then.
 
-    A thread of Python, or a handler of a signal, would wait for the lock that whoever does not
-    come back holds. So a timer of the C library calls ``_exit``, and nothing of Python runs.
+    A Python thread or a signal handler would wait for the GIL. So a timer of the C library calls
+    ``_exit``; no Python code runs.
 
     Parameters
     ----------
     seconds : float
-        More than 0.
+        Delay, above 0.
     status : int
         Exit status.
 
     Returns
     -------
     bool
-        False if this system has no such timers: then nothing happens.
+        False if this system has no such timers; then nothing happens.
     """
-    with contextlib.suppress(AttributeError, OSError):
+    import ctypes
+    import struct
+    import time
+
+    try:
         library = ctypes.CDLL(None, use_errno=True)
         function = ctypes.cast(library._exit, ctypes.c_void_p).value
-        event = _SignalEvent(value=status, notify=_SIGEV_THREAD, function=function)
+        # struct sigevent: the value handed to the function, no signal, how to notify, function.
+        layout = struct.pack("@PiiPP", status, 0, _SIGEV_THREAD, function, 0)
+        event = ctypes.create_string_buffer(layout, _SIGEVENT_BYTES)
         timer = ctypes.c_void_p()
-        if library.timer_create(
-            ctypes.c_int(time.CLOCK_MONOTONIC), ctypes.byref(event), ctypes.byref(timer)
-        ):
+        if library.timer_create(ctypes.c_int(time.CLOCK_MONOTONIC), event, ctypes.byref(timer)):
             return False
+        # struct itimerspec: no repetition, then seconds and nanoseconds until it fires.
         whole = int(seconds)
-        due = _TimeSpec(whole, int(1e9 * (seconds - whole)))
-        setting = _TimerSpec(value=due)
-        return not library.timer_settime(timer, ctypes.c_int(0), ctypes.byref(setting), None)
-    return False
+        setting = struct.pack("@llll", 0, 0, whole, int(1e9 * (seconds - whole)))
+        return not library.timer_settime(timer, ctypes.c_int(0), setting, None)
+    except (AttributeError, OSError):
+        return False

@@ -64,9 +64,9 @@ class NodeProcess:
     """The node, as a user starts it, or with `changes` to it: a program that makes them first."""
 
     def __init__(self, *arguments: str, changes: str = "", **parameters: Any) -> None:
-        program = ["-m", "monodepth2_ros.node.depth_node"]
+        program = ["-m", "monodepth2_ros.node"]
         if changes:
-            program = ["-c", f"{changes}\ndepth_node.main()"]
+            program = ["-c", f"{changes}\nfrom monodepth2_ros.node.__main__ import main\nmain()"]
         command = [sys.executable, *program, "--ros-args"]
         for name, value in parameters.items():
             text = str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,124 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The command ``depth_node``: run the node until it is told to end.
+
+Everything heavy is imported inside functions, after the signal handlers are installed: a signal
+that arrives while modules are imported must end the process with status 0, too.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from monodepth2_ros.node.shutdown import EndSignals, exit_after
+
+TYPE_CHECKING = False  # importing typing would delay the signal handlers
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from rclpy.executors import Executor
+
+    from monodepth2_ros.node.depth_node import DepthNode
+
+# Seconds. A worker that has not ended by then does not keep the process from ending.
+_SHUTDOWN_PATIENCE = 0.8
+
+# Seconds. Closing takes 0.1 s. Fast DDS 2.14 can deadlock here while it holds the GIL (seen when a
+# camera left at the same moment), so the process is ended after this time. Launch files kill
+# after 5 s.
+_CLOSING_PATIENCE = 3.0
+
+
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run the node until ctrl-C, SIGTERM or the end of ROS; ends the process.
+
+    The exit status is 1 if the node could not start or failed, with the reason in the log.
+    """
+    signals = EndSignals()
+    signals.install()
+    # torch's threads wait for each other by spinning unless this is set before torch is imported.
+    # Where other programs want the cores too, a frame then takes ten times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        status = _run(args, signals)
+    except KeyboardInterrupt:
+        status = 0
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        status = 1
+    # Everything of ROS is closed. An ordinary exit would still take torch and OpenVINO apart, which
+    # lasts most of a second, or hangs behind an inference that has not ended.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _run(args: list[str] | None, signals: EndSignals) -> int:
+    """Run the node and return the exit status."""
+    import traceback
+
+    import rclpy
+    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+    from rclpy.lifecycle import TransitionCallbackReturn
+
+    from monodepth2_ros.node.depth_node import DepthNode
+
+    signals.interrupt_from_now_on()
+    rclpy.init(args=args)
+    node = None
+    executor = SingleThreadedExecutor()
+    status = 1
+    try:
+        try:
+            node = DepthNode(signals)
+        except ValueError as error:
+            rclpy.logging.get_logger("depth").fatal(str(error))
+            return status
+        executor.add_node(node)
+        if node.get_parameter("autostart").value:
+            success = TransitionCallbackReturn.SUCCESS
+            if node.trigger_configure() != success or node.trigger_activate() != success:
+                if signals.heard or not rclpy.ok():
+                    status = 0
+                    return status
+                node.get_logger().fatal("the node could not start; see the error above")
+                return status
+        executor.spin()
+        status = 0
+    except (KeyboardInterrupt, ExternalShutdownException):
+        status = 0
+    except Exception:
+        # A signal shuts ROS down at once, also during a callback that is about to publish or to
+        # answer. What this callback raises then follows from the signal; it is not a failure.
+        if rclpy.ok() and not signals.heard:
+            traceback.print_exc()
+            return status
+        status = 0
+    finally:
+        signals.heard = True
+        exit_after(_CLOSING_PATIENCE, status)
+        _close(node, executor)
+    return status
+
+
+def _close(node: DepthNode | None, executor: Executor) -> None:
+    """Close everything of ROS; parts that a signal has closed already are no errors."""
+    import contextlib
+
+    import rclpy
+
+    with contextlib.suppress(Exception):
+        # While a worker still runs, nothing it uses may be destroyed.
+        if node is None or node.stop_worker(_SHUTDOWN_PATIENCE):
+            executor.shutdown(timeout_sec=0.1)
+            if node is not None:
+                node.destroy_node()
+    with contextlib.suppress(Exception):
+        rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    main()
