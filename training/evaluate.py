@@ -40,6 +40,9 @@ from training.evaluation.depth import (
 from training.evaluation.picture_report import as_png
 from training.evaluation.report import Model, Report, as_html, as_json, as_text
 from training.evaluation.steadiness import Candidate, Recording, evaluate_temporal
+from training.extraction.console import ProgressBars
+from training.extraction.job import ExtractOptions
+from training.extraction.open_frames import extract_every_frame, open_frames
 from training.frames.store import FrameStore
 from training.learning.dataset import DatasetError
 from training.learning.run_state import write_atomically
@@ -242,47 +245,26 @@ def _labels(names: Sequence[str]) -> list[str]:
 def _open_data(
     arguments: argparse.Namespace, checkpoints: Sequence[Checkpoint], scratch: Path
 ) -> list[FrameStore]:
-    """Open the stores; extract what is no store."""
-    if arguments.kitti_raw is not None:
-        source = ["--kitti-raw", str(arguments.kitti_raw), "--split", str(arguments.kitti_split)]
-        return [_extract(source, "KITTI", checkpoints, scratch / "KITTI")]
-    stores = []
-    for index, path in enumerate(arguments.data):
-        if not path.exists():
-            raise EvaluationError(
-                f"--data {path} does not exist; give a frame store of depth_extract, or a recording"
-            )
-        if path.is_dir() and not _is_recording(path):
-            stores.append(FrameStore.open(path))
-        else:
-            stores.append(
-                _extract([str(path)], path.name, checkpoints, scratch / f"{index}" / path.stem)
-            )
-    return stores
-
-
-def _is_recording(folder: Path) -> bool:
-    """Whether a folder is a rosbag2, complete or as a killed recorder leaves it."""
-    if (folder / "store.json").exists():
-        return False
-    return any(
-        file.name == "metadata.yaml" or file.suffix in (".mcap", ".db3")
-        for file in folder.iterdir()
-    )
-
-
-def _extract(
-    source: list[str], name: str, checkpoints: Sequence[Checkpoint], out: Path
-) -> FrameStore:
-    """Extract every frame of a recording as the first checkpoint sees it."""
-    from training.extract import extract_every_frame
-
+    """Open the stores; extract recordings as the first checkpoint sees them."""
     metadata = checkpoints[0].metadata
     crops = {checkpoint.metadata.crop for checkpoint in checkpoints}
     crop: Crop = crops.pop() if len(crops) == 1 else NO_CROP
-    if not extract_every_frame(source, out, (metadata.width, metadata.height), crop):
-        raise EvaluationError(f"{name} cannot be read as frames; see above why")
-    return FrameStore.open(out)
+    size = (metadata.width, metadata.height)
+    bars = ProgressBars()
+    if arguments.kitti_raw is not None:
+        out = scratch / "KITTI"
+        kitti = ExtractOptions(out, kitti_raw=arguments.kitti_raw, split=arguments.kitti_split)
+        return [extract_every_frame(kitti, out, size, crop, bars)]
+    stores = []
+    for index, path in enumerate(arguments.data):
+        out = scratch / f"{index}" / path.stem
+        try:
+            stores.append(open_frames(path, out, size, crop, console=bars))
+        except (ValueError, FileNotFoundError) as error:
+            raise EvaluationError(
+                f"--data {path.name}: {error}; give a frame store of depth_extract, or a recording"
+            ) from error
+    return stores
 
 
 def _split(

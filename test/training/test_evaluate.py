@@ -755,12 +755,15 @@ def test_what_goes_wrong_in_extraction_ends_the_evaluation(
     broken.write_bytes(b"no recording")
     command = [str(recorded[0]), "--data", str(broken), "--device", "cpu"]
     assert main(command) == 1
-    first, last = capsys.readouterr().err.splitlines()
-    assert first.startswith("depth_extract: ")
-    assert "broken.mcap cannot be read" in first
-    assert last == "depth_evaluate: broken.mcap cannot be read as frames; see above why"
+    error = capsys.readouterr().err
+    assert error.startswith("depth_evaluate: --data broken.mcap: ")
+    assert "broken.mcap cannot be read" in error
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.extract.main", lambda command: 130)
+        patch.setattr("training.extraction.open_frames.extract", interrupted)
         assert main(command) == 130
     assert capsys.readouterr().err == "depth_evaluate: interrupted\n"
 

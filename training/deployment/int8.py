@@ -38,6 +38,8 @@ from training.evaluation.depth import (
     sees_less,
     truth_of,
 )
+from training.extraction.console import ProgressBars
+from training.extraction.open_frames import open_frames as open_source
 from training.frames.store import FrameStore
 
 PRESETS = ("performance", "mixed")
@@ -184,12 +186,15 @@ def open_frames(
                 f"--calibrate {path} does not exist; give a frame store of depth_extract, or a "
                 "recording"
             )
-        if not (path / "store.json").exists():
-            path = _extract(path, metadata, scratch / str(index) / path.stem)
+        out = scratch / str(index) / path.stem
+        size = (metadata.width, metadata.height)
         try:
-            stores.append(FrameStore.open(path))
+            stores.append(open_source(path, out, size, metadata.crop, console=ProgressBars()))
         except (OSError, ValueError) as error:
-            raise QuantizationError(f"--calibrate cannot use it: {error}") from error
+            raise QuantizationError(
+                f"--calibrate {path} cannot be read as frames: {error}; give a frame store of "
+                "depth_extract, or a recording"
+            ) from error
     return stores
 
 
@@ -474,16 +479,3 @@ def _spread(
 def _middles(length: int, count: int) -> NDArray[np.int64]:
     """Return the middles of `count` equal parts of a row."""
     return (2 * np.arange(count) + 1) * length // (2 * max(count, 1))
-
-
-def _extract(path: Path, metadata: CheckpointMetadata, out: Path) -> Path:
-    """Extract every frame of a recording as the network sees it."""
-    from training.extract import extract_every_frame
-
-    size = (metadata.width, metadata.height)
-    if not extract_every_frame([str(path)], out, size, metadata.crop):
-        raise QuantizationError(
-            f"--calibrate {path} cannot be read as frames; see above why; give a frame store of "
-            "depth_extract, or a recording"
-        )
-    return out

@@ -300,7 +300,7 @@ def test_data_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         ([], "give --calibrate STORE_OR_BAG"),
         ([tmp_path / "none"], "--calibrate .*none does not exist; give a frame store"),
         ([Path(__file__)], "test_int8.py cannot be read as frames"),
-        ([tmp_path / "broken"], "--calibrate cannot use it: .*broken"),
+        ([tmp_path / "broken"], "--calibrate .*broken cannot be read as frames"),
     ):
         (tmp_path / "broken").mkdir(exist_ok=True)
         (tmp_path / "broken" / "store.json").write_text("{}")

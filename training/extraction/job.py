@@ -1,0 +1,364 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""An extraction from beginning to end: plan, check the disk, extract, report."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import cv2
+import torch
+
+from monodepth2_ros.preprocessing import NO_CROP, Crop, check_crop, crop_box
+from training.extraction.bag_cameras import bag_cameras
+from training.extraction.calibration import read_calibration, read_extrinsics
+from training.extraction.console import Advance, Console
+from training.extraction.extract_camera import (
+    CameraSource,
+    Rules,
+    extract_camera,
+    extract_partner,
+    stereo_baseline,
+)
+from training.extraction.kitti import kitti_cameras
+from training.extraction.progress import Book
+from training.extraction.report import (
+    CONTACT_SHEET,
+    FLOW_HISTOGRAM,
+    REPORT_JSON,
+    describe,
+    save_report,
+)
+from training.extraction.stored_view import make_view, stored_size
+from training.frames.store import FrameStore, FrameStoreWriter, partial_path
+
+_INDEX_BYTES = 200  # of a frame, in addition to its pixels
+
+
+def default_workers() -> int:
+    """Return the number of cores this process may use."""
+    has_affinity = hasattr(os, "sched_getaffinity")
+    return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class ExtractOptions:
+    """What to extract, and how; the options of ``depth_extract``.
+
+    Attributes
+    ----------
+    out : Path
+        Folder of the frame store to write.
+    bags : tuple of Path
+        Recordings.
+    image : tuple of str
+        Image topics; empty for all cameras.
+    stereo : tuple of two str, or None
+        Image topics (or KITTI folders) of a rectified pair, left and right.
+    camera : tuple of Path
+        Calibration files used instead of the recorded camera_info: one for all topics, or one each.
+    truth : str
+        "auto", "none", or a depth image or PointCloud2 topic to store as ground truth.
+    extrinsics : Path or None
+        YAML with the point cloud's pose in the camera's optical frame.
+    poses : str
+        "auto", "none", or an Odometry or PoseStamped topic.
+    kitti_raw, split : Path or None
+        KITTI raw folders and the list of frames, instead of `bags`.
+    width, height : int or None
+        Size of the stored images, multiples of 32; None keeps the aspect.
+    crop : tuple of float
+        Fractions to remove at the left, top, right and bottom.
+    rectify : str
+        "auto", "on" or "off".
+    min_flow : float or None
+        Least median motion between kept frames in stored pixels; None for the source's default.
+    max_gap : float or None
+        A longer gap, in seconds, ends a segment; None for 2.5 times the usual interval.
+    spacing : int or None
+        Frames between neighbours; None to choose it from the motion.
+    workers : int or None
+        Decoding threads; None for one per core.
+    """
+
+    out: Path
+    bags: tuple[Path, ...] = ()
+    image: tuple[str, ...] = ()
+    stereo: tuple[str, str] | None = None
+    camera: tuple[Path, ...] = ()
+    truth: str = "auto"
+    extrinsics: Path | None = None
+    poses: str = "auto"
+    kitti_raw: Path | None = None
+    split: Path | None = None
+    width: int | None = None
+    height: int | None = None
+    crop: Crop = NO_CROP
+    rectify: str = "auto"
+    min_flow: float | None = None
+    max_gap: float | None = None
+    spacing: int | None = None
+    workers: int | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Recordings and files that are read."""
+        named = (*self.bags, *self.camera, self.extrinsics, self.split)
+        return tuple(path for path in named if path is not None)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A camera to extract, with its stereo partner if it has one."""
+
+    camera: CameraSource
+    partner: CameraSource | None = None
+
+    @property
+    def cameras(self) -> tuple[CameraSource, ...]:
+        """The camera and its partner."""
+        return (self.camera,) if self.partner is None else (self.camera, self.partner)
+
+
+def extract(options: ExtractOptions, console: Console | None = None) -> FrameStore:
+    """Plan, check the disk, extract and report.
+
+    Parameters
+    ----------
+    options : ExtractOptions
+    console : Console, optional
+
+    Returns
+    -------
+    FrameStore
+        The store that was written.
+
+    Raises
+    ------
+    FileExistsError
+        If there is something at ``options.out``.
+    ValueError
+        If a recording cannot be read, the options do not fit together or no frame is kept.
+    """
+    with _single_threaded():
+        return _extract(options, console or Console())
+
+
+def _extract(options: ExtractOptions, console: Console) -> FrameStore:
+    """Extract; see :func:`extract`."""
+    out = options.out
+    if out.exists():
+        raise FileExistsError(f"{out} exists; remove it or choose another --out")
+    jobs = plan(options)
+    rules = _rules(options, jobs, console)
+    _describe_plan(jobs, rules, console)
+    _check_disk(out, jobs, rules, console)
+    fingerprint = _fingerprint(options)
+    with _open_writer(out, rules, fingerprint, console) as writer:
+        book = Book()
+        if writer.state:
+            book = Book.from_state(writer.state["book"])
+            console.say(f"resuming after {len(writer):,} frames")
+        done = len(book.reports)
+        for job in jobs:
+            if done > 0:
+                done -= len(job.cameras)
+                continue
+            total = sum(camera.count * (1 + camera.has_truth) for camera in job.cameras)
+            name = f"{job.camera.source.recording} {job.camera.source.topic}"
+            with console.progress(total, name) as advance:
+                _run(job, writer, book, rules, advance)
+            writer.save({"fingerprint": fingerprint, "book": book.to_state()})
+        console.say(describe(book.reports))
+        if not len(writer):
+            shutil.rmtree(writer.partial, ignore_errors=True)
+            raise ValueError(f"no frame is worth keeping, so {out} was not written; see above why")
+        writer.finish(
+            book.cameras, book.segment_spacing, book.segment_source, book.sources, book.baselines
+        )
+    store = FrameStore.open(out)
+    save_report(store, book.reports)
+    size = sum(file.stat().st_size for file in out.iterdir())
+    console.say(
+        f"\n{out}: {len(store):,} frames of {store.width}x{store.height}, {gigabytes(size)}; see "
+        f"{CONTACT_SHEET}, {FLOW_HISTOGRAM} and {REPORT_JSON} there"
+    )
+    return store
+
+
+def plan(options: ExtractOptions) -> list[Job]:
+    """Find the cameras to extract.
+
+    Raises
+    ------
+    ValueError
+        If a recording cannot be read or the options do not fit together.
+    """
+    if bool(options.bags) == bool(options.kitti_raw):
+        raise ValueError("give recordings, or --kitti-raw DIR with --split FILE")
+    stereo = options.stereo
+    cameras: list[CameraSource] = []
+    if options.kitti_raw:
+        if options.split is None:
+            raise ValueError("--kitti-raw needs --split FILE, the list of frames")
+        with_truth = options.truth != "none"
+        cameras += kitti_cameras(options.kitti_raw, options.split, stereo, with_truth)
+    else:
+        calibrations = [read_calibration(path) for path in options.camera]
+        images = stereo or tuple(options.image)
+        if len(calibrations) > 1 and len(calibrations) != len(images):
+            raise ValueError(
+                f"--camera names {len(calibrations)} files for {len(images)} topics; give one for "
+                "all, or one for each topic of --image or --stereo"
+            )
+        extrinsics = read_extrinsics(options.extrinsics) if options.extrinsics else None
+        for path in options.bags:
+            cameras += bag_cameras(
+                path, images, calibrations, options.truth, extrinsics, options.poses
+            )
+    if stereo is None:
+        return [Job(camera) for camera in cameras]
+    return [Job(left, right) for left, right in zip(cameras[::2], cameras[1::2], strict=True)]
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Keep OpenCV and torch to one thread each: frames are decoded in parallel already."""
+    before = cv2.getNumThreads(), torch.get_num_threads()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before[0])
+        torch.set_num_threads(before[1])
+
+
+def _open_writer(out: Path, rules: Rules, fingerprint: str, console: Console) -> FrameStoreWriter:
+    """Open the store for writing, where an extraction with the same settings left it."""
+    was_begun = partial_path(out).exists()
+    writer = FrameStoreWriter(out, rules.width, rules.height, rules.crop, resume=True)
+    if writer.state.get("fingerprint") != fingerprint:
+        if was_begun:
+            console.say(
+                f"{writer.partial} was left early or begun with other settings; it begins again"
+            )
+        writer.close()
+        writer = FrameStoreWriter(out, rules.width, rules.height, rules.crop)
+    return writer
+
+
+def _run(job: Job, writer: FrameStoreWriter, book: Book, rules: Rules, advance: Advance) -> None:
+    """Extract a camera, and its partner."""
+    baseline = 0.0
+    if job.partner is not None:
+        baseline = stereo_baseline(job.camera.calibration, job.partner.calibration)
+
+    def step() -> None:
+        advance(1)
+
+    with job.camera.opened() as camera:
+        left = extract_camera(writer, book, camera, rules, baseline, step)
+    if job.partner is not None:
+        with job.partner.opened() as partner:
+            extract_partner(writer, book, partner, rules, left, step)
+
+
+def _rules(options: ExtractOptions, jobs: Sequence[Job], console: Console) -> Rules:
+    """Settle what holds for all frames, and check that every camera can be used."""
+    crop = options.crop
+    check_crop(crop)
+    if options.min_flow is not None and options.min_flow < 0.0:
+        raise ValueError(f"--min-flow is {options.min_flow}; give 0 or more pixels")
+    if options.max_gap is not None and options.max_gap <= 0.0:
+        raise ValueError(f"--max-gap is {options.max_gap}; give seconds above 0")
+    if options.workers is not None and options.workers < 1:
+        raise ValueError(f"--workers is {options.workers}; give at least 1")
+    size: tuple[int, int] | None = None
+    for job in jobs:
+        for camera in job.cameras:
+            name = f"{camera.source.recording} {camera.source.topic}"
+            try:
+                view = make_view(camera.calibration, camera.is_rectified, options.rectify, crop)
+                if job.partner is not None:
+                    stereo_baseline(job.camera.calibration, job.partner.calibration)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
+            _, _, width, height = crop_box(view.source.width, view.source.height, crop)
+            own = stored_size(width, height, options.width, options.height)
+            size = size or own
+            if own != size:
+                console.say(f"note: {name} is stretched from its own {own[0]}x{own[1]}")
+    if size is None:
+        raise ValueError("there is no camera to extract")
+    return Rules(
+        width=size[0],
+        height=size[1],
+        crop=crop,
+        rectify=options.rectify,
+        min_flow=options.min_flow,
+        max_gap_s=options.max_gap,
+        spacing=options.spacing,
+        workers=options.workers or default_workers(),
+    )
+
+
+def _describe_plan(jobs: Sequence[Job], rules: Rules, console: Console) -> None:
+    """Say what was found."""
+    for job in jobs:
+        for camera in job.cameras:
+            extras = ["with truth"] if camera.has_truth else []
+            extras += ["rectified as it comes"] if camera.is_rectified else []
+            if job.partner is not None:
+                extras.append("left" if camera is job.camera else "right")
+            console.say(
+                f"{camera.source.recording}  {camera.source.topic}: {camera.count:,} frames"
+                + "".join(f", {extra}" for extra in extras)
+            )
+    console.say(f"stored as {rules.width}x{rules.height}")
+
+
+def _check_disk(out: Path, jobs: Sequence[Job], rules: Rules, console: Console) -> None:
+    """Say how much disk the store may take, and refuse if that is not there."""
+    needed = 0
+    for camera in (camera for job in jobs for camera in job.cameras):
+        size = rules.width, rules.height
+        view = make_view(camera.calibration, camera.is_rectified, rules.rectify, rules.crop, size)
+        truth = view.truth_camera.width * view.truth_camera.height * 2 if camera.has_truth else 0
+        needed += camera.count * (size[0] * size[1] * 3 + truth + _INDEX_BYTES)
+    partial = partial_path(out)
+    present = sum(file.stat().st_size for file in partial.iterdir()) if partial.is_dir() else 0
+    parent = next(folder for folder in out.absolute().parents if folder.exists())
+    free = shutil.disk_usage(parent).free + present
+    console.say(f"needs at most {gigabytes(needed)} of disk; {gigabytes(free)} are free")
+    if needed > free:
+        raise ValueError(
+            f"{out} may need {gigabytes(needed)}, but only {gigabytes(free)} are free in "
+            f"{parent}; free some, choose another --out, a smaller --width or --truth none"
+        )
+
+
+def gigabytes(size: int) -> str:
+    """Write a number of bytes."""
+    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
+
+
+def _fingerprint(options: ExtractOptions) -> str:
+    """Return what an interrupted extraction must have in common to be resumed."""
+    described = {
+        field.name: str(getattr(options, field.name))
+        for field in fields(options)
+        if field.name not in ("out", "workers")
+    }
+    for path in options.files:
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        states = [(str(file), file.stat()) for file in files if file.is_file()]
+        described[f"file {path}"] = str([(n, s.st_size, s.st_mtime_ns) for n, s in states])
+    return f"{zlib.crc32(json.dumps(described).encode()):08x}"
