@@ -13,7 +13,6 @@ import dataclasses
 import json
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -22,10 +21,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from monodepth2_ros import __version__
+from monodepth2_ros.atomic_files import write_atomically
 from monodepth2_ros.networks.depth_network import DepthNetwork
 from monodepth2_ros.networks.resnet_encoder import RESNET_LAYERS
 from monodepth2_ros.options import CheckpointError as CheckpointError
@@ -289,19 +289,8 @@ def save_checkpoint(
                 value = value.to(dtype)
             tensors[f"{name}.{key}"] = value.contiguous().clone()
     header = {"format_version": FORMAT_VERSION, **dataclasses.asdict(metadata)}
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(descriptor)
-    try:
-        save_file(tensors, temporary, {_METADATA_KEY: json.dumps(header)})
-        mode = os.umask(0)
-        os.umask(mode)
-        os.chmod(temporary, 0o666 & ~mode)  # mkstemp's 0600 would keep other users out
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    content = save(tensors, {_METADATA_KEY: json.dumps(header)})
+    write_atomically(path, content)
 
 
 def _parse_metadata(header: str, path: Path) -> CheckpointMetadata:

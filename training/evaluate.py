@@ -10,12 +10,12 @@ import dataclasses
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from monodepth2_ros.atomic_files import write_atomically
 from monodepth2_ros.checkpoint import Checkpoint, open_checkpoint
 from monodepth2_ros.preprocessing import NO_CROP, Crop
 from training.evaluation.depth import (
@@ -45,7 +45,6 @@ from training.extraction.job import ExtractOptions
 from training.extraction.open_frames import extract_every_frame, open_frames
 from training.frames.store import FrameStore
 from training.learning.dataset import DatasetError
-from training.learning.run_state import write_atomically
 
 SCALINGS = ("median", "metric", "none")
 
@@ -80,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 if path is not None:
                     content = write(report)
                     data = content if isinstance(content, bytes) else content.encode()
-                    write_atomically(path, partial(Path.write_bytes, data=data))
+                    write_atomically(path, data)
                     print(f"written: {path}")
     except (ValueError, OSError) as error:
         print(f"depth_evaluate: {error}", file=sys.stderr)

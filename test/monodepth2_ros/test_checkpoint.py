@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from full_disk import FullDisk
 from monodepth2_ros import checkpoint as module
 from monodepth2_ros.checkpoint import (
     CheckpointError,
@@ -89,13 +90,7 @@ def test_failed_write_leaves_the_old_file(tmp_path, networks, monkeypatch):
     path = tmp_path / "model.safetensors"
     save_checkpoint(path, METADATA, networks)
     before = path.read_bytes()
-
-    def full_disk(tensors, filename, metadata):
-        with open(filename, "wb") as file:
-            file.write(b"half a")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(module, "save_file", full_disk)
+    FullDisk(monkeypatch, room=1_000_000)
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(path, METADATA, networks)
     assert path.read_bytes() == before

@@ -14,9 +14,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,8 @@ from typing import Any
 import torch
 import yaml
 from torch import Tensor
+
+from monodepth2_ros import atomic_files
 
 RESUME_FILE = "resume.pt"
 OPTIONS_FILE = "options.yaml"
@@ -88,7 +87,7 @@ def save_options(folder: Path, options: dict[str, Any]) -> None:
         key: list(value) if isinstance(value, tuple) else value for key, value in options.items()
     }
     text = yaml.safe_dump(plain, sort_keys=False)
-    write_atomically(folder / OPTIONS_FILE, lambda path: path.write_text(text, encoding="utf-8"))
+    atomic_files.write_atomically(folder / OPTIONS_FILE, text.encode())
 
 
 def save_state(folder: Path, state: RunState) -> None:
@@ -100,9 +99,9 @@ def save_state(folder: Path, state: RunState) -> None:
         If they cannot be written; the old ones are untouched then.
     """
     content = {"format": _FORMAT, **vars(state)}
-    write_atomically(folder / RESUME_FILE, lambda path: torch.save(content, path))
+    atomic_files.write_atomically(folder / RESUME_FILE, lambda file: torch.save(content, file))
     lines = "".join(json.dumps(entry) + "\n" for entry in state.history)
-    write_atomically(folder / HISTORY_FILE, lambda path: path.write_text(lines, encoding="utf-8"))
+    atomic_files.write_atomically(folder / HISTORY_FILE, lines.encode())
 
 
 def load_state(folder: Path) -> RunState:
@@ -131,41 +130,9 @@ def load_state(folder: Path) -> RunState:
     return state
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Replace a file by what `write` puts into the path it is given, or leave it as it was.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written.
-    """
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(descriptor)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        mode = os.umask(0)
-        os.umask(mode)
-        temporary.chmod(0o666 & ~mode)  # mkstemp's 0600 would keep other users out
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 def remove_leftovers(folder: Path) -> None:
-    """Delete temporary files that a killed process left behind."""
-    for path in folder.glob(".*.*"):
-        if path.is_file() and path.name[1:].startswith(
-            (
-                RESUME_FILE,
-                OPTIONS_FILE,
-                HISTORY_FILE,
-                "last.safetensors",
-                "best.safetensors",
-                "epoch_",
-            )
-        ):
-            path.unlink(missing_ok=True)
+    """Delete what a killed process left half-written."""
+    names = {RESUME_FILE, OPTIONS_FILE, HISTORY_FILE, "last.safetensors", "best.safetensors"}
+    names |= {path.name for path in folder.glob("epoch_*.safetensors")}
+    for name in names:
+        atomic_files.remove_leftovers(folder / name)
