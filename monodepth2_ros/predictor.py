@@ -24,7 +24,7 @@ from torch.nn import functional
 from monodepth2_ros.backends import Backend, create_backend
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.checkpoint import Checkpoint, open_checkpoint
-from monodepth2_ros.coloring import colorize, disparity_limits
+from monodepth2_ros.coloring import adapt_limits, colorize, disparity_limits
 from monodepth2_ros.options import OutputOptions as OutputOptions
 from monodepth2_ros.pipeline import DevicePipeline, HostPipeline, Lap, Pipeline
 from monodepth2_ros.point_cloud import depth_edges, pack_points
@@ -42,9 +42,6 @@ _Result = TypeVar("_Result")
 
 #: What :meth:`DepthPredictor.predict` can produce.
 OUTPUTS = ("depth", "color", "points")
-
-# Share of a new frame in the automatic colour range: a picture that adapts, but does not flicker.
-_COLOR_ADAPTATION = 0.1
 
 
 @dataclass(frozen=True)
@@ -451,10 +448,9 @@ class DepthPredictor:
         if _has_fixed_colors(options):
             near, far = options.color_range
             return 1.0 / far, 1.0 / near
-        limits, old = disparity_limits(disparity), self._color_limits
-        adapted = old + _COLOR_ADAPTATION * (limits - old)
-        old.copy_(torch.where(old.isnan(), limits, adapted))
-        return old[0], old[1]
+        shown = self._color_limits
+        shown.copy_(adapt_limits(shown, disparity_limits(disparity)))
+        return shown[0], shown[1]
 
 
 def _has_fixed_colors(options: OutputOptions) -> bool:

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from monodepth2_ros.coloring import COLOR_MAPS, colorize, disparity_limits, disparity_range
+from monodepth2_ros.coloring import (
+    COLOR_MAPS,
+    adapt_limits,
+    colorize,
+    disparity_limits,
+    disparity_range,
+)
 
 
 @pytest.mark.parametrize("name", [name for name in COLOR_MAPS if name != "gray"])
@@ -49,6 +55,55 @@ def test_limits_are_quantiles_of_what_is_finite(known):
     torch.testing.assert_close(limits, expected.double(), rtol=2e-7, atol=0)
     picture = colorize(disparity, limits[0], limits[1])
     np.testing.assert_array_equal(picture, colorize(disparity, *limits.tolist()))
+
+
+def _shown(frames):
+    """The limits and grey picture of each frame with an automatic range."""
+    limits = torch.full((2,), torch.nan, dtype=torch.float64)
+    for disparity in frames:
+        limits = adapt_limits(limits, disparity_limits(disparity))
+        yield limits, colorize(disparity, limits[0], limits[1], "gray")[..., 0]
+
+
+def _scene(near, far, noise=0.0, seed=0):
+    """Disparity spread evenly between those of two depths in metres, with relative noise."""
+    disparity = torch.linspace(1.0 / far, 1.0 / near, 64 * 64).reshape(64, 64)
+    generator = torch.Generator().manual_seed(seed)
+    return disparity * (1.0 + noise * torch.randn(64, 64, generator=generator))
+
+
+def test_range_keeps_up_with_a_scene_that_jumps():
+    # A camera that turns from a room to a street to a wall, some frames each, and back.
+    bounds = [(1, 3), (5, 60), (0.4, 0.6), (5, 60), (2, 8), (0.3, 40), (1, 1.2)]
+    frames = [_scene(*bound, noise=0.02, seed=i) for bound in bounds for i in range(4)]
+    for _, picture in _shown(frames):
+        at_the_ends = ((picture <= 1) | (picture >= 254)).float().mean()
+        assert at_the_ends < 0.3
+        assert 30 < picture.float().mean() < 225
+
+
+def test_range_hardly_moves_where_the_scene_does_not():
+    limits = torch.stack(
+        [limits for limits, _ in _shown(_scene(1, 20, 0.03, i) for i in range(60))]
+    )
+    span = limits[:, 1] - limits[:, 0]
+    raw = torch.stack([disparity_limits(_scene(1, 20, 0.03, i)) for i in range(60)])
+    assert (limits.diff(dim=0).abs().amax(1) / span[1:]).max() < 0.02
+    assert limits.diff(dim=0).abs().mean() < 0.25 * raw.diff(dim=0).abs().mean()
+
+
+def test_range_reaches_a_scene_that_drifts():
+    *_, (limits, _) = _shown(_scene(1, 20 + i / 10) for i in range(100))
+    expected = disparity_limits(_scene(1, 30))
+    assert (limits - expected).abs().amax() < 0.02 * (expected[1] - expected[0])
+
+
+@pytest.mark.parametrize("value", [0.5, torch.nan])
+def test_range_of_a_frame_without_contrast(value):
+    flat = torch.full((16, 16), value)
+    for limits, picture in _shown([flat, _scene(1, 20), flat, flat]):
+        assert torch.isfinite(limits).all()
+        assert picture.shape[-1] in (16, 64)
 
 
 def test_unknown_map_is_named():
