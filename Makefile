@@ -4,7 +4,8 @@
 #   make install              make .venv with everything in it, ROS 2 included
 #   make demo [BAG=recording] play a recording (or a rendered one) through the depth node
 #   make test [ARGS=...]      run the tests; ARGS go to pytest
-#   make lint                 ruff and mypy
+#   make lint                 ruff, mypy and the other static checks
+#   make docs                 build the documentation into docs/_build/html, warnings are errors
 #   make clean                remove what was built, .venv included
 #
 # Another Python (3.10 to 3.14): make install PYTHON3=python3.12
@@ -29,7 +30,7 @@ SOUND := grep -qsF "$(CURDIR)/$(VENV)" $(VENV)/bin/activate && $(PYTHON) -I -c '
 WHOLE := $(PYTHON) -I -c 'import importlib.util as i, sys; \
 	sys.exit(not all(map(i.find_spec, ("cv2", "monodepth2_ros", "mypy", "pytest", "ruff", "torch"))))'
 
-.PHONY: install demo test lint clean again
+.PHONY: install demo test lint docs clean again
 
 install: $(STAMP)
 
@@ -54,8 +55,13 @@ lint: $(STAMP)
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 
+docs: $(STAMP)
+	$(PYTHON) -m pip install -q -e '.[docs]'
+	$(PYTHON) -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 clean:
-	rm -rf $(VENV) build install log dist demo_output *.egg-info \
+	rm -rf $(VENV) docs/_build build install log dist demo_output *.egg-info \
 		.pytest_cache .mypy_cache .ruff_cache
 	find monodepth2_ros training test launch benchmark -name __pycache__ -prune \
 		-exec rm -rf {} + 2>/dev/null || true

@@ -62,6 +62,12 @@ EXTRAS = {
         ROSBAGS,
         "tensorboard>=2.14",
     ],
+    "docs": [
+        "myst-parser>=4",
+        "sphinx>=7.3",
+        "sphinx-copybutton>=0.5",
+        "sphinx_rtd_theme>=3",
+    ],
     "test": [
         "catkin_pkg>=0.5",
         "mypy>=1.11",

@@ -72,7 +72,7 @@ def photometric_loss(
     -------
     Tensor, shape (B, 1, H, W)
         0.85 · mean over channels of :func:`ssim_loss` + 0.15 · mean over channels of
-        |prediction − target|, section 3 of arXiv:1806.01260.
+        ``|prediction − target|``, section 3 of arXiv:1806.01260.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def smoothness_loss(disparity: Tensor, image: Tensor) -> Tensor:
     Returns
     -------
     Tensor, scalar
-        mean |∂x d| e^{−|∂x I|} + mean |∂y d| e^{−|∂y I|} with |∂I| averaged over channels,
+        ``mean |∂x d| e^{−|∂x I|} + mean |∂y d| e^{−|∂y I|}`` with ``|∂I|`` averaged over channels,
         section 3 of arXiv:1806.01260.
     """
     loss = disparity.new_zeros(())

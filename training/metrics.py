@@ -38,7 +38,7 @@ def depth_metrics(truth: ArrayLike, prediction: ArrayLike) -> dict[str, float]:
     Returns
     -------
     dict
-        abs_rel: mean |d − t| / t; sq_rel: mean (d − t)² / t; rmse: root of mean (d − t)²;
+        abs_rel: ``mean |d − t| / t``; sq_rel: mean (d − t)² / t; rmse: root of mean (d − t)²;
         rmse_log: root of mean (log d − log t)²; a1, a2, a3: share of values with
         max(d / t, t / d) below 1.25, 1.25², 1.25³ (Eigen et al. 2014).
 
