@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -66,8 +67,6 @@ def setup(app: object) -> None:
 
 def _link_out(app: object, page: str, source: list[str]) -> None:
     """Turn links to files outside docs/ into plain code: they are found in the repository."""
-    import re
-
-    depth = page.count("/") + 1
-    pattern = re.compile(r"\[([^\]]+)\]\((?:\.\./){%d}([^)#]+)(?:#[^)]*)?\)" % depth)
+    up = r"\.\./" * (page.count("/") + 1)
+    pattern = re.compile(rf"\[([^\]]+)\]\({up}([^)#]+)(?:#[^)]*)?\)")
     source[0] = pattern.sub(lambda found: f"{found[1]} (`{found[2]}`)", source[0])
