@@ -19,15 +19,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from monodepth2_ros.backends import Backend, create_backend
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.checkpoint import Checkpoint, open_checkpoint
-from monodepth2_ros.coloring import adapt_limits, colorize, disparity_limits
 from monodepth2_ros.options import OutputOptions as OutputOptions
+from monodepth2_ros.outputs import has_fixed_colors, inverse_depth, make_outputs
 from monodepth2_ros.pipeline import DevicePipeline, HostPipeline, Lap, Pipeline
-from monodepth2_ros.point_cloud import depth_edges, pack_points
 from monodepth2_ros.preprocessing import (
     Crop,
     check_crop,
@@ -334,7 +332,7 @@ class DepthPredictor:
         output_camera = camera
         if camera is not None and options.output_size != "image":
             output_camera = self.network_camera(camera)
-        if "color" in outputs and _has_fixed_colors(options):
+        if "color" in outputs and has_fixed_colors(options):
             self._color_limits.fill_(torch.nan)  # an automatic range begins anew afterwards
 
         def compute(pixels: Tensor, lap: Lap) -> dict[str, Tensor]:
@@ -384,31 +382,11 @@ class DepthPredictor:
             sigmoid = self.backend.disparity(network_image)
         lap("network")
 
-        disparity = self._disparity(sigmoid, options.scale)
-        edges = None
-        if "points" in outputs and options.points_edge_filter > 0.0:
-            edges = depth_edges(disparity, options.points_edge_filter)
-        colors = network_image
-        if options.output_size == "image":
-            height, width = pixels.shape[:2]
-            box = crop_box(width, height, self.crop)
-            disparity = _to_image(disparity, box, height, width)
-            if edges is not None:
-                edges = _to_image(edges.float(), box, height, width) > 0.5
-            colors = pixels
-        disparity = self._limit_range(disparity, options)
-        depth = disparity.reciprocal()
-
-        results: dict[str, Tensor] = {}
-        if "depth" in outputs:
-            results["depth"] = _encode_depth(depth, options.depth_encoding)
-        if "color" in outputs:
-            low, high = self._picture_range(disparity, options)
-            results["color"] = colorize(disparity, low, high, options.color_map)
-        if "points" in outputs:
-            assert camera is not None
-            results["points"] = _points(depth, colors, edges, camera, options)
-        return results
+        colors = network_image if options.output_size == "network" else pixels
+        box = crop_box(pixels.shape[1], pixels.shape[0], self.crop)
+        return make_outputs(
+            sigmoid, colors, box, camera, self._color_limits, metadata, options, outputs
+        )
 
     def _compute_batch(self, pixels: Tensor, crop: Crop, half: bool, lap: Lap) -> dict[str, Tensor]:
         """Compute the depth of many images; see :data:`pipeline.Compute`."""
@@ -417,46 +395,11 @@ class DepthPredictor:
         lap("preprocess")
         sigmoid = self.backend.disparities(prepared)
         lap("network")
-        depth = self._disparity(sigmoid, 1.0).reciprocal()
+        depth = inverse_depth(sigmoid, metadata, 1.0).reciprocal()
         is_finite = torch.isfinite(depth).all()[None]
         if half:
             depth = depth.clamp_(max=torch.finfo(torch.float16).max).half()
         return {"depth": depth, "is_finite": is_finite}
-
-    def _disparity(self, sigmoid: Tensor, scale: float) -> Tensor:
-        """Return inverse depth in 1/metre: linear in the sigmoid, so it may be resized."""
-        metadata = self.checkpoint.metadata
-        near, far = 1.0 / metadata.min_depth, 1.0 / metadata.max_depth
-        unit = metadata.scale * scale
-        return torch.add(far / unit, sigmoid, alpha=(near - far) / unit)
-
-    def _limit_range(self, disparity: Tensor, options: OutputOptions) -> Tensor:
-        """Put NaN where depth is outside the range that was asked for."""
-        metadata = self.checkpoint.metadata
-        unit = metadata.scale * options.scale
-        # A bound that the network cannot reach costs nothing.
-        if options.max_range < unit * metadata.max_depth:
-            disparity = disparity.masked_fill(disparity < 1.0 / options.max_range, torch.nan)
-        if options.min_range > unit * metadata.min_depth:
-            disparity = disparity.masked_fill(disparity > 1.0 / options.min_range, torch.nan)
-        return disparity
-
-    def _picture_range(
-        self, disparity: Tensor, options: OutputOptions
-    ) -> tuple[float, float] | tuple[Tensor, Tensor]:
-        """Disparities at the ends of the colour map: those asked for, or the scene's, smoothed."""
-        if _has_fixed_colors(options):
-            near, far = options.color_range
-            return 1.0 / far, 1.0 / near
-        shown = self._color_limits
-        shown.copy_(adapt_limits(shown, disparity_limits(disparity)))
-        return shown[0], shown[1]
-
-
-def _has_fixed_colors(options: OutputOptions) -> bool:
-    """Say whether the ends of the colour map are given."""
-    near, far = options.color_range
-    return far > near > 0.0
 
 
 def _check_batch(images: NDArray[np.uint8]) -> None:
@@ -487,47 +430,3 @@ def _check_input(
         )
     if camera is None and "points" in outputs:
         raise ValueError("points need a camera; give the PinholeCamera of the image")
-
-
-def _to_image(values: Tensor, box: tuple[int, int, int, int], height: int, width: int) -> Tensor:
-    """Resize network-size values to the crop and put NaN around it."""
-    x, y, box_width, box_height = box
-    resized = functional.interpolate(
-        values[None, None], (box_height, box_width), mode="bilinear", align_corners=False
-    )[0, 0]
-    if (box_width, box_height) == (width, height):
-        return resized
-    padding = (x, width - x - box_width, y, height - y - box_height)
-    return functional.pad(resized, padding, value=torch.nan)
-
-
-def _encode_depth(depth: Tensor, encoding: str) -> Tensor:
-    """Give depth in the type of a REP 118 image."""
-    if encoding == "32FC1":
-        return depth
-    millimetres = torch.nan_to_num(depth * 1000.0, nan=0.0, posinf=0.0).round_()
-    millimetres = millimetres.masked_fill(millimetres > 65535.0, 0.0)
-    # Through int32: conversions to uint16 are not implemented on every device.
-    return millimetres.to(torch.int32).to(torch.uint16)
-
-
-def _points(
-    depth: Tensor,
-    colors: Tensor,
-    edges: Tensor | None,
-    camera: PinholeCamera,
-    options: OutputOptions,
-) -> Tensor:
-    """Select and pack points."""
-    stride = options.points_stride
-    if stride > 1:
-        depth, colors = depth[::stride, ::stride], colors[::stride, ::stride]
-        camera = camera.subsampled(stride)
-        edges = edges if edges is None else edges[::stride, ::stride]
-    drop = edges
-    if options.points_max_range > 0.0:
-        far = depth > options.points_max_range
-        drop = far if drop is None else drop | far
-    if drop is not None:
-        depth = depth.masked_fill(drop, torch.nan)
-    return pack_points(depth, colors, camera)

@@ -18,6 +18,9 @@ Crop = tuple[float, float, float, float]
 #: The crop that keeps the whole image.
 NO_CROP: Crop = (0.0, 0.0, 0.0, 0.0)
 
+# Crops that differ by less are the same: fractions are rounded to pixels anyway.
+_CROP_TOLERANCE = 2e-3
+
 
 def check_crop(crop: Crop) -> None:
     """Raise ValueError if the fractions do not leave an image."""
@@ -27,6 +30,30 @@ def check_crop(crop: Crop) -> None:
             f"crop is {list(crop)}; give the fractions to remove at the left, top, right and "
             "bottom, each at least 0, opposite ones below 1 together"
         )
+
+
+def remaining_crop(taken: Crop, wanted: Crop) -> Crop:
+    """Return the crop that leads from an already cropped image to the wanted one.
+
+    Parameters
+    ----------
+    taken, wanted : tuple of float
+        Fractions of the camera's image removed at the left, top, right and bottom.
+
+    Returns
+    -------
+    tuple of float
+        Fractions of the image that is left; 0 where more was taken than wanted.
+    """
+    width, height = 1.0 - taken[0] - taken[2], 1.0 - taken[1] - taken[3]
+    sides = [max(0.0, wanted[i] - taken[i]) / (width if i % 2 == 0 else height) for i in range(4)]
+    left, top, right, bottom = (side if side > _CROP_TOLERANCE else 0.0 for side in sides)
+    return left, top, right, bottom
+
+
+def sees_less(taken: Crop, wanted: Crop) -> bool:
+    """Whether an image with the first crop lacks something that the second keeps."""
+    return any(t > w + _CROP_TOLERANCE for t, w in zip(taken, wanted, strict=True))
 
 
 def crop_box(width: int, height: int, crop: Crop) -> tuple[int, int, int, int]:

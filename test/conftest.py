@@ -51,13 +51,13 @@ def automatic_precision() -> Iterator[None]:
 
     Nodes and programs that tests start choose for themselves.
     """
-    from monodepth2_ros import backends
+    from monodepth2_ros.backends import factory
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backends, "_CPU_INFORMATION", Path("/nonexistent"))
-        backends.has_fast_bfloat16.cache_clear()
+        patch.setattr(factory, "_CPU_INFORMATION", Path("/nonexistent"))
+        factory.has_fast_bfloat16.cache_clear()
         yield
-    backends.has_fast_bfloat16.cache_clear()
+    factory.has_fast_bfloat16.cache_clear()
 
 
 @pytest.fixture

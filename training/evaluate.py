@@ -17,7 +17,7 @@ import torch
 
 from monodepth2_ros.atomic_files import write_atomically
 from monodepth2_ros.checkpoint import Checkpoint, open_checkpoint
-from monodepth2_ros.preprocessing import NO_CROP, Crop
+from monodepth2_ros.preprocessing import NO_CROP, Crop, remaining_crop, sees_less
 from training.evaluation.depth import (
     Evaluation,
     Frames,
@@ -32,9 +32,7 @@ from training.evaluation.depth import (
     frames_of_stretch,
     mean_depth_predictor,
     pose_chains,
-    remaining_crop,
     saturation_depth,
-    sees_less,
     training_split,
 )
 from training.evaluation.picture_report import as_png

@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from monodepth2_ros.backends import BackendError, torch_threads
+from monodepth2_ros.backends import torch_threads
 from monodepth2_ros.checkpoint import Checkpoint
 from monodepth2_ros.networks.fused import FusedDepthNetwork
+from monodepth2_ros.options import BackendError
 
 # Changes whenever the network that is built from the same weights changes.
 _CONVERSION_VERSION = 2

@@ -1,6 +1,6 @@
 # Copyright 2026 The monodepth2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The network in PyTorch: eager on a CPU; on CUDA as part of a recording, or one of its own."""
+"""The network in PyTorch, on a CPU or a GPU; the pipeline records it as a CUDA graph."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
-from monodepth2_ros.backends import BackendError, torch_threads
+from monodepth2_ros.backends import torch_threads
 from monodepth2_ros.checkpoint import Checkpoint
 from monodepth2_ros.networks.fused import FusedDepthNetwork
+from monodepth2_ros.options import BackendError
 from monodepth2_ros.preprocessing import to_network_input
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-
-# Runs before a capture, so that cuDNN has chosen its kernels and the allocator has its memory.
-_WARM_UP_RUNS = 3
 
 
 class TorchBackend:
@@ -57,14 +55,8 @@ class TorchBackend:
         self.device = device
         self.precision = precision
         self._dtype = _DTYPES[precision]
-        metadata = checkpoint.metadata
         try:
             self._network = self._choose_network(checkpoint)
-            self._image = torch.zeros(
-                (metadata.height, metadata.width, 3), dtype=torch.uint8, device=device
-            )
-            self._graph: torch.cuda.CUDAGraph | None = None
-            self._output = torch.empty(0)
         except torch.cuda.OutOfMemoryError as error:
             raise BackendError(
                 f"backend 'torch' finds too little memory on {device} for the network ({error}); "
@@ -73,14 +65,7 @@ class TorchBackend:
 
     def disparity(self, image: Tensor) -> Tensor:
         """Run the network; see :meth:`monodepth2_ros.backends.Backend.disparity`."""
-        if self.device.type != "cuda":
-            return self.disparities(image[None])[0]
-        if self._graph is None:
-            self._capture()
-        assert self._graph is not None
-        self._image.copy_(image, non_blocking=True)
-        self._graph.replay()
-        return self._output
+        return self.disparities(image[None])[0]
 
     @torch.inference_mode()
     def disparities(self, images: Tensor) -> Tensor:
@@ -131,22 +116,3 @@ class TorchBackend:
             return nullcontext()
         exact = self.precision == "fp32"
         return torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=not exact)
-
-    def _capture(self) -> None:
-        """Record the network's kernels once, to be launched as one afterwards.
-
-        Done at the first call, in the thread of that call: cuDNN chooses its kernels for each
-        thread anew, which is not possible within a recording.
-        """
-        with torch.cuda.device(self.device), torch.inference_mode():
-            # Warming up and capturing on a side stream is what CUDA graphs ask for.
-            stream = torch.cuda.Stream()
-            stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(stream):
-                for _ in range(_WARM_UP_RUNS):
-                    self.disparities(self._image[None])
-            torch.cuda.current_stream().wait_stream(stream)
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                self._output = self.disparities(self._image[None])[0]
-            self._graph = graph

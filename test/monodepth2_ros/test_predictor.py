@@ -157,17 +157,17 @@ def test_bf16_on_a_cpu_stays_close(checkpoint, image, predictor):
 def test_auto_takes_bf16_on_a_cpu_where_it_pays(
     checkpoint, image, tmp_path, monkeypatch, predictor, flags, expected
 ):
-    import monodepth2_ros.backends as backends
+    from monodepth2_ros.backends import factory
 
     information = tmp_path / "cpuinfo"
     if flags is not None:
         information.write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
-    monkeypatch.setattr(backends, "_CPU_INFORMATION", information)
-    backends.has_fast_bfloat16.cache_clear()
+    monkeypatch.setattr(factory, "_CPU_INFORMATION", information)
+    factory.has_fast_bfloat16.cache_clear()
     try:
         chosen = DepthPredictor(checkpoint, backend="torch", device="cpu")
     finally:
-        backends.has_fast_bfloat16.cache_clear()
+        factory.has_fast_bfloat16.cache_clear()
     assert chosen.backend.precision == expected
     depth = predictor(image)
     error = np.median(np.abs(chosen(image) - depth) / depth)
@@ -406,9 +406,9 @@ def test_missing_openvino_names_the_alternative(checkpoint, monkeypatch):
 
 
 def test_auto_falls_back_to_torch_without_openvino(checkpoint, monkeypatch):
-    import monodepth2_ros.backends as backends
+    from monodepth2_ros.backends import factory
 
-    monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(factory.importlib.util, "find_spec", lambda name: None)
     assert create_backend(checkpoint, device="cpu").name == "torch"
 
 

@@ -30,6 +30,7 @@ from monodepth2_ros.checkpoint import (
 from monodepth2_ros.geometry import pose_matrix
 from monodepth2_ros.networks import PoseCNN, PoseDecoder, ResnetEncoder
 from monodepth2_ros.predictor import DepthPredictor, OutputOptions
+from monodepth2_ros.preprocessing import remaining_crop, sees_less
 from training.evaluate import main
 from training.evaluation import depth as evaluation
 from training.evaluation.depth import (
@@ -47,9 +48,7 @@ from training.evaluation.depth import (
     motion_model,
     network_images,
     pose_chains,
-    remaining_crop,
     saturation_depth,
-    sees_less,
     summarize,
     training_split,
     trajectory,

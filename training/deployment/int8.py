@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from monodepth2_ros.checkpoint import CheckpointMetadata
 from monodepth2_ros.geometry import disparity_to_depth
-from monodepth2_ros.preprocessing import crop_box, to_network_input
+from monodepth2_ros.preprocessing import crop_box, remaining_crop, sees_less, to_network_input
 from training.evaluation.depth import (
     Predict,
     Protocol,
@@ -34,8 +34,6 @@ from training.evaluation.depth import (
     depth_size,
     frames_of_stretch,
     network_images,
-    remaining_crop,
-    sees_less,
     truth_of,
 )
 from training.extraction.console import ProgressBars

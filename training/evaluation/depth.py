@@ -21,7 +21,13 @@ from torch.nn import functional
 from monodepth2_ros.checkpoint import Checkpoint, CheckpointError
 from monodepth2_ros.networks.fused import FusedDepthNetwork
 from monodepth2_ros.networks.resnet_encoder import RESNET_LAYERS, ResnetEncoder
-from monodepth2_ros.preprocessing import Crop, crop_box, prepare_images, to_network_input
+from monodepth2_ros.preprocessing import (
+    Crop,
+    crop_box,
+    prepare_images,
+    remaining_crop,
+    to_network_input,
+)
 from training.frames.store import FrameStore
 from training.learning.dataset import find_samples, split_samples
 from training.learning.depth_and_motion import DepthAndMotion, PoseKind
@@ -50,9 +56,6 @@ Predict = Callable[[FrameStore, NDArray[np.int64]], NDArray[np.float32]]
 
 #: Distances in metres at which the error by distance is split.
 DISTANCES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, float("inf"))
-
-# A crop may differ by this and still be the same: fractions are rounded to pixels anyway.
-_CROP_TOLERANCE = 2e-3
 
 Frames = NDArray[np.int64]
 
@@ -492,30 +495,6 @@ def training_split(
         fraction = float(options.get("validation_fraction", defaults.validation_fraction))
     fitted, held_out = split_samples(samples, fraction)
     return np.unique(fitted.frames[:, 0]), np.unique(held_out.frames[:, 0])
-
-
-def remaining_crop(taken: Crop, wanted: Crop) -> Crop:
-    """Return the crop that leads from an already cropped image to the wanted one.
-
-    Parameters
-    ----------
-    taken, wanted : tuple of float
-        Fractions of the camera's image removed at the left, top, right and bottom.
-
-    Returns
-    -------
-    tuple of float
-        Fractions of the image that is left; 0 where more was taken than wanted.
-    """
-    width, height = 1.0 - taken[0] - taken[2], 1.0 - taken[1] - taken[3]
-    sides = [max(0.0, wanted[i] - taken[i]) / (width if i % 2 == 0 else height) for i in range(4)]
-    left, top, right, bottom = (side if side > _CROP_TOLERANCE else 0.0 for side in sides)
-    return left, top, right, bottom
-
-
-def sees_less(taken: Crop, wanted: Crop) -> bool:
-    """Whether an image with the first crop lacks something that the second keeps."""
-    return any(t > w + _CROP_TOLERANCE for t, w in zip(taken, wanted, strict=True))
 
 
 def evaluate_odometry(

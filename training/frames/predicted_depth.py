@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from monodepth2_ros.atomic_files import crc, write_atomically
 from monodepth2_ros.checkpoint import Checkpoint
 from monodepth2_ros.predictor import DepthPredictor
-from training.evaluation.depth import remaining_crop, sees_less
+from monodepth2_ros.preprocessing import remaining_crop, sees_less
 from training.frames.store import FrameStore
 
 DESCRIPTION = "predicted.json"
