@@ -29,18 +29,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from monodepth2_ros.checkpoint import load_checkpoint
 from monodepth2_ros.coloring import colorize, disparity_range
-from training.evaluation.depth import (
-    Protocol,
-    Selection,
-    aligned_depth,
-    compare,
-    constant_predictor,
-    depth_predictor,
-    mean_depth_predictor,
-    motion_model,
-    training_split,
-    truth_of,
-)
+from training.evaluation.odometry import motion_model
+from training.evaluation.predictors import constant_predictor, depth_predictor, mean_depth_predictor
+from training.evaluation.protocol import Protocol, Selection, aligned_depth, compare, truth_of
+from training.evaluation.splits import training_split
 from training.frames.store import FrameStore
 from training.learning.dataset import find_samples
 from training.learning.learner import Learner, prepare

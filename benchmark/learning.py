@@ -30,19 +30,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from monodepth2_ros.checkpoint import load_checkpoint
 from monodepth2_ros.coloring import colorize
 from monodepth2_ros.visualization.pictures import Panel, choose_colors, side_by_side
-from training.evaluation.depth import (
-    Evaluation,
-    Predict,
-    Protocol,
-    Selection,
-    aligned_depth,
-    constant_predictor,
-    depth_predictor,
-    evaluate_depth,
-    frames_of_stretch,
-    mean_depth_predictor,
-    truth_of,
-)
+from training.evaluation.depth import Evaluation, evaluate_depth
+from training.evaluation.predictors import constant_predictor, depth_predictor, mean_depth_predictor
+from training.evaluation.protocol import Predict, Protocol, Selection, aligned_depth, truth_of
+from training.evaluation.splits import frames_of_stretch
 from training.frames.store import FrameStore
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -18,26 +18,22 @@ import torch
 from monodepth2_ros.atomic_files import write_atomically
 from monodepth2_ros.checkpoint import Checkpoint, open_checkpoint
 from monodepth2_ros.preprocessing import NO_CROP, Crop, remaining_crop, sees_less
-from training.evaluation.depth import (
-    Evaluation,
-    Frames,
-    Predict,
-    Progress,
-    Protocol,
-    Selection,
+from training.evaluation.depth import Evaluation, evaluate_depth
+from training.evaluation.html_report import as_html
+from training.evaluation.json_report import as_json
+from training.evaluation.odometry import evaluate_odometry, pose_chains
+from training.evaluation.picture_report import as_png
+from training.evaluation.predictors import (
     constant_predictor,
     depth_predictor,
-    evaluate_depth,
-    evaluate_odometry,
-    frames_of_stretch,
     mean_depth_predictor,
-    pose_chains,
     saturation_depth,
-    training_split,
 )
-from training.evaluation.picture_report import as_png
-from training.evaluation.report import Model, Report, as_html, as_json, as_text
+from training.evaluation.protocol import Frames, Predict, Progress, Protocol, Selection
+from training.evaluation.report import Model, Report
+from training.evaluation.splits import frames_of_stretch, training_split
 from training.evaluation.steadiness import Candidate, Recording, evaluate_temporal
+from training.evaluation.text_report import as_text
 from training.extraction.console import ProgressBars
 from training.extraction.job import ExtractOptions
 from training.extraction.open_frames import extract_every_frame, open_frames

@@ -32,30 +32,32 @@ from monodepth2_ros.networks import PoseCNN, PoseDecoder, ResnetEncoder
 from monodepth2_ros.predictor import DepthPredictor, OutputOptions
 from monodepth2_ros.preprocessing import remaining_crop, sees_less
 from training.evaluate import main
-from training.evaluation import depth as evaluation
+from training.evaluation import odometry
 from training.evaluation.depth import (
     DISTANCES,
     Evaluation,
     FrameScore,
-    Protocol,
-    Selection,
-    constant_predictor,
-    depth_predictor,
     evaluate_depth,
-    evaluate_odometry,
-    frames_of_stretch,
-    mean_depth_predictor,
-    motion_model,
-    network_images,
-    pose_chains,
-    saturation_depth,
     summarize,
-    training_split,
-    trajectory,
     win_share,
 )
-from training.evaluation.report import choose_frames, error_picture, spread_points
-from training.frames.store import FrameStore, FrameStoreWriter, Source, write_frame_store
+from training.evaluation.odometry import evaluate_odometry, motion_model, pose_chains, trajectory
+from training.evaluation.pictures import choose_frames, error_picture, spread_points
+from training.evaluation.predictors import (
+    constant_predictor,
+    depth_predictor,
+    mean_depth_predictor,
+    saturation_depth,
+)
+from training.evaluation.protocol import Protocol, Selection
+from training.evaluation.splits import frames_of_stretch, training_split
+from training.frames.store import (
+    FrameStore,
+    FrameStoreWriter,
+    Source,
+    network_images,
+    write_frame_store,
+)
 from training.metrics import FrameResult
 
 WIDTH, HEIGHT = 96, 64
@@ -408,7 +410,7 @@ def test_a_perfect_pose_network_has_no_error(
             motion[:3, 3] /= 3.0
         return np.stack(motions)
 
-    monkeypatch.setattr(evaluation, "_motions", true_motions)
+    monkeypatch.setattr(odometry, "_motions", true_motions)
     posed = with_pose_networks(checkpoint, "posecnn")
     done: list[int] = []
     found = evaluate_odometry(posed, [whole(store)], CPU, batch_size=3, progress=done.append)
@@ -466,7 +468,7 @@ def test_pose_networks_are_recognised_and_see_pairs_in_order(
     model = motion_model(posed)
     assert model.pose_kind == kind
     images = torch.from_numpy(some_images(3)).permute(0, 3, 1, 2) / 255.0
-    found = evaluation._motions(model, images)
+    found = odometry._motions(model, images)
     first, second = images[:-1], images[1:]
     with torch.inference_mode():
         if kind == "separate":

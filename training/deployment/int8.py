@@ -1,18 +1,22 @@
 # Copyright 2026 The monodepth2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Depth in 8-bit integers: frames to calibrate with, the quantised graph, and what it costs.
+"""Depth in 8-bit integers: the quantised graph, and its errors on held-out frames.
 
 NNCF measures on real frames which range each activation has, and puts 8-bit integers where the
 convolutions are (Nagel et al. 2021, https://arxiv.org/abs/2106.08295, section 3: post-training
-quantisation). Each recording's first four fifths may calibrate; its last fifth judges.
+quantisation). The first four fifths of each recording calibrate, the last fifth is held out.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
+import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,49 +27,47 @@ from numpy.typing import NDArray
 from torch.nn import functional
 from tqdm import tqdm
 
-from monodepth2_ros.checkpoint import CheckpointMetadata
-from monodepth2_ros.geometry import disparity_to_depth
-from monodepth2_ros.preprocessing import crop_box, remaining_crop, sees_less, to_network_input
-from training.evaluation.depth import (
-    Predict,
-    Protocol,
-    Selection,
-    compare,
-    depth_size,
-    frames_of_stretch,
-    network_images,
-    truth_of,
+from monodepth2_ros.checkpoint import (
+    Checkpoint,
+    CheckpointMetadata,
 )
+from monodepth2_ros.geometry import disparity_to_depth
+from monodepth2_ros.preprocessing import crop_box, remaining_crop
+from training.deployment.calibration_frames import (
+    CALIBRATION_FRAMES,
+    FEWEST_FRAMES,
+    QuantizationError,
+    calibration_images,
+    choose_frames,
+    network_input,
+)
+from training.deployment.check import ExportError, test_images
+from training.deployment.depth_model import METADATA_KEY, DepthModel, Images, describe
+from training.deployment.equalization import EqualizedDepthNetwork
+from training.deployment.exporter import HALF_TOLERANCE, check_request, format_of, move_into_place
+from training.deployment.openvino_format import compile_openvino, convert_openvino, open_openvino
+from training.evaluation.protocol import Predict, Protocol, Selection, compare, truth_of
 from training.extraction.console import ProgressBars
 from training.extraction.open_frames import open_frames as open_source
-from training.frames.store import FrameStore
+from training.frames.store import FrameStore, depth_size
 
 PRESETS = ("performance", "mixed")
 
-#: Frames to calibrate with, and the most to judge with.
-CALIBRATION_FRAMES = 300
 
 #: Frames of these on which the ranges of channels are measured before.
 EQUALIZATION_FRAMES = 40
 
+
 #: abs_rel may grow by this share of itself.
 LARGEST_WORSENING = 0.01
+
 
 #: Where there is no truth: largest median of |int8 − float32| / float32 of the depth.
 LARGEST_DIFFERENCE = 0.02
 
-#: With fewer frames neither ranges nor errors mean anything.
-FEWEST_FRAMES = 10
-
-#: The part of each recording that calibrates; the rest judges.
-CALIBRATION_STRETCH = 0.8
 
 #: Runs a network: (1, 3, H, W) float32 in [0, 1] → its sigmoid, (1, 1, H, W) float32.
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-
-
-class QuantizationError(ValueError):
-    """The network cannot be quantised; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -196,77 +198,6 @@ def open_frames(
     return stores
 
 
-def choose_frames(
-    stores: Sequence[FrameStore], metadata: CheckpointMetadata, count: int
-) -> tuple[list[Selection], list[Selection]]:
-    """Choose the frames that calibrate, and others that judge.
-
-    Both are spread evenly over all recordings and over the time of each; calibration takes from
-    the first four fifths of each recording, the judgement from the rest.
-
-    Parameters
-    ----------
-    stores : sequence of FrameStore
-    metadata : CheckpointMetadata
-    count : int
-        Frames to choose for each purpose, or as many as there are.
-
-    Returns
-    -------
-    calibration, held_out : list of Selection
-        One for each store.
-
-    Raises
-    ------
-    QuantizationError
-        If a store does not show what the network takes, or there are too few frames.
-    """
-    for store in stores:
-        _check_view(store, metadata)
-    chosen = []
-    for purpose, first, last in (
-        ("calibrate with", 0.0, CALIBRATION_STRETCH),
-        ("judge with", CALIBRATION_STRETCH, 1.0),
-    ):
-        selections = _spread(stores, metadata, first, last, count)
-        found = sum(len(selection.frames) for selection in selections)
-        if found < FEWEST_FRAMES:
-            total = sum(map(len, stores))
-            raise QuantizationError(
-                f"there are {found} frames to {purpose} ({total} in all, the last fifth of each "
-                f"recording judges); at least {FEWEST_FRAMES} are needed: give --calibrate more"
-            )
-        chosen.append(selections)
-    return chosen[0], chosen[1]
-
-
-def spread_evenly(lengths: Sequence[int], count: int) -> list[NDArray[np.int64]]:
-    """Choose from several rows as evenly as their lengths allow.
-
-    Parameters
-    ----------
-    lengths : sequence of int
-    count : int
-        How many to choose in all; all if there are not so many.
-
-    Returns
-    -------
-    list of ndarray
-        The places chosen in each row, ascending: equally many of each, or all of a short one, in
-        the middles of equal parts of it.
-    """
-    sizes = np.asarray(lengths, np.int64)
-    count = min(count, int(sizes.sum()))
-    level = 0
-    while np.minimum(sizes, level + 1).sum() <= count and level < sizes.max(initial=0):
-        level += 1
-    quota = np.minimum(sizes, level)
-    # What does not suffice for one more of each goes to rows spread over all.
-    longer = np.flatnonzero(sizes > level)
-    quota[longer[_middles(len(longer), count - int(quota.sum()))]] += 1
-    return [_middles(int(size), int(part)) for size, part in zip(sizes, quota, strict=True)]
-
-
 def quantize_graph(
     graph: Any, calibration: Sequence[Selection], metadata: CheckpointMetadata, preset: str
 ) -> Any:
@@ -299,7 +230,7 @@ def quantize_graph(
     frames = [(selection.store, int(f)) for selection in calibration for f in selection.frames]
 
     def images(item: tuple[FrameStore, int]) -> dict[str, NDArray[np.float32]]:
-        return {"image": _network_input(item[0], item[1], metadata)}
+        return {"image": network_input(item[0], item[1], metadata)}
 
     return nncf.quantize(
         graph,
@@ -323,20 +254,10 @@ def head_names(graph: Any) -> list[str]:
     ]
 
 
-def calibration_images(
-    calibration: Sequence[Selection], metadata: CheckpointMetadata, count: int
-) -> Iterator[torch.Tensor]:
-    """Give some of the frames that calibrate, spread evenly, as (1, 3, H, W) in [0, 1]."""
-    frames = [(selection.store, int(f)) for selection in calibration for f in selection.frames]
-    for place in _middles(len(frames), min(count, len(frames))):
-        store, frame = frames[place]
-        yield torch.from_numpy(_network_input(store, frame, metadata))
-
-
 def depth_predictor_of(run: Run, metadata: CheckpointMetadata) -> Predict:
     """Return the prediction of anything that computes the network's sigmoid, one frame at a time.
 
-    The same as :func:`training.evaluation.depth.depth_predictor` for the network in torch.
+    The same as :func:`training.evaluation.predictors.depth_predictor` for the network in torch.
 
     Parameters
     ----------
@@ -351,7 +272,7 @@ def depth_predictor_of(run: Run, metadata: CheckpointMetadata) -> Predict:
         x, y, box_width, box_height = crop_box(width, height, crop)
         depth = np.ones((len(frames), height, width), np.float32)
         for place, frame in zip(depth, frames.tolist(), strict=True):
-            sigmoid = torch.from_numpy(run(_network_input(store, frame, metadata)))
+            sigmoid = torch.from_numpy(run(network_input(store, frame, metadata)))
             # Disparity and sigmoid differ by a linear function, so resizing either is the same.
             resized = functional.interpolate(
                 sigmoid, (box_height, box_width), mode="bilinear", align_corners=False
@@ -417,63 +338,133 @@ def _has_nncf() -> bool:
     return importlib.util.find_spec("nncf") is not None
 
 
-def _network_input(
-    store: FrameStore, frame: int, metadata: CheckpointMetadata
-) -> NDArray[np.float32]:
-    """Read a frame as the network takes it, (1, 3, H, W) in [0, 1]."""
-    crop = remaining_crop(store.crop, metadata.crop)
-    image = network_images(store, np.array([frame]), crop, metadata.width, metadata.height)
-    return to_network_input(image).contiguous().numpy()
+@dataclass(frozen=True)
+class Int8Result:
+    """What was written in int8.
+
+    Attributes
+    ----------
+    path : Path
+    calibration_frames : int
+    judgement : Judgement
+    """
+
+    path: Path
+    calibration_frames: int
+    judgement: Judgement
 
 
-def _check_view(store: FrameStore, metadata: CheckpointMetadata) -> None:
-    """Refuse frames that lack what the network takes: part of the view, or sharpness."""
-    wanted = " ".join(f"{side:g}" for side in metadata.crop)
-    advice = (
-        f"extract with --width {metadata.width} --height {metadata.height} --crop {wanted}, or "
-        "give the recording itself"
-    )
-    if sees_less(store.crop, metadata.crop):
-        raise QuantizationError(
-            f"{store.path.name} was cropped by {list(store.crop)}, the network takes "
-            f"{list(metadata.crop)}; {advice}"
-        )
-    crop = remaining_crop(store.crop, metadata.crop)
-    _, _, width, height = crop_box(store.width, store.height, crop)
-    if width < metadata.width or height < metadata.height:
-        raise QuantizationError(
-            f"the frames of {store.path.name} have {width}x{height} pixels, the network takes "
-            f"{metadata.width}x{metadata.height}: enlarged ones are smoother than the robot's; "
-            f"{advice}"
-        )
-
-
-def _spread(
+def export_int8(
+    checkpoint: Checkpoint,
+    output: str | os.PathLike[str],
     stores: Sequence[FrameStore],
+    frames: int = CALIBRATION_FRAMES,
+    preset: str = PRESETS[0],
+) -> Int8Result:
+    """Write OpenVINO IR that computes in 8-bit integers, if it is about as good as float32.
+
+    The metadata's provenance gets an entry "int8": the names of the data, and the figures.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    output : path
+        An .xml that does not exist yet.
+    stores : sequence of FrameStore
+        To calibrate with, and to judge with: see :func:`training.deployment.int8.choose_frames`.
+    frames : int
+        Frames to calibrate with, and the most to judge with.
+    preset : {"performance", "mixed"}
+        See :func:`training.deployment.int8.quantize_graph`.
+
+    Raises
+    ------
+    ExportError
+        If abs_rel on held-out frames grows by more than :data:`LARGEST_WORSENING`, or without
+        truth the depth changes by more than :data:`LARGEST_DIFFERENCE`; if the output exists,
+        cannot be written, or does not compute what was judged. Nothing is left at `output`.
+    QuantizationError
+        If the frames do not suit, or NNCF is missing.
+    CheckpointError
+        If the checkpoint's weights do not fit its metadata.
+    """
+    output = Path(output).expanduser()
+    check_int8_request(format_of(output), 1, False, None, frames, preset)
+    check_request(output, "openvino", 1, False)
+    metadata = checkpoint.metadata
+    calibration, held_out = choose_frames(stores, metadata, frames)
+    model = DepthModel(checkpoint.depth_network(), metadata).eval()
+
+    def run_torch(image: Images) -> Images:
+        with torch.inference_mode():
+            return model.network(torch.from_numpy(image)).numpy()
+
+    samples = calibration_images(calibration, metadata, EQUALIZATION_FRAMES)
+    equalized = EqualizedDepthNetwork(checkpoint.depth_network(), samples)
+    plain = convert_openvino(DepthModel(equalized, metadata), 1)
+    graph = quantize_graph(plain, calibration, metadata, preset)
+    quantized = compile_openvino(graph)
+    judgement = judge(
+        depth_predictor_of(run_torch, metadata),
+        depth_predictor_of(lambda image: quantized(image)[1], metadata),
+        held_out,
+        metadata.is_metric,
+    )
+    if not judgement.is_accepted:
+        raise ExportError(
+            f"{output} was not written: {judgement}; calibrate with more frames, and with such as "
+            f"the robot will see, try the other --preset ({' or '.join(PRESETS)}), or stay with "
+            "float32"
+        )
+    used = sum(len(selection.frames) for selection in calibration)
+    metadata = _with_int8(metadata, stores, used, preset, judgement)
+    graph.set_rt_info(describe(metadata), [METADATA_KEY])
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    except OSError as error:
+        raise ExportError(f"{output} cannot be written: {error}") from error
+    try:
+        import openvino
+
+        part = folder / output.name
+        openvino.save_model(graph, part, compress_to_fp16=False)
+        written = open_openvino(part)
+        difference = 0.0
+        for images in test_images(metadata, 1):
+            found, judged = written.run(images)[1], quantized(images)[1]
+            difference = float(np.maximum(difference, np.abs(found - judged).max()))
+        # Rounding to integers makes the last digit of a sum a whole step now and then.
+        problem = "" if difference <= HALF_TOLERANCE else f"differs by up to {difference:.3g}"
+        if written.description != json.loads(describe(metadata)):
+            problem = "has other metadata"
+        if problem:
+            raise ExportError(
+                f"{output} was not written: read back it {problem} (disparity, allowed "
+                f"{HALF_TOLERANCE:g}); please report it with the versions of openvino and nncf"
+            )
+        move_into_place(part, output, "openvino")
+    except OSError as error:
+        raise ExportError(f"{output} cannot be written: {error}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return Int8Result(output, used, judgement)
+
+
+def _with_int8(
     metadata: CheckpointMetadata,
-    first: float,
-    last: float,
-    count: int,
-) -> list[Selection]:
-    """Choose `count` frames in a stretch of each recording of all stores."""
-    rows = []
-    for number, store in enumerate(stores):
-        stretch = frames_of_stretch(store, first, last)
-        names = np.array([source.recording for source in store.sources] or [""])
-        recordings = names[np.array(store.segment_source, np.int64)][store.segment[stretch]]
-        for recording in np.unique(recordings):
-            members = stretch[recordings == recording]
-            # In time: the cameras of a recording follow each other in a store.
-            rows.append((number, members[np.argsort(store.stamps[members], kind="stable")]))
-    places = spread_evenly([len(frames) for _, frames in rows], count)
-    selections = []
-    for number, store in enumerate(stores):
-        mine = [row[place] for (n, row), place in zip(rows, places, strict=True) if n == number]
-        frames = np.sort(np.concatenate([np.zeros(0, np.int64), *mine]))
-        selections.append(Selection(store, frames, remaining_crop(store.crop, metadata.crop)))
-    return selections
+    stores: Sequence[FrameStore],
+    frames: int,
+    preset: str,
+    judgement: Judgement,
+) -> CheckpointMetadata:
+    """Write down how the network was quantised; names only, paths are nobody's business."""
+    import nncf
 
-
-def _middles(length: int, count: int) -> NDArray[np.int64]:
-    """Return the middles of `count` equal parts of a row."""
-    return (2 * np.arange(count) + 1) * length // (2 * max(count, 1))
+    note = {
+        "tool": f"nncf {nncf.__version__}",
+        "preset": preset,
+        "calibration": [store.path.name for store in stores],
+        "calibration_frames": frames,
+        "held_out": dataclasses.asdict(judgement),
+    }
+    return dataclasses.replace(metadata, provenance={**metadata.provenance, "int8": note})

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from monodepth2_ros.visualization.pictures import Panel, Picture, side_by_side
-from training.evaluation.report import Report, choose_frames, frame_pictures
+from training.evaluation.pictures import choose_frames, frame_pictures
+from training.evaluation.report import Report
 
 _AREA = 240 * 160  # pixels of a panel
 

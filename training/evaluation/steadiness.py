@@ -21,15 +21,8 @@ from numpy.typing import NDArray
 
 from monodepth2_ros import geometry
 from monodepth2_ros.preprocessing import crop_box
-from training.evaluation.depth import (
-    Frames,
-    Predict,
-    Progress,
-    Protocol,
-    Selection,
-    depth_size,
-    truth_of,
-)
+from training.evaluation.protocol import Frames, Predict, Progress, Protocol, Selection, truth_of
+from training.frames.store import depth_size
 from training.learning.flow import (
     average_cells,
     cell_size,
@@ -65,8 +58,8 @@ class Candidate:
     name : str
     predict : Predict
     far_depth : float, optional
-        Predictions from here on are saturated (:func:`training.evaluation.depth.saturation_depth`);
-        none are if it is not given.
+        Predictions from here on are saturated; none are if it is not given. See
+        :func:`training.evaluation.predictors.saturation_depth`.
     needs_truth : bool
         It predicts only for stores with truth.
     """
@@ -278,7 +271,7 @@ def view_pair(selection: Selection, first: int, second: int, truth: Depth | None
     first, second : int
         Frames of its store.
     truth : ndarray, shape (Ht, Wt), optional
-        Of the first frame, from :func:`training.evaluation.depth.truth_of`. If no poses are
+        Of the first frame, from :func:`training.evaluation.protocol.truth_of`. If no poses are
         recorded and it is dense, motion is solved from it.
     """
     store = selection.store

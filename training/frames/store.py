@@ -31,10 +31,13 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from monodepth2_ros.atomic_files import crc, write_atomically
 from monodepth2_ros.camera import PinholeCamera
+from monodepth2_ros.preprocessing import Crop, prepare_images
 
 FORMAT = "monodepth2_ros frames"
 VERSION = 1
@@ -609,3 +612,30 @@ def _open_both_ways(path: Path) -> io.BufferedRandom:
     """Open a file for reading and writing, creating it if need be."""
     path.touch()
     return path.open("r+b")
+
+
+def depth_size(store: FrameStore) -> tuple[int, int]:
+    """Return the height and width at which depth is compared: the truth's, else the images'."""
+    height, width = (store.images if store.truth is None else store.truth).shape[1:3]
+    return height, width
+
+
+def network_images(
+    store: FrameStore, frames: NDArray[np.int64], crop: Crop, width: int, height: int
+) -> Tensor:
+    """Read frames as a network takes them.
+
+    Parameters
+    ----------
+    store : FrameStore
+    frames : ndarray, shape (B,)
+    crop : tuple of float
+        To be taken from the stored images.
+    width, height : int
+        The network's size.
+
+    Returns
+    -------
+    Tensor, shape (B, height, width, 3), uint8, RGB
+    """
+    return prepare_images(torch.from_numpy(store.images[frames]), crop, width, height)

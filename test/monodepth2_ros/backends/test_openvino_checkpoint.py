@@ -18,7 +18,7 @@ from monodepth2_ros.checkpoint import (
     random_checkpoint,
 )
 from monodepth2_ros.predictor import DepthPredictor
-from training.export import export_checkpoint
+from training.deployment.exporter import export_checkpoint
 
 openvino = pytest.importorskip("openvino")
 

@@ -24,22 +24,23 @@ from monodepth2_ros.checkpoint import (
     random_checkpoint,
     save_checkpoint,
 )
-from training import export
+from training.deployment import depth_model, openvino_format
 from training.deployment import int8 as quantization
+from training.deployment.calibration_frames import QuantizationError, choose_frames, spread_evenly
+from training.deployment.check import ExportError
 from training.deployment.equalization import EqualizedDepthNetwork
 from training.deployment.int8 import (
     Judgement,
-    QuantizationError,
     check_int8_request,
-    choose_frames,
     depth_predictor_of,
+    export_int8,
     head_names,
     judge,
     open_frames,
-    spread_evenly,
 )
-from training.evaluation.depth import Predict, Protocol, Selection, depth_predictor
-from training.export import ExportError, export_int8, main
+from training.evaluation.predictors import depth_predictor
+from training.evaluation.protocol import Predict, Protocol, Selection
+from training.export import main
 from training.frames.store import FrameStore, FrameStoreWriter, Source
 
 WIDTH, HEIGHT = 96, 64
@@ -63,7 +64,7 @@ def graph(checkpoint: Checkpoint) -> Any:
     """The network in OpenVINO; converting it takes seconds."""
     pytest.importorskip("openvino")
     network = EqualizedDepthNetwork(checkpoint.depth_network(), [torch.rand(1, 3, HEIGHT, WIDTH)])
-    return export._convert_openvino(export.DepthModel(network, checkpoint.metadata), 1)
+    return openvino_format.convert_openvino(depth_model.DepthModel(network, checkpoint.metadata), 1)
 
 
 def make_store(
@@ -325,9 +326,9 @@ def stand_in(
     """Put a function in the place of NNCF, and where given a graph in that of the conversion."""
     monkeypatch.setattr(quantization, "_has_nncf", lambda: True)
     monkeypatch.setitem(sys.modules, "nncf", SimpleNamespace(__version__="9.9"))
-    monkeypatch.setattr(export, "quantize_graph", quantize)
+    monkeypatch.setattr(quantization, "quantize_graph", quantize)
     if graph is not None:
-        monkeypatch.setattr(export, "_convert_openvino", lambda *_, **__: graph.clone())
+        monkeypatch.setattr(quantization, "convert_openvino", lambda *_, **__: graph.clone())
 
 
 def same_graph(graph: Any, *_: Any) -> Any:
@@ -360,7 +361,7 @@ def test_what_is_accepted_is_written_with_its_figures(
     assert "calibrated with 20 frames; abs_rel on 12 held-out frames is " in said
     assert "(+0.00%, allowed +1%)" in said or "(-0.00%, allowed +1%)" in said
     assert {path.name for path in output.parent.iterdir()} == {"model.xml", "model.bin"}
-    written = export._open_openvino(output)
+    written = openvino_format.open_openvino(output)
     note = written.description["provenance"]["int8"]
     assert (note["tool"], note["preset"]) == ("nncf 9.9", "performance")
     assert (note["calibration"], note["calibration_frames"]) == (["frames"], 20)
@@ -402,7 +403,7 @@ def test_what_reads_back_differently_is_not_written(
     store = make_store(tmp_path / "frames", [60])
     output = tmp_path / "out" / "model.xml"
     output.parent.mkdir()
-    opened = export._open_openvino
+    opened = openvino_format.open_openvino
 
     def tampered(path: Path) -> Any:
         written = opened(path)
@@ -411,11 +412,11 @@ def test_what_reads_back_differently_is_not_written(
             run=lambda images: tuple(values + np.float32(0.02) for values in written.run(images)),
         )
 
-    monkeypatch.setattr(export, "_open_openvino", tampered)
+    monkeypatch.setattr(quantization, "open_openvino", tampered)
     with pytest.raises(ExportError, match=r"read back it differs by up to 0\.02"):
         export_int8(checkpoint, output, [store])
     forgetful = lambda path: dataclasses.replace(opened(path), description={})  # noqa: E731
-    monkeypatch.setattr(export, "_open_openvino", forgetful)
+    monkeypatch.setattr(quantization, "open_openvino", forgetful)
     with pytest.raises(ExportError, match="read back it has other metadata"):
         export_int8(checkpoint, output, [store])
     assert not list(output.parent.iterdir())

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from monodepth2_ros.camera import PinholeCamera
-from training.evaluation.depth import Predict, Protocol, Selection, constant_predictor
+from training.evaluation.predictors import constant_predictor
+from training.evaluation.protocol import Predict, Protocol, Selection
 from training.evaluation.steadiness import (
     MOTION_SOURCES,
     Candidate,

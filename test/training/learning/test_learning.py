@@ -13,15 +13,10 @@ import pytest
 import torch
 
 from monodepth2_ros.checkpoint import load_checkpoint, save_checkpoint
-from training.evaluation.depth import (
-    Protocol,
-    Selection,
-    constant_predictor,
-    depth_predictor,
-    evaluate_depth,
-    training_split,
-    truth_of,
-)
+from training.evaluation.depth import evaluate_depth
+from training.evaluation.predictors import constant_predictor, depth_predictor
+from training.evaluation.protocol import Protocol, Selection, truth_of
+from training.evaluation.splits import training_split
 from training.frames.store import FrameStore, write_frame_store
 from training.learning.options import TrainOptions
 from training.learning.processes import join_processes

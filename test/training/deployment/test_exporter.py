@@ -25,14 +25,17 @@ from monodepth2_ros.checkpoint import (
 )
 from monodepth2_ros.networks import PoseCNN, PoseDecoder, ResnetEncoder
 from monodepth2_ros.predictor import DepthPredictor
-from training import export
-from training.export import (
-    ExportError,
-    depth_only,
-    export_checkpoint,
-    main,
-    with_provenance,
+from training.deployment import (
+    depth_model,
+    exporter,
+    onnx_format,
+    openvino_format,
+    published_format,
 )
+from training.deployment.check import ExportError
+from training.deployment.exporter import export_checkpoint
+from training.deployment.provenance import depth_only, with_provenance
+from training.export import main
 
 WIDTH, HEIGHT = 96, 64
 
@@ -130,7 +133,8 @@ def test_onnx_is_checked_by_openvino_where_onnxruntime_is_missing(
     tmp_path: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("openvino")
-    monkeypatch.setattr(export, "_installed", lambda name: name != "onnxruntime")
+    for module in (exporter, onnx_format):
+        monkeypatch.setattr(module, "is_installed", lambda name: name != "onnxruntime")
     result = export_checkpoint(checkpoint, tmp_path / "model.onnx")
     assert result.engine.startswith("OpenVINO")
     assert result.difference <= 1e-4
@@ -239,7 +243,7 @@ def test_provenance_travels_with_every_format(
     export_checkpoint(told, tmp_path / "folder")
     kept = json.loads((tmp_path / "folder" / "monodepth2_ros.json").read_text())
     assert kept["provenance"] == expected
-    assert json.loads(export.describe(told.metadata))["provenance"] == expected
+    assert json.loads(depth_model.describe(told.metadata))["provenance"] == expected
 
 
 @pytest.mark.parametrize(
@@ -293,11 +297,11 @@ def tampered_onnx(path: Path, model: Any, batch: int) -> None:
 
 def wrong_depth_onnx(path: Path, model: Any, batch: int) -> None:
     wrong = dataclasses.replace(model.metadata, max_depth=60.0)
-    export_onnx(path, export.DepthModel(model.network, wrong).eval(), batch)
+    export_onnx(path, depth_model.DepthModel(model.network, wrong).eval(), batch)
     import onnx
 
     graph = onnx.load(path)
-    onnx.helper.set_model_props(graph, {"monodepth2_ros": export.describe(model.metadata)})
+    onnx.helper.set_model_props(graph, {"monodepth2_ros": depth_model.describe(model.metadata)})
     onnx.save(graph, path)
 
 
@@ -307,7 +311,7 @@ def wrong_metadata_onnx(path: Path, model: Any, batch: int) -> None:
 
     graph = onnx.load(path)
     changed = dataclasses.replace(model.metadata, crop=(0.1, 0.0, 0.0, 0.0))
-    onnx.helper.set_model_props(graph, {"monodepth2_ros": export.describe(changed)})
+    onnx.helper.set_model_props(graph, {"monodepth2_ros": depth_model.describe(changed)})
     onnx.save(graph, path)
 
 
@@ -334,9 +338,9 @@ def tampered_file(path: Path, metadata: Any, networks: Any, dtype: Any) -> None:
     save_checkpoint(path, metadata, changed, dtype)
 
 
-export_onnx = export.write_onnx
-export_openvino = export.write_openvino
-export_published = export.write_published
+export_onnx = onnx_format.write_onnx
+export_openvino = openvino_format.write_openvino
+export_published = published_format.write_published
 
 
 @pytest.mark.parametrize(
@@ -361,7 +365,7 @@ def test_what_fails_its_check_is_removed(
 ) -> None:
     if name.endswith((".onnx", ".xml")):
         pytest.importorskip("openvino")
-    monkeypatch.setattr(export, writer, tampered)
+    monkeypatch.setattr(exporter, writer, tampered)
     with pytest.raises(ExportError, match=f"{name} was not written: .*{reason}"):
         export_checkpoint(published(checkpoint), tmp_path / name)
     assert nothing_is_left(tmp_path)
@@ -375,7 +379,7 @@ def test_an_interrupted_export_leaves_nothing(
         assert not (tmp_path / "model.onnx").exists()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(export, "_largest_difference", interrupt)
+    monkeypatch.setattr(exporter, "largest_difference", interrupt)
     with pytest.raises(KeyboardInterrupt):
         export_checkpoint(checkpoint, tmp_path / "model.onnx")
     assert nothing_is_left(tmp_path)
@@ -429,7 +433,7 @@ def test_impossible_requests_are_refused(
 def test_a_missing_library_is_named(
     tmp_path: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
-    monkeypatch.setattr(export, "_installed", lambda name: name != missing)
+    monkeypatch.setattr(exporter, "is_installed", lambda name: name != missing)
     name = {"onnx": "model.onnx", "openvino": "model.xml"}[missing]
     with pytest.raises(ExportError, match=f"{missing} is not installed; 'pip install {missing}'"):
         export_checkpoint(checkpoint, tmp_path / name)

@@ -1,0 +1,215 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Write a checkpoint in another format, compare it with torch, and only then give it its name.
+
+All is written into a hidden folder next to the output, read back, run on test images and compared
+with the checkpoint in torch. Only if they agree it is moved to its place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from monodepth2_ros.checkpoint import (
+    Checkpoint,
+    save_checkpoint,
+)
+from training.deployment.check import (
+    ExportError,
+    is_installed,
+    largest_difference,
+    open_written_checkpoint,
+)
+from training.deployment.depth_model import DepthModel, describe
+from training.deployment.onnx_format import open_onnx, write_onnx
+from training.deployment.openvino_format import open_openvino, write_openvino
+from training.deployment.published_format import write_published
+
+FORMATS = ("onnx", "openvino", "published", "safetensors")
+
+
+#: Largest difference of sigmoid disparity (0 … 1) from torch, by precision of the weights.
+TOLERANCE = 1e-4
+
+
+HALF_TOLERANCE = 1e-2
+
+
+_HALF_FORMATS = ("openvino", "safetensors")
+
+
+_GRAPH_FORMATS = ("onnx", "openvino")
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What was written.
+
+    Attributes
+    ----------
+    path : Path
+    format : str
+    difference : float
+        Largest difference of sigmoid disparity from torch on the test images.
+    tolerance : float
+    engine : str
+        What ran the written model.
+    notes : tuple of str
+        What the format could not hold.
+    """
+
+    path: Path
+    format: str
+    difference: float
+    tolerance: float
+    engine: str
+    notes: tuple[str, ...] = ()
+
+
+def export_checkpoint(
+    checkpoint: Checkpoint,
+    output: str | os.PathLike[str],
+    format: str = "",
+    batch: int = 1,
+    half: bool = False,
+    tolerance: float | None = None,
+) -> ExportResult:
+    """Write a checkpoint in another format, check it, and only then give it its name.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    output : path
+        File, or folder for "published"; must not exist yet.
+    format : str
+        One of :data:`FORMATS`; by default told by the ending of `output` (.onnx, .xml,
+        .safetensors, none for a published folder).
+    batch : int
+        Batch size of the graph, 0 for any; "onnx" and "openvino" only.
+    half : bool
+        Store the weights in 16 bits; "openvino" and "safetensors" only.
+    tolerance : float, optional
+        Largest difference of sigmoid disparity; :data:`TOLERANCE` or :data:`HALF_TOLERANCE` by
+        default.
+
+    Raises
+    ------
+    ExportError
+        If the format cannot hold the checkpoint, a library is missing, the output exists or
+        cannot be written, or the check fails. Nothing is left at `output`.
+    CheckpointError
+        If the checkpoint's weights do not fit its metadata.
+    """
+    output = Path(output).expanduser()
+    format = format or format_of(output)
+    check_request(output, format, batch, half)
+    if tolerance is None:
+        tolerance = HALF_TOLERANCE if half else TOLERANCE
+    model = DepthModel(checkpoint.depth_network(), checkpoint.metadata).eval()
+    notes: tuple[str, ...] = ()
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    except OSError as error:
+        raise ExportError(f"{output} cannot be written: {error}") from error
+    try:
+        part = folder / output.name
+        if format == "onnx":
+            write_onnx(part, model, batch)
+            written = open_onnx(part)
+        elif format == "openvino":
+            write_openvino(part, model, batch, half)
+            written = open_openvino(part)
+        elif format == "published":
+            notes = write_published(part, checkpoint)
+            written = open_written_checkpoint(part)
+        else:
+            dtype = torch.float16 if half else None
+            save_checkpoint(part, checkpoint.metadata, checkpoint.state, dtype)
+            written = open_written_checkpoint(part)
+        difference = largest_difference(model, written, batch)
+        problem = ""
+        if not difference <= tolerance:  # NaN fails too
+            problem = f"its disparity differs from torch by up to {difference:.3g}"
+        elif format != "published" and written.description != json.loads(
+            describe(checkpoint.metadata)
+        ):
+            problem = "its metadata is not the checkpoint's"
+        if problem:
+            raise ExportError(
+                f"{output} was not written: run by {written.engine}, {problem} (allowed "
+                f"{tolerance:g}); please report it with the versions of torch and the engine"
+            )
+        move_into_place(part, output, format)
+    except OSError as error:
+        raise ExportError(f"{output} cannot be written: {error}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return ExportResult(output, format, difference, tolerance, written.engine, notes)
+
+
+def format_of(output: Path) -> str:
+    """Tell the format from the ending."""
+    known = {".onnx": "onnx", ".xml": "openvino", ".safetensors": "safetensors", "": "published"}
+    if output.suffix not in known:
+        raise ExportError(
+            f"the ending '{output.suffix}' of {output} names no format; use .onnx, .xml "
+            "(OpenVINO), .safetensors or none (published folder), or give --format"
+        )
+    return known[output.suffix]
+
+
+def check_request(output: Path, format: str, batch: int, half: bool) -> None:
+    """Refuse what cannot work before anything is computed."""
+    if format not in FORMATS:
+        raise ExportError(f"--format is '{format}'; it must be one of {', '.join(FORMATS)}")
+    if batch < 0:
+        raise ExportError(f"--batch is {batch}; give at least 1, or 'dynamic'")
+    if batch != 1 and format not in _GRAPH_FORMATS:
+        raise ExportError(f"--batch has no meaning for '{format}', which takes any; leave it out")
+    if half and format not in _HALF_FORMATS:
+        raise ExportError(
+            f"--half is for {' and '.join(_HALF_FORMATS)}, not for '{format}'; leave it out"
+        )
+    if format == "openvino" and output.suffix != ".xml":
+        raise ExportError(f"OpenVINO IR must end in .xml; {output} does not")
+    needed = {"onnx": ["onnx"], "openvino": ["openvino"]}.get(format, [])
+    missing = [name for name in needed if not is_installed(name)]
+    if missing:
+        raise ExportError(f"{missing[0]} is not installed; 'pip install {missing[0]}'")
+    if format == "onnx" and not (is_installed("onnxruntime") or is_installed("openvino")):
+        raise ExportError(
+            "an ONNX file is checked by running it, and neither onnxruntime nor openvino is "
+            "installed; 'pip install onnxruntime'"
+        )
+    paths = [output, output.with_suffix(".bin")] if format == "openvino" else [output]
+    for path in paths:
+        if os.path.lexists(path):
+            raise ExportError(f"{path} exists; remove it or choose another name")
+    if not output.parent.is_dir():
+        raise ExportError(f"the folder {output.parent} does not exist; make it first")
+
+
+def move_into_place(part: Path, output: Path, format: str) -> None:
+    """Give the complete export its name."""
+    files = [path for path in part.parent.rglob("*") if path.is_file()]
+    for file in files:
+        with file.open("rb") as opened:
+            os.fsync(opened.fileno())
+    if format != "openvino":
+        os.rename(part, output)
+        return
+    weights = output.with_suffix(".bin")
+    os.rename(part.with_suffix(".bin"), weights)
+    try:
+        # Last: the .xml is what says that the pair is complete.
+        os.rename(part, output)
+    except OSError:
+        weights.unlink()
+        raise
