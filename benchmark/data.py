@@ -25,7 +25,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from training.frames.store import FrameStore, FrameStoreWriter
+from training.frames.store import FrameStore
+from training.frames.writer import FrameStoreWriter
 from training.learning.dataset import Samples, epoch_order, find_samples, iterate_batches
 from training.synthesize import camera_from_field_of_view, synthesize
 

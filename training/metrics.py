@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-#: Names of the depth figures, in the order of the papers' tables.
-METRICS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "a2", "a3")
+from monodepth2_ros.depth_errors import METRICS as METRICS
+from monodepth2_ros.depth_errors import as_array
+from monodepth2_ros.depth_errors import depth_metrics as depth_metrics
 
 #: Rows and columns, as fractions of height and width, that the Garg crop keeps:
 #: top, bottom, left, right.
@@ -25,46 +25,6 @@ SNIPPET_LENGTH = 5
 HOLE_FACTOR = 3.0
 
 Floats = NDArray[np.float64]
-
-
-def depth_metrics(truth: ArrayLike, prediction: ArrayLike) -> dict[str, float]:
-    """Compare depth with the truth.
-
-    Parameters
-    ----------
-    truth, prediction : array_like of equal shape
-        Positive depths, valid values only (see :func:`valid_mask`).
-
-    Returns
-    -------
-    dict
-        abs_rel: ``mean |d − t| / t``; sq_rel: mean (d − t)² / t; rmse: root of mean (d − t)²;
-        rmse_log: root of mean (log d − log t)²; a1, a2, a3: share of values with
-        max(d / t, t / d) below 1.25, 1.25², 1.25³ (Eigen et al. 2014).
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ, there is no value, or a value is not positive.
-    """
-    true, found = _as_array(truth), _as_array(prediction)
-    if true.shape != found.shape:
-        raise ValueError(f"depth_metrics: truth {true.shape} and prediction {found.shape} differ")
-    if true.size == 0:
-        raise ValueError("depth_metrics: no depth to compare")
-    if not (np.all(true > 0.0) and np.all(found > 0.0)):
-        raise ValueError("depth_metrics: depths must be positive; select the valid ones first")
-    difference = found - true
-    ratio = np.maximum(found / true, true / found)
-    return {
-        "abs_rel": float(np.mean(np.abs(difference) / true)),
-        "sq_rel": float(np.mean(difference**2 / true)),
-        "rmse": float(np.sqrt(np.mean(difference**2))),
-        "rmse_log": float(np.sqrt(np.mean((np.log(found) - np.log(true)) ** 2))),
-        "a1": float(np.mean(ratio < 1.25)),
-        "a2": float(np.mean(ratio < 1.25**2)),
-        "a3": float(np.mean(ratio < 1.25**3)),
-    }
 
 
 def valid_mask(
@@ -88,7 +48,7 @@ def valid_mask(
     -------
     ndarray, shape (H, W), bool
     """
-    depth = _as_array(truth)
+    depth = as_array(truth)
     with np.errstate(invalid="ignore"):
         mask = (depth > min_depth) & (depth < max_depth)
     if crop is not None:
@@ -148,7 +108,7 @@ def evaluate_frame(
     mask = valid_mask(truth, min_depth, max_depth, crop)
     if not mask.any():
         return None
-    true, found = _as_array(truth)[mask], _as_array(prediction)[mask]
+    true, found = as_array(truth)[mask], as_array(prediction)[mask]
     ratio = float(np.median(true) / np.median(found))
     if median_scaling:
         found = found * ratio
@@ -183,7 +143,7 @@ def scale_statistics(ratios: ArrayLike) -> tuple[float, float]:
     spread : float
         Standard deviation of ratio / median.
     """
-    values = _as_array(ratios)
+    values = as_array(ratios)
     median = float(np.median(values))
     return median, float(np.std(values / median))
 
@@ -219,7 +179,7 @@ def scale_drift(ratios: ArrayLike) -> ScaleDrift:
     ratios : array_like, shape (N,)
         median(truth) / median(prediction) of each frame in the order of time, at least one.
     """
-    values = _as_array(ratios)
+    values = as_array(ratios)
     median, deviation = scale_statistics(values)
     low, high = np.percentile(values, (16, 84))
     fifth = len(values) // 5
@@ -235,7 +195,7 @@ def hole_share(truth: ArrayLike, prediction: ArrayLike) -> float:
     truth, prediction : array_like of equal shape
         Positive depths, valid values only; the prediction scaled, but not clipped.
     """
-    return float(np.mean(_as_array(prediction) > HOLE_FACTOR * _as_array(truth)))
+    return float(np.mean(as_array(prediction) > HOLE_FACTOR * as_array(truth)))
 
 
 def flip_postprocess(disparity: ArrayLike, mirrored: ArrayLike) -> Floats:
@@ -252,7 +212,7 @@ def flip_postprocess(disparity: ArrayLike, mirrored: ArrayLike) -> Floats:
         Their mean, but near the left border `mirrored` and near the right border `disparity`,
         with ramps over the outer 5 to 10 % (Godard et al. 2017).
     """
-    direct, back = _as_array(disparity), _as_array(mirrored)
+    direct, back = as_array(disparity), as_array(mirrored)
     x = np.linspace(0.0, 1.0, direct.shape[-1])
     left = 1.0 - np.clip(20.0 * (x - 0.05), 0.0, 1.0)
     right = left[::-1]
@@ -273,7 +233,7 @@ def snippet_error(truth: ArrayLike, prediction: ArrayLike) -> float:
         sqrt(sum of squared errors) / N after moving the prediction's first point onto the
         truth's and scaling it by the one best factor (Zhou et al. 2017), in the truth's unit.
     """
-    true, found = _as_array(truth), _as_array(prediction)
+    true, found = as_array(truth), as_array(prediction)
     found = found + (true[0] - found[0])
     energy = np.sum(found**2)
     scale = np.sum(true * found) / energy if energy > 0.0 else 0.0
@@ -303,7 +263,7 @@ def odometry_errors(
     ValueError
         If there are fewer than `length` poses.
     """
-    true, found = _as_array(truth), _as_array(prediction)
+    true, found = as_array(truth), as_array(prediction)
     if true.shape != found.shape or len(true) < length:
         raise ValueError(
             f"odometry_errors: truth {true.shape} and prediction {found.shape}; equally many "
@@ -317,10 +277,3 @@ def odometry_errors(
         ]
         errors.append(snippet_error(*positions))
     return np.array(errors)
-
-
-def _as_array(values: Any) -> Floats:
-    """Convert an array, or a tensor on any device, to float64."""
-    if hasattr(values, "detach"):
-        values = values.detach().cpu()
-    return np.asarray(values, dtype=np.float64)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monodepth2_ros import __version__
+from monodepth2_ros.depth_errors import depth_metrics
 from monodepth2_ros.visualization.pictures import Window
 
 if TYPE_CHECKING:
@@ -98,23 +99,19 @@ def compare_depth(truth: Floats, depth: Floats, window: Window) -> dict[str, flo
     true, guess = truth[valid].astype(np.float64), found[valid].astype(np.float64)
     middle = float(np.median(true))
     scale = middle / float(np.median(guess))
-    constant = _errors(true, np.full_like(true, middle))
+    constant = _frame_errors(true, np.full_like(true, middle))
     return {
-        **_errors(true, np.clip(guess * scale, _MIN_DEPTH, _MAX_DEPTH)),
+        **_frame_errors(true, np.clip(guess * scale, _MIN_DEPTH, _MAX_DEPTH)),
         **{f"constant_{name}": value for name, value in constant.items()},
         "scale": scale,
         "pixels": float(valid.sum()),
     }
 
 
-def _errors(true: NDArray[np.float64], guess: NDArray[np.float64]) -> dict[str, float]:
-    """Return the figures of one frame."""
-    ratio = np.maximum(guess / true, true / guess)
-    return {
-        "abs_rel": float(np.mean(np.abs(guess - true) / true)),
-        "rmse": float(np.sqrt(np.mean((guess - true) ** 2))),
-        "a1": float(np.mean(ratio < 1.25)),
-    }
+def _frame_errors(true: NDArray[np.float64], guess: NDArray[np.float64]) -> dict[str, float]:
+    """Return the figures of one frame that the report shows."""
+    errors = depth_metrics(true, guess)
+    return {name: errors[name] for name in ("abs_rel", "rmse", "a1")}
 
 
 def sample_nearest(depth: Floats, window: Window, height: int, width: int) -> Floats:

@@ -51,13 +51,8 @@ from training.evaluation.predictors import (
 )
 from training.evaluation.protocol import Protocol, Selection
 from training.evaluation.splits import frames_of_stretch, training_split
-from training.frames.store import (
-    FrameStore,
-    FrameStoreWriter,
-    Source,
-    network_images,
-    write_frame_store,
-)
+from training.frames.store import FrameStore, Source, network_images
+from training.frames.writer import FrameStoreWriter, write_frame_store
 from training.metrics import FrameResult
 
 WIDTH, HEIGHT = 96, 64

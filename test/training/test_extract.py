@@ -32,7 +32,8 @@ from bag_builder import (
 )
 from paths import REPOSITORY
 from training.extract import main
-from training.frames.store import FrameStore, FrameStoreWriter, Source
+from training.frames.store import FrameStore, Source
+from training.frames.writer import FrameStoreWriter
 
 SPEED = 3.0  # pixels a frame: 1.9 % of the width
 DRIVE = [SPEED * i for i in range(12)]

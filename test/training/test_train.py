@@ -21,7 +21,7 @@ import yaml
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.checkpoint import load_checkpoint
 from paths import REPOSITORY
-from training.frames.store import write_frame_store
+from training.frames.writer import write_frame_store
 from training.learning import trainer as trainer_module
 from training.learning.health import TrainingFailure
 from training.learning.options import TrainOptions

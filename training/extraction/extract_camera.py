@@ -37,7 +37,8 @@ from training.extraction.stamps import StampMatcher
 from training.extraction.stored_view import View, make_view
 from training.extraction.verdict import judge
 from training.frames.read_ahead import in_parallel
-from training.frames.store import SHORTEST_SEGMENT, FrameStoreWriter, Source
+from training.frames.store import SHORTEST_SEGMENT, Source
+from training.frames.writer import FrameStoreWriter
 
 CameraSource: TypeAlias = BagCamera | KittiCamera
 

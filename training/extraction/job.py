@@ -37,7 +37,8 @@ from training.extraction.report import (
     save_report,
 )
 from training.extraction.stored_view import make_view, stored_size
-from training.frames.store import FrameStore, FrameStoreWriter, partial_path
+from training.frames.store import FrameStore, partial_path
+from training.frames.writer import FrameStoreWriter
 
 _INDEX_BYTES = 200  # of a frame, in addition to its pixels
 

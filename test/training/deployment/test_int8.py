@@ -41,7 +41,8 @@ from training.deployment.int8 import (
 from training.evaluation.predictors import depth_predictor
 from training.evaluation.protocol import Predict, Protocol, Selection
 from training.export import main
-from training.frames.store import FrameStore, FrameStoreWriter, Source
+from training.frames.store import FrameStore, Source
+from training.frames.writer import FrameStoreWriter
 
 WIDTH, HEIGHT = 96, 64
 

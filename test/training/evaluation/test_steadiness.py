@@ -22,7 +22,8 @@ from training.evaluation.steadiness import (
     view_pair,
     warp_depth,
 )
-from training.frames.store import FrameStore, Source, write_frame_store
+from training.frames.store import FrameStore, Source
+from training.frames.writer import write_frame_store
 from training.learning.flow import consistent_flow
 from training.metrics import hole_share, scale_drift
 

@@ -16,7 +16,8 @@ from monodepth2_ros.predictor import DepthPredictor
 from training import extract
 from training.frames import predicted_depth as prediction
 from training.frames.predicted_depth import PredictedDepth, PredictionError, predict_store
-from training.frames.store import FrameStore, FrameStoreWriter
+from training.frames.store import FrameStore
+from training.frames.writer import FrameStoreWriter
 
 WIDTH, HEIGHT, COUNT = 96, 64, 9
 

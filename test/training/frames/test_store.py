@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from monodepth2_ros.camera import PinholeCamera
-from training.frames.store import FrameStore, FrameStoreWriter, Source, write_frame_store
+from training.frames.store import FrameStore, Source
+from training.frames.writer import FrameStoreWriter, write_frame_store
 
 CAMERA = PinholeCamera(8, 6, 10.0, 11.0, 3.5, 2.5)
 

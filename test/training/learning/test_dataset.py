@@ -18,7 +18,8 @@ import pytest
 import torch
 
 from monodepth2_ros.camera import PinholeCamera
-from training.frames.store import FrameStore, FrameStoreWriter, Source
+from training.frames.store import FrameStore, Source
+from training.frames.writer import FrameStoreWriter
 from training.learning.dataset import (
     Batch,
     DatasetError,

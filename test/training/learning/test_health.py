@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from monodepth2_ros.camera import PinholeCamera
-from training.frames.store import write_frame_store
+from training.frames.writer import write_frame_store
 from training.learning.depth_and_motion import Predictions
 from training.learning.health import (
     CONSTANT,

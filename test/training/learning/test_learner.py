@@ -25,7 +25,7 @@ from monodepth2_ros.checkpoint import (
     open_checkpoint,
     save_checkpoint,
 )
-from training.frames.store import write_frame_store
+from training.frames.writer import write_frame_store
 from training.learning import learner as module
 from training.learning.augmentation import Draws, draw
 from training.learning.dataset import Batch

@@ -17,7 +17,8 @@ from training.evaluation.depth import evaluate_depth
 from training.evaluation.predictors import constant_predictor, depth_predictor
 from training.evaluation.protocol import Protocol, Selection, truth_of
 from training.evaluation.splits import training_split
-from training.frames.store import FrameStore, write_frame_store
+from training.frames.store import FrameStore
+from training.frames.writer import write_frame_store
 from training.learning.options import TrainOptions
 from training.learning.processes import join_processes
 from training.learning.trainer import Trainer

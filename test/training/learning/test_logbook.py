@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from monodepth2_ros.camera import PinholeCamera
-from training.frames.store import write_frame_store
+from training.frames.writer import write_frame_store
 from training.learning import logbook
 from training.learning.logbook import Logbook, Meter, training_picture
 from training.learning.processes import Processes

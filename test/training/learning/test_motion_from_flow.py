@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from training.frames.store import FrameStore, write_frame_store
+from training.frames.store import FrameStore
+from training.frames.writer import write_frame_store
 from training.learning.augmentation import mirror_samples
 from training.learning.dataset import find_samples
 from training.learning.flow import (

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from monodepth2_ros.camera import PinholeCamera
-from training.frames.store import FrameStore, Source, write_frame_store
+from training.frames.store import FrameStore, Source
+from training.frames.writer import write_frame_store
 from training.learning.augmentation import draw, turn_and_zoom
 from training.learning.dataset import DatasetError, find_samples
 from training.learning.flow import remember_flow
