@@ -28,7 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from training.frames.store import FrameStore
 from training.frames.writer import FrameStoreWriter
 from training.learning.dataset import Samples, epoch_order, find_samples, iterate_batches
-from training.synthesize import camera_from_field_of_view, synthesize
+from training.worlds.film import synthesize
+from training.worlds.take import camera_from_field_of_view
 
 
 def frames_rendered(width: int, height: int, frames: int, workers: int) -> float:

@@ -25,7 +25,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from training.frames.writer import write_frame_store
-from training.synthesize import camera_from_field_of_view
+from training.worlds.take import camera_from_field_of_view
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -166,7 +166,7 @@ def data_steps(recipe: Recipe, recordings: Path, out: Path) -> Iterator[Step]:
             f"render {name}",
             (missing or worlds)[-1],
             _program(
-                "synthetic", "--out", bags, "--worlds", group["count"], "--seed", group["seed"],
+                "synthesize", "--out", bags, "--worlds", group["count"], "--seed", group["seed"],
                 "--layout", group["layout"], "--vary", "--rate", recipe.rate,
                 "--frames", recipe.frames, *size,
             ),

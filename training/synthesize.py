@@ -1,274 +1,50 @@
 # Copyright 2026 The monodepth2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Recordings of synthetic worlds, with exact depth and poses (``depth_synthesize``).
+"""``depth_synthesize``: recordings of synthetic worlds, with exact depth and poses.
 
-A camera travels along the route of a world of :mod:`training.worlds.scenes.layouts`, as
-:mod:`training.worlds.camera_path` says, and :mod:`training.worlds.rendering.ray_caster` renders
-what it sees. :func:`synthesize`
-gives the frames one by one, to be used as they are; the command line writes them as a rosbag2
-with the topics of :mod:`training.worlds.bag_writer`.
+The recordings are rosbag2 with the topics of :mod:`training.worlds.bag_writer`. To use the frames
+as they are, call :func:`training.worlds.film.synthesize`.
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
+import math
 import os
 import signal
 import sys
-import threading
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from monodepth2_ros.camera import PinholeCamera
-from training.worlds.bag_writer import check_target, write_recording
-from training.worlds.camera_path import MANNERS, CameraPath, add_moving_objects, camera_path
-from training.worlds.options import (
-    camera_from_field_of_view as camera_from_field_of_view,
+from training.worlds.bag_writer import (
+    DEPTH_ENCODINGS,
+    IMAGE_TOPIC,
+    STORAGES,
+    check_target,
+    write_recording,
 )
-from training.worlds.options import complete, make_parser
-from training.worlds.rendering.lamps import ShadowMap
-from training.worlds.rendering.ray_caster import RenderedFrame, cast_shadows, render_frame
-from training.worlds.scenes.layouts import LAYOUTS, pick_layout, sample_world
-from training.worlds.sensor import Sensor, expose
-from training.worlds.world import World
-
-Floats = NDArray[np.float64]
-
-_START = 1_700_000_000 * 10**9  # nanoseconds; a stamp of 0 would stand for "no time"
-_BATCH = 8  # frames that a worker process renders at a time
-
-
-@dataclass(frozen=True)
-class SyntheticFrame:
-    """One frame of a recording, with its truth.
-
-    Attributes
-    ----------
-    stamp : int
-        Nanoseconds since the epoch.
-    image : array of uint8, shape (H, W, 3)
-        RGB.
-    depth : array of float32, shape (H, W)
-        Metres along the optical axis; NaN where unknown.
-    pose : array of float64, shape (4, 4)
-        World from camera, in the optical frame.
-    camera : PinholeCamera
-    """
-
-    stamp: int
-    image: NDArray[np.uint8]
-    depth: NDArray[np.float32]
-    pose: Floats
-    camera: PinholeCamera
-
-
-def render_sequence(
-    world: World,
-    path: CameraPath,
-    camera: PinholeCamera,
-    antialias: int = 2,
-    workers: int = 1,
-    sensor: Sensor | None = None,
-) -> Iterator[SyntheticFrame]:
-    """Render the frames of a path, one after the other.
-
-    Parameters
-    ----------
-    world : World
-    path : CameraPath
-    camera : PinholeCamera
-    antialias : int
-        As in :func:`training.worlds.rendering.ray_caster.render_frame`.
-    workers : int
-        Processes that render; 1 renders in this one. The frames are the same. (More need the
-        calling script to be importable: its work under ``if __name__ == "__main__"``.)
-    sensor : Sensor, optional
-        Takes the pictures; without one they are as rendered.
-
-    Yields
-    ------
-    SyntheticFrame
-    """
-    for k, frame in enumerate(_render(world, path, camera, antialias, workers)):
-        stamp = _START + round(float(path.times[k]) * 1e9)
-        image = frame.image if sensor is None else expose(frame.image, sensor, k)
-        yield SyntheticFrame(stamp, image, frame.depth, path.poses[k], camera)
-
-
-def _render(
-    world: World, path: CameraPath, camera: PinholeCamera, antialias: int, workers: int
-) -> Iterator[RenderedFrame]:
-    """Render in this process or in several."""
-    shadows = cast_shadows(world)
-    if workers <= 1:
-        for pose, time in zip(path.poses, path.times.tolist(), strict=True):
-            yield render_frame(world, pose, camera, time, antialias, shadows)
-        return
-    # Fresh processes: forking one that runs torch's threads can hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=start_worker) as pool:
-        waiting: deque[Future[list[RenderedFrame]]] = deque()
-        try:
-            for start in range(0, len(path.times), _BATCH):
-                part = slice(start, start + _BATCH)
-                views = (path.poses[part], path.times[part])
-                job = (world, *views, camera, antialias, shadows)
-                waiting.append(pool.submit(_render_batch, *job))
-                # A bounded queue: a slow consumer does not fill the memory.
-                if len(waiting) > 2 * workers:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-def _render_batch(
-    world: World,
-    poses: Floats,
-    times: Floats,
-    camera: PinholeCamera,
-    antialias: int,
-    shadows: list[ShadowMap],
-) -> list[RenderedFrame]:
-    """Render some frames in a worker process, to which the world is sent once for all of them."""
-    return [
-        render_frame(world, pose, camera, time, antialias, shadows)
-        for pose, time in zip(poses, times.tolist(), strict=True)
-    ]
-
-
-def start_worker() -> None:
-    """Leave an interrupt to the parent process, and end when that ends, however it does."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def synthesize(
-    seed: int,
-    layout: str,
-    camera: PinholeCamera,
-    frames: int,
-    rate: float = 10.0,
-    speed: float | None = None,
-    standstill: float = 0.0,
-    moving_objects: int = 0,
-    camera_height: float | None = None,
-    pitch: float = 0.0,
-    sway: float = 1.0,
-    antialias: int = 2,
-    workers: int = 1,
-    roll: float = 0.0,
-    aside: float = 0.0,
-    gaze: float = 0.0,
-    sensor: Sensor | None = None,
-) -> Iterator[SyntheticFrame]:
-    """Draw a world and render a camera's way through it.
-
-    Parameters
-    ----------
-    seed : int
-        The same seed and options give the same frames.
-    layout : str
-        One of :data:`training.worlds.scenes.layouts.LAYOUTS`, or "random".
-    camera : PinholeCamera
-    frames, rate, standstill, pitch, sway, roll, aside, gaze
-        As in :func:`camera_path`.
-    speed, camera_height : float, optional
-        In m/s and metres; usual ones for the layout by default.
-    moving_objects : int
-        As in :func:`add_moving_objects`.
-    antialias, workers, sensor
-        As in :func:`render_sequence`.
-
-    Returns
-    -------
-    iterator of SyntheticFrame
-
-    Raises
-    ------
-    ValueError
-        As the functions that it is made of.
-    """
-    if layout == "random":
-        layout = pick_layout(seed)
-    manner = MANNERS.get(layout)
-    if manner is None:
-        raise ValueError(f"layout is '{layout}'; give {', '.join(LAYOUTS)} or random")
-    speed = manner.speed if speed is None else speed
-    height = manner.height if camera_height is None else camera_height
-    # Some more than the camera travels, for what drives ahead of it.
-    world = sample_world(seed, layout, 1.2 * speed * frames / rate + 30.0, height)
-    path = camera_path(
-        world.route,
-        frames,
-        rate,
-        speed,
-        standstill,
-        height,
-        pitch,
-        sway,
-        seed,
-        roll,
-        aside,
-        gaze,
-    )
-    world = add_moving_objects(world, path, moving_objects, seed)
-    return render_sequence(world, path, camera, antialias, workers, sensor)
-
-
-def render_options(
-    options: argparse.Namespace, seed: int, workers: int
-) -> Iterator[SyntheticFrame]:
-    """Render what the options of the command line ask for, from a seed."""
-    chosen = complete(options, seed)
-    return synthesize(
-        seed,
-        chosen.layout,
-        chosen.camera,
-        options.frames,
-        options.rate,
-        chosen.speed,
-        options.standstill,
-        options.moving_objects,
-        chosen.camera_height,
-        chosen.pitch,
-        chosen.sway,
-        options.antialias,
-        workers,
-        chosen.roll,
-        chosen.aside,
-        chosen.gaze,
-        chosen.sensor,
-    )
+from training.worlds.camera_path import MANNERS
+from training.worlds.many_worlds import render_options, write_worlds
+from training.worlds.options import SynthesisOptions
+from training.worlds.scenes.layouts import LAYOUTS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``depth_synthesize``."""
     from tqdm import tqdm
 
-    options = make_parser().parse_args(argv)
+    options = SynthesisOptions(**vars(make_parser().parse_args(argv)))
     # SIGTERM ends it as an interrupt does: by way of the code that removes what is unfinished.
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if options.worlds is not None:
-            from training.worlds.many_worlds import write_worlds
+            with tqdm(unit="world", disable=options.quiet) as bar:
 
-            made, kept = write_worlds(options)
+                def show(done: int, total: int) -> None:
+                    bar.total = total
+                    bar.update(done - bar.n)
+
+                made, kept = write_worlds(options, show)
             print(f"{options.out}: {made} worlds of {options.frames} frames made, {kept} kept")
             return 0
         # Before anything is rendered.
@@ -295,6 +71,155 @@ def main(argv: Sequence[str] | None = None) -> int:
     size = f"{options.width}x{options.height}"
     print(f"{options.out}: {count} frames of {size}, {count / options.rate:g} s")
     return 0
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        prog="depth_synthesize",
+        description="Render small worlds with exact depth and poses, and write them as rosbag2.",
+    )
+    add = parser.add_argument
+    speeds = ", ".join(f"{layout} {MANNERS[layout].speed:g}" for layout in LAYOUTS)
+    heights = ", ".join(f"{layout} {MANNERS[layout].height:g}" for layout in LAYOUTS)
+    add("--out", type=Path, required=True, help="folder of the recording (or of --worlds) to write")
+    add(
+        "--layout",
+        choices=(*LAYOUTS, "random"),
+        help="kind of place [street; random with --vary]",
+    )
+    add(
+        "--seed",
+        type=_integer(0),
+        default=0,
+        help="the same seed gives the same recording [%(default)s]",
+    )
+    add("--frames", type=_integer(1), default=200, help="length of the recording [%(default)s]")
+    add("--rate", type=_number(0.0), default=10.0, help="frames per second [%(default)g]")
+    add("--width", type=_integer(1), default=320, help="image width in pixels [%(default)s]")
+    add("--height", type=_integer(1), default=96, help="image height in pixels [%(default)s]")
+    add(
+        "--hfov",
+        type=_number(0.0, 179.0),
+        help="horizontal field of view in degrees [80]",
+    )
+    add("--fx", type=_number(0.0), help="focal length in pixels, in place of --hfov")
+    add("--camera-height", type=_number(0.0), help=f"metres above the ground [{heights}]")
+    add(
+        "--pitch",
+        type=_number(-90.0, 90.0),
+        help="degrees by which the camera looks down [0]",
+    )
+    add("--roll", type=_number(-180.0, 180.0), help="degrees by which it is turned clockwise [0]")
+    add("--aside", type=_number(-360.0, 360.0), help="degrees by which it looks to the left [0]")
+    add(
+        "--gaze",
+        type=_number(0.0, 180.0, closed=True),
+        help="degrees to which its look wanders slowly to both sides [0]",
+    )
+    add("--speed", type=_number(0.0), help=f"m/s [{speeds}]")
+    add(
+        "--sway",
+        type=_number(0.0, closed=True),
+        help="0 for a camera that glides [1]",
+    )
+    add(
+        "--sensor",
+        choices=("none", "random"),
+        help="random: exposure, colours, blur and noise of a camera drawn from the seed "
+        "[none; random with --vary]",
+    )
+    add(
+        "--vary",
+        action="store_true",
+        help="draw from the seed what is not given of layout, field of view and its centre, "
+        "camera height, speed, pitch, roll, sway, looking aside and around, and sensor",
+    )
+    add(
+        "--worlds",
+        type=_integer(1),
+        metavar="N",
+        help="write N recordings into the folder --out, of the seeds --seed to --seed + N - 1; "
+        "those that are there are kept",
+    )
+    add(
+        "--standstill",
+        type=_number(0.0, closed=True),
+        default=0.0,
+        metavar="SECONDS",
+        help="how long the camera stands still, in the middle of the recording [%(default)g]",
+    )
+    add(
+        "--moving-objects",
+        type=_integer(0),
+        default=0,
+        metavar="N",
+        help="in turn: one ahead at the camera's own speed, one that crosses, and outdoors one "
+        "that comes towards the camera [%(default)s]",
+    )
+    add(
+        "--antialias",
+        type=_integer(1),
+        default=2,
+        metavar="N",
+        help="pixels on outlines average N x N rays [%(default)s]",
+    )
+    add(
+        "--compressed",
+        action="store_true",
+        help=f"write JPEG on {IMAGE_TOPIC}/compressed instead of raw images on {IMAGE_TOPIC}",
+    )
+    add("--jpeg-quality", type=_integer(1, 100), default=90, help="of --compressed [%(default)s]")
+    add(
+        "--depth-encoding",
+        choices=DEPTH_ENCODINGS,
+        default="32FC1",
+        help="metres with NaN for unknown, or millimetres with 0 for unknown [%(default)s]",
+    )
+    add(
+        "--storage",
+        choices=STORAGES,
+        default="mcap",
+        help="storage plugin of the rosbag2 [%(default)s]",
+    )
+    add("--force", action="store_true", help="replace a recording that is there")
+    add(
+        "--workers",
+        type=_integer(1),
+        default=os.cpu_count() or 1,
+        help="processes that render; 1 for none beside this one [%(default)s]",
+    )
+    add("--quiet", action="store_true", help="no progress bar")
+    return parser
+
+
+def _integer(low: int, high: int | None = None) -> Callable[[str], int]:
+    """Make a type for argparse: an integer in a range."""
+
+    def parse(text: str) -> int:
+        value = int(text)
+        if value < low or (high is not None and value > high):
+            bound = f"at least {low}" if high is None else f"{low} to {high}"
+            raise argparse.ArgumentTypeError(f"{value} given; give {bound}")
+        return value
+
+    parse.__name__ = "integer"
+    return parse
+
+
+def _number(low: float, high: float = math.inf, closed: bool = False) -> Callable[[str], float]:
+    """Make a type for argparse: a finite number above `low` (or equal: `closed`), below `high`."""
+
+    def parse(text: str) -> float:
+        value = float(text)
+        if not (low < value < high or (closed and value == low)):
+            bound = f"at least {low:g}" if closed else f"more than {low:g}"
+            bound += "" if math.isinf(high) else f" and less than {high:g}"
+            raise argparse.ArgumentTypeError(f"{value:g} given; give {bound}")
+        return value
+
+    parse.__name__ = "number"
+    return parse
 
 
 if __name__ == "__main__":

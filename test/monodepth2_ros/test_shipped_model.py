@@ -18,7 +18,8 @@ from monodepth2_ros.checkpoint import Checkpoint, default_checkpoint_path, open_
 from monodepth2_ros.demo.report import compare_depth
 from monodepth2_ros.predictor import DepthPredictor
 from monodepth2_ros.visualization.pictures import Window
-from training.synthesize import camera_from_field_of_view, synthesize
+from training.worlds.film import synthesize
+from training.worlds.take import camera_from_field_of_view
 
 # Of a world that was not trained on: those have seeds from 1000 on.
 SEED = 7

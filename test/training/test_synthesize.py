@@ -19,16 +19,12 @@ from rosbags.highlevel import AnyReader
 
 from monodepth2_ros.camera import Calibration, PinholeCamera
 from paths import REPOSITORY
-from training.synthesize import (
-    SyntheticFrame,
-    camera_from_field_of_view,
-    main,
-    render_sequence,
-    synthesize,
-)
+from training.synthesize import main
 from training.worlds.bag_writer import encode_depth, quaternion, write_recording
 from training.worlds.camera_path import camera_path
+from training.worlds.film import SyntheticFrame, render_sequence, synthesize
 from training.worlds.scenes.layouts import LAYOUTS, sample_world
+from training.worlds.take import camera_from_field_of_view
 
 CAMERA = camera_from_field_of_view(96, 64, 80.0)
 

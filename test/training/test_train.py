@@ -26,8 +26,9 @@ from training.learning import trainer as trainer_module
 from training.learning.health import TrainingFailure
 from training.learning.options import TrainOptions
 from training.learning.trainer import Trainer
-from training.synthesize import camera_from_field_of_view, synthesize
 from training.train import main
+from training.worlds.film import synthesize
+from training.worlds.take import camera_from_field_of_view
 
 STEPS = 6
 

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import math
 import sys
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,8 +31,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monodepth2_ros.atomic_files import move_into_place, scratch_folder
+
 if TYPE_CHECKING:
-    from training.synthesize import SyntheticFrame
+    from training.worlds.film import SyntheticFrame
 
 Floats = NDArray[np.float64]
 
@@ -114,8 +115,8 @@ def write_recording(
     target.parent.mkdir(parents=True, exist_ok=True)
     count = 0
     # The files of a bag carry its name, so it is written under its name in a temporary folder.
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as temporary:
-        unfinished = Path(temporary, target.name)
+    with scratch_folder(target) as temporary:
+        unfinished = temporary / target.name
         plugin = StoragePlugin[storage.upper()]
         with Writer(unfinished, version=9, storage_plugin=plugin) as writer:
             connections = {
@@ -129,8 +130,8 @@ def write_recording(
                     writer.write(connections[topic], frame.stamp, data)
                 count += 1
         if target.exists():
-            target.rename(Path(temporary, "replaced"))
-        unfinished.rename(target)
+            target.rename(temporary / "replaced")
+        move_into_place(unfinished, target)
     return count
 
 

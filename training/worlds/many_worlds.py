@@ -1,28 +1,33 @@
 # Copyright 2026 The monodepth2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Recordings of many synthetic worlds at once, one for each seed (--worlds)."""
+"""Recordings of many synthetic worlds, one for each seed: ``depth_synthesize --worlds``."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
-import os
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from training.synthesize import render_options, start_worker
+from monodepth2_ros.atomic_files import write_atomically
 from training.worlds.bag_writer import write_recording
+from training.worlds.film import SyntheticFrame, start_worker, synthesize
+from training.worlds.options import SynthesisOptions
+from training.worlds.take import complete
 
-#: File beside the recordings that says what they were made with.
+#: File next to the recordings that says what they were made with.
 OPTIONS_FILE = "worlds.json"
 
 #: What may differ from one call to the next over the same folder.
 _FREE = ("out", "worlds", "seed", "workers", "force", "quiet")
 
 
-def write_worlds(options: argparse.Namespace) -> tuple[int, int]:
+def write_worlds(
+    options: SynthesisOptions, progress: Callable[[int, int], object] | None = None
+) -> tuple[int, int]:
     """Write one recording for each seed into a folder, named after the seed: world_00000.
 
     Recordings that are there are kept, so that an interrupted call
@@ -30,8 +35,9 @@ def write_worlds(options: argparse.Namespace) -> tuple[int, int]:
 
     Parameters
     ----------
-    options : argparse.Namespace
-        Of the command line.
+    options : SynthesisOptions
+    progress : callable, optional
+        Called with the numbers of recordings made so far and to be made.
 
     Returns
     -------
@@ -43,21 +49,27 @@ def write_worlds(options: argparse.Namespace) -> tuple[int, int]:
     ValueError
         If the folder holds recordings made with other options.
     """
-    from tqdm import tqdm
-
     folder: Path = options.out
     check_options(folder, options)
-    seeds = range(options.seed, options.seed + options.worlds)
+    count = options.worlds or 0
+    seeds = range(options.seed, options.seed + count)
     missing = [
         seed
         for seed in seeds
         if options.force or not (folder / world_name(seed) / "metadata.yaml").is_file()
     ]
-    bar = tqdm(total=len(missing), unit="world", disable=options.quiet)
+    done = 0
+
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, len(missing))
+
     if options.workers <= 1 or len(missing) <= 1:
         for seed in missing:
             write_world(options, seed)
-            bar.update()
+            advance()
     else:
         context = multiprocessing.get_context("spawn")
         workers = min(options.workers, len(missing))
@@ -65,13 +77,36 @@ def write_worlds(options: argparse.Namespace) -> tuple[int, int]:
             try:
                 for future in as_completed([pool.submit(write_world, options, s) for s in missing]):
                     future.result()
-                    bar.update()
+                    advance()
             except BaseException:
                 # The worlds in work are finished, no others begun.
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
-    bar.close()
-    return len(missing), options.worlds - len(missing)
+    return len(missing), count - len(missing)
+
+
+def render_options(options: SynthesisOptions, seed: int, workers: int) -> Iterator[SyntheticFrame]:
+    """Render what the options ask for, from a seed."""
+    chosen = complete(options, seed)
+    return synthesize(
+        seed,
+        chosen.layout,
+        chosen.camera,
+        options.frames,
+        options.rate,
+        chosen.speed,
+        options.standstill,
+        options.moving_objects,
+        chosen.camera_height,
+        chosen.pitch,
+        chosen.sway,
+        options.antialias,
+        workers,
+        chosen.roll,
+        chosen.aside,
+        chosen.gaze,
+        chosen.sensor,
+    )
 
 
 def world_name(seed: int) -> str:
@@ -79,7 +114,7 @@ def world_name(seed: int) -> str:
     return f"world_{seed:05d}"
 
 
-def write_world(options: argparse.Namespace, seed: int) -> int:
+def write_world(options: SynthesisOptions, seed: int) -> int:
     """Render and write the recording of one seed; returns the number of frames."""
     return write_recording(
         options.out / world_name(seed),
@@ -92,9 +127,9 @@ def write_world(options: argparse.Namespace, seed: int) -> int:
     )
 
 
-def check_options(folder: Path, options: argparse.Namespace) -> None:
+def check_options(folder: Path, options: SynthesisOptions) -> None:
     """Note the options in a new folder; refuse to mix worlds made with others into an old one."""
-    wanted = {name: value for name, value in sorted(vars(options).items()) if name not in _FREE}
+    wanted = {name: value for name, value in sorted(asdict(options).items()) if name not in _FREE}
     path = folder / OPTIONS_FILE
     if path.is_file() and not options.force:
         found: dict[str, Any] = json.loads(path.read_text())
@@ -103,10 +138,8 @@ def check_options(folder: Path, options: argparse.Namespace) -> None:
                 raise ValueError(
                     f"the worlds in {folder} were made with --{name.replace('_', '-')} "
                     f"{found.get(name)}, not {wanted.get(name)}; give the same, another --out, or "
-                    "--force to make them anew"
+                    "--force to make them again"
                 )
         return
     folder.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(wanted, indent=2) + "\n")
-    os.replace(unfinished, path)
+    write_atomically(path, (json.dumps(wanted, indent=2) + "\n").encode())

@@ -11,6 +11,7 @@ import numpy as np
 
 from monodepth2_ros.camera import PinholeCamera
 from training.worlds.camera_path import MANNERS
+from training.worlds.options import SynthesisOptions
 from training.worlds.scenes.layouts import pick_layout
 from training.worlds.sensor import Sensor, draw_sensor
 
@@ -103,4 +104,92 @@ def draw_take(seed: int, width: int, height: int, layout: str = "random") -> Tak
         aside=aside,
         gaze=gaze,
         sensor=draw_sensor(seed),
+    )
+
+
+def camera_from_field_of_view(width: int, height: int, degrees: float) -> PinholeCamera:
+    """Make the camera with a horizontal field of view, square pixels and a centred axis.
+
+    Parameters
+    ----------
+    width, height : int
+        Image size in pixels.
+    degrees : float
+        Angle between the left and the right border of the image.
+    """
+    focal = 0.5 * width / math.tan(math.radians(0.5 * degrees))
+    return PinholeCamera(width, height, focal, focal, 0.5 * (width - 1), 0.5 * (height - 1))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What one recording is made with, as the options say or a seed has drawn.
+
+    Attributes
+    ----------
+    layout : str
+    camera : PinholeCamera
+    speed, camera_height : float
+        In m/s and metres.
+    pitch, roll, aside, gaze : float
+        In degrees, as in :func:`training.worlds.camera_path.camera_path`.
+    sway : float
+    sensor : Sensor, optional
+    """
+
+    layout: str
+    camera: PinholeCamera
+    speed: float
+    camera_height: float
+    pitch: float
+    roll: float
+    sway: float
+    aside: float
+    gaze: float
+    sensor: Sensor | None
+
+
+def complete(options: SynthesisOptions, seed: int) -> Choice:
+    """Settle what the options leave open.
+
+    Parameters
+    ----------
+    options : SynthesisOptions
+        With `vary` the seed draws what is not given, else it is the usual.
+    seed : int
+
+    Returns
+    -------
+    Choice
+    """
+    width, height = options.width, options.height
+
+    def given(name: str, usual: float) -> float:
+        value = getattr(options, name)
+        return usual if value is None else value
+
+    layout = options.layout or ("random" if options.vary else "street")
+    layout = pick_layout(seed) if layout == "random" else layout
+    take = draw_take(seed, width, height, layout)
+    manner = MANNERS[layout]
+    if options.fx is not None:
+        center = (0.5 * (width - 1), 0.5 * (height - 1))
+        camera = PinholeCamera(width, height, options.fx, options.fx, *center)
+    elif options.hfov is not None or not options.vary:
+        camera = camera_from_field_of_view(width, height, given("hfov", 80.0))
+    else:
+        camera = take.camera
+    sensor = options.sensor or ("random" if options.vary else "none")
+    vary = options.vary
+    return Choice(
+        layout,
+        camera,
+        given("speed", take.speed if vary else manner.speed),
+        given("camera_height", take.height if vary else manner.height),
+        given("pitch", take.pitch if vary else 0.0),
+        given("roll", take.roll if vary else 0.0),
+        given("sway", take.sway if vary else 1.0),
+        given("aside", take.aside if vary else 0.0),
+        given("gaze", take.gaze if vary else 0.0),
+        draw_sensor(seed) if sensor == "random" else None,
     )

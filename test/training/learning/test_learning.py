@@ -23,7 +23,8 @@ from training.learning.options import TrainOptions
 from training.learning.processes import join_processes
 from training.learning.trainer import Trainer
 from training.learning.validation import validate
-from training.synthesize import camera_from_field_of_view, synthesize
+from training.worlds.film import synthesize
+from training.worlds.take import camera_from_field_of_view
 
 PROTOCOL = Protocol(scaling="median")
 

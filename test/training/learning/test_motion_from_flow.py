@@ -24,7 +24,8 @@ from training.learning.flow import (
 from training.learning.motion_from_flow import solve_motion
 from training.learning.options import OptionError, TrainOptions
 from training.learning.recipe import FLAT, apply_recipe, constant_depth_share
-from training.synthesize import camera_from_field_of_view, synthesize
+from training.worlds.film import synthesize
+from training.worlds.take import camera_from_field_of_view
 
 CELL, HEIGHT, WIDTH = 4, 64, 96
 INTRINSICS = np.array([[70.0, 0, 45.0, 0], [0, 65.0, 33.0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])

@@ -4,14 +4,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from training.synthesize import main, synthesize
-from training.worlds.options import complete, make_parser
+from training.synthesize import main
+from training.worlds.film import synthesize
+from training.worlds.options import SynthesisOptions
 from training.worlds.scenes.layouts import LAYOUTS, sample_world
 from training.worlds.scenes.walks import clear_ground, stroll
-from training.worlds.take import draw_take
+from training.worlds.take import complete, draw_take
 from training.worlds.world import Box, Material, box_bounds
 
 SMALL = ["--width", "48", "--height", "32", "--frames", "3", "--rate", "1", "--vary", "--quiet"]
@@ -52,13 +55,12 @@ def test_worlds_of_other_options_are_not_mixed(tmp_path, capsys):
 
 
 def test_what_is_given_is_not_drawn():
-    parser = make_parser()
-    free = complete(parser.parse_args(["--out", "x", "--vary"]), 5)
-    given = complete(parser.parse_args(["--out", "x", "--vary", "--pitch", "7", "--hfov", "60"]), 5)
+    free = complete(SynthesisOptions(Path("x"), vary=True), 5)
+    given = complete(SynthesisOptions(Path("x"), vary=True, pitch=7.0, hfov=60.0), 5)
     assert given.pitch == 7.0 and free.pitch != 7.0
     assert given.camera.fx == pytest.approx(0.5 * 320 / np.tan(np.radians(30.0)))
     assert given.speed == free.speed and given.sensor == free.sensor
-    plain = complete(parser.parse_args(["--out", "x"]), 5)
+    plain = complete(SynthesisOptions(Path("x")), 5)
     assert (plain.layout, plain.pitch, plain.roll, plain.gaze) == ("street", 0.0, 0.0, 0.0)
     assert plain.sensor is None
 
@@ -107,8 +109,7 @@ def test_the_camera_is_never_in_things_nor_close_to_them(layout):
 def test_indoor_worlds_differ():
     medians, colors = [], []
     for seed in range(10):
-        options = make_parser().parse_args(["--out", "x", "--vary", "--layout", "home"])
-        options.width, options.height = 48, 32
+        options = SynthesisOptions(Path("x"), vary=True, layout="home", width=48, height=32)
         choice = complete(options, seed)
         frames = synthesize(
             seed, "home", choice.camera, 3, 0.3, choice.speed, camera_height=choice.camera_height,
