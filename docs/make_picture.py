@@ -3,8 +3,11 @@
 """Make the README's picture from real frames: ``python docs/make_picture.py BAG``.
 
 Each column is a frame of the recording: the image, its depth as the node paints it, and the cloud
-as the node publishes it, seen from a camera that went aside. Nothing is chosen by hand: the frames
-are spread evenly over the recording, or over the rest of it after ``--from``.
+as the node publishes it, seen from a camera that moved to the side. Nothing is chosen by hand: the
+frames are spread evenly over the recording, or over the rest of it after ``--from``.
+
+With ``--moving`` the frames follow each other in an animated WebP instead, image, depth and cloud
+next to each other.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from monodepth2_ros.camera import Calibration, PinholeCamera
 from monodepth2_ros.checkpoint import CheckpointError
@@ -25,7 +29,7 @@ from monodepth2_ros.recordings.playback import Event, Playback, PlaybackError
 from monodepth2_ros.visualization.clouds import draw_aside
 from monodepth2_ros.visualization.pictures import BACKGROUND, Picture, choose_colors
 
-TARGET = Path(__file__).parent / "images" / "real_frames.png"
+TARGET = Path(__file__).parent / "images" / "real_frames.webp"
 
 _GAP = 6  # pixels between pictures
 
@@ -46,6 +50,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--checkpoint", default="", help="another model than the shipped one")
     parser.add_argument("--width", type=int, default=400, help="of a picture [%(default)s]")
     parser.add_argument("--output", type=Path, default=TARGET, help="[%(default)s]")
+    parser.add_argument(
+        "--moving",
+        type=float,
+        default=0.0,
+        metavar="HZ",
+        help="write an animated WebP at this rate",
+    )
     arguments = parser.parse_args(argv)
     if arguments.frames < len(arguments.bag) or arguments.width < 40:
         parser.error("give at least one of --frames for each BAG, and a --width of at least 40")
@@ -61,8 +72,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (CheckpointError, PlaybackError, ValueError) as error:
         print(f"make_picture: {error}", file=sys.stderr)
         return 1
-    picture = join(columns)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    if arguments.moving > 0:
+        write_moving(arguments.output, columns, arguments.moving)
+        print(f"{arguments.output}: {arguments.frames} frames by {predictor.checkpoint.source}")
+        return 0
+    picture = join(columns)
     if not cv2.imwrite(str(arguments.output), picture[..., ::-1]):
         print(f"make_picture: {arguments.output} cannot be written", file=sys.stderr)
         return 1
@@ -137,6 +152,34 @@ def column(
         np.asarray(cv2.resize(painted, size, interpolation=cv2.INTER_AREA), np.uint8),
         draw_aside(prediction.points, *size),
     ]
+
+
+def write_moving(path: Path, columns: list[list[Picture]], rate: float) -> None:
+    """Write an animated WebP: image, depth and cloud of one frame after the other.
+
+    Parameters
+    ----------
+    path : Path
+    columns : list of list of ndarray
+        As :func:`columns_of` gives them.
+    rate : float
+        Frames a second.
+    """
+    height = max(column[0].shape[0] for column in columns)
+    gap = np.full((height, _GAP, 3), 255, np.uint8)
+    strips = []
+    for column in columns:
+        image, depth, cloud = (_on_background(picture, height) for picture in column)
+        strips.append(Image.fromarray(np.hstack([image, gap, depth, gap, cloud])))
+    strips[0].save(
+        path,
+        save_all=True,
+        append_images=strips[1:],
+        duration=round(1000 / rate),
+        loop=0,
+        quality=60,
+        method=6,
+    )
 
 
 def join(columns: list[list[Picture]]) -> Picture:
