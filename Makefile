@@ -48,7 +48,7 @@ demo: $(STAMP)
 	$(PYTHON) -m monodepth2_ros.demo $(if $(BAG),"$(BAG)") $(ARGS)
 
 test: $(STAMP)
-	$(PYTHON) -m pytest $(ARGS)
+	$(PYTHON) -m pytest -n auto --dist worksteal --durations 10 $(ARGS)
 
 lint: $(STAMP)
 	$(PYTHON) -m ruff check .

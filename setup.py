@@ -74,6 +74,7 @@ EXTRAS = {
         "onnxruntime>=1.18",
         "psutil>=5.9",
         "pytest>=7.4",
+        "pytest-xdist>=3.3",
         "rosbags-image>=0.10",
         "ruff>=0.6",
         # test_packaging.py builds a wheel, and setuptools does so by itself since 70.1.

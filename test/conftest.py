@@ -13,6 +13,9 @@ from pathlib import Path
 # Before torch is imported, here and in what the tests start: threads that spin while they wait make
 # tests ten times as long where the cores are shared.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One process for each core already: more threads would only wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
