@@ -162,6 +162,7 @@ setup(
         ),
     ],
     install_requires=[
+        "msgspec>=0.18",
         "numpy>=1.21",
         "opencv-python-headless>=4.5.4",
         "PyYAML>=5.4",

@@ -17,9 +17,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypedDict
 
 import torch
+from msgspec import Meta
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -29,7 +30,18 @@ from monodepth2_ros.atomic_files import write_atomically
 from monodepth2_ros.networks.depth_network import DepthNetwork
 from monodepth2_ros.networks.resnet_encoder import RESNET_LAYERS
 from monodepth2_ros.options import CheckpointError as CheckpointError
-from monodepth2_ros.preprocessing import NO_CROP, Crop, check_crop
+from monodepth2_ros.preprocessing import NO_CROP, check_crop
+from monodepth2_ros.typed_files import (
+    Count,
+    CropFractions,
+    Fraction,
+    ImageSide,
+    Index,
+    NotNegative,
+    Positive,
+    as_structure,
+    parse_json,
+)
 
 FORMAT_VERSION = 1
 _METADATA_KEY = "monodepth2_ros"
@@ -71,13 +83,13 @@ class CheckpointMetadata:
     """
 
     num_layers: int = 18
-    width: int = 640
-    height: int = 192
-    min_depth: float = 0.1
-    max_depth: float = 100.0
-    crop: Crop = NO_CROP
-    scale: float = 1.0
-    scale_spread: float | None = None
+    width: ImageSide = 640
+    height: ImageSide = 192
+    min_depth: Positive = 0.1
+    max_depth: Positive = 100.0
+    crop: CropFractions = NO_CROP
+    scale: Positive = 1.0
+    scale_spread: NotNegative | None = None
     is_metric: bool = False
     training: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -100,6 +112,33 @@ class CheckpointMetadata:
         if not self.scale > 0.0:
             raise CheckpointError(f"scale is {self.scale}; it must be positive")
         check_crop(self.crop)
+
+
+class TrainingOptionsRecord(TypedDict, total=False):
+    """The options of a training that are used afterwards; see training/learning/options.py."""
+
+    pose: str
+    stereo: Literal["none", "add", "only"]
+    sources: list[Annotated[int, Meta(ge=-1000, le=1000)]]
+    spacing: Index
+    validation_fraction: Fraction
+
+
+class TrainingRecord(TypedDict, total=False):
+    """What a checkpoint's metadata say of its training, as far as it is used."""
+
+    steps: Count
+    samples: Count
+    recordings: list[str]
+    options: TrainingOptionsRecord
+    validation: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Version:
+    """The one field that metadata of all formats have."""
+
+    format_version: Annotated[int, Meta(ge=1)]
 
 
 @dataclass(frozen=True)
@@ -295,22 +334,16 @@ def save_checkpoint(
 
 def _parse_metadata(header: str, path: Path) -> CheckpointMetadata:
     """Read the JSON header."""
-    try:
-        values = json.loads(header)
-        version = values.pop("format_version")
-    except (ValueError, KeyError, AttributeError) as error:
-        raise CheckpointError(f"checkpoint {path} has damaged metadata ({error!r})") from error
+    place = f"checkpoint {path}: metadata"
+    version = parse_json(header, _Version, place, CheckpointError).format_version
     if version > FORMAT_VERSION:
         raise CheckpointError(
             f"checkpoint {path} has format {version}; this monodepth2_ros ({__version__}) reads "
             f"up to {FORMAT_VERSION}; update it"
         )
-    known = {item.name for item in dataclasses.fields(CheckpointMetadata)}
-    try:
-        values["crop"] = tuple(values["crop"])
-        return CheckpointMetadata(**{key: values[key] for key in values if key in known})
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"checkpoint {path} has unusable metadata: {error}") from error
+    values = json.loads(header)
+    as_structure(values.get("training", {}), TrainingRecord, f"{place}: training", CheckpointError)
+    return as_structure(values, CheckpointMetadata, place, CheckpointError)
 
 
 def _load_openvino(path: Path) -> Checkpoint:

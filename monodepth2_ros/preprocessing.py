@@ -25,7 +25,8 @@ _CROP_TOLERANCE = 2e-3
 def check_crop(crop: Crop) -> None:
     """Raise ValueError if the fractions do not leave an image."""
     left, top, right, bottom = crop
-    if min(crop) < 0.0 or left + right >= 1.0 or top + bottom >= 1.0:
+    # Written so that NaN is refused, too.
+    if not (min(crop) >= 0.0 and left + right < 1.0 and top + bottom < 1.0):
         raise ValueError(
             f"crop is {list(crop)}; give the fractions to remove at the left, top, right and "
             "bottom, each at least 0, opposite ones below 1 together"
