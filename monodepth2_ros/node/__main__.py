@@ -61,22 +61,25 @@ def _run(args: list[str] | None, signals: EndSignals) -> int:
     import traceback
 
     import rclpy
-    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+    from rclpy.executors import ExternalShutdownException
     from rclpy.lifecycle import TransitionCallbackReturn
 
     from monodepth2_ros.node.depth_node import DepthNode
+    from monodepth2_ros.node.guarded_executor import GuardedExecutor
 
     signals.interrupt_from_now_on()
-    rclpy.init(args=args)
-    node = None
-    executor = SingleThreadedExecutor()
+    node = executor = None
     status = 1
     try:
         try:
+            rclpy.init(args=args)
             node = DepthNode(signals)
-        except ValueError as error:
-            rclpy.logging.get_logger("depth").fatal(str(error))
+        except Exception as error:
+            if signals.heard:
+                raise
+            _explain(error)
             return status
+        executor = GuardedExecutor(node.refuse)
         executor.add_node(node)
         if node.get_parameter("autostart").value:
             success = TransitionCallbackReturn.SUCCESS
@@ -104,18 +107,35 @@ def _run(args: list[str] | None, signals: EndSignals) -> int:
     return status
 
 
-def _close(node: DepthNode | None, executor: Executor) -> None:
+def _explain(error: Exception) -> None:
+    """Log why the node could not start: a sentence for what a user can mend, else a traceback."""
+    import traceback
+
+    import rclpy
+
+    # Parameters and arguments of ROS that rcl or rclpy refuse; ValueError is the node's own.
+    of_the_user = isinstance(error, ValueError) or type(error).__module__.startswith("rclpy")
+    text = str(error).strip() if of_the_user else traceback.format_exc()
+    rclpy.logging.get_logger("depth").fatal(f"the node could not start: {text}")
+
+
+def _close(node: DepthNode | None, executor: Executor | None) -> None:
     """Close everything of ROS; parts that a signal has closed already are no errors."""
     import contextlib
 
     import rclpy
 
     with contextlib.suppress(Exception):
-        # While a worker still runs, nothing it uses may be destroyed.
-        if node is None or node.stop_worker(_SHUTDOWN_PATIENCE):
+        if node is not None:
+            # A worker that has not ended by then is in the middle of a slow frame. rclpy raises
+            # InvalidHandle in it when it wants to publish; nothing is freed that is in use.
+            node.stop_worker(_SHUTDOWN_PATIENCE)
+    with contextlib.suppress(Exception):
+        if executor is not None:
             executor.shutdown(timeout_sec=0.1)
-            if node is not None:
-                node.destroy_node()
+    with contextlib.suppress(Exception):
+        if node is not None:
+            node.destroy_node()
     with contextlib.suppress(Exception):
         rclpy.try_shutdown()
 

@@ -8,10 +8,13 @@ decodes, predicts and publishes. See docs/reference/node.md for topics and param
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -22,6 +25,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 
 from monodepth2_ros.camera import Calibration
@@ -57,6 +61,12 @@ _OUTPUTS = ("depth", "camera_info", "color", "points")
 # An image waits at most this long for its camera_info before it goes on without.
 _PAIRING_PATIENCE = 0.2
 
+# Seconds until the same trouble is logged again.
+_REPEAT_AFTER = 1.0
+
+# The end of builtin_interfaces/Time, which counts seconds in 32 bits.
+_LATEST_STAMP = 2**31 * 1_000_000_000 - 1
+
 _RELIABILITY = {
     "best_effort": ReliabilityPolicy.BEST_EFFORT,
     "reliable": ReliabilityPolicy.RELIABLE,
@@ -72,12 +82,42 @@ class _Frame:
     received: float
 
 
+_Transition = Callable[["DepthNode", LifecycleState], TransitionCallbackReturn]
+
+
+def _logging_errors(transition: _Transition) -> _Transition:
+    """Log what a transition raises, because rclpy swallows it.
+
+    After a signal exceptions follow from that and are not logged. rclpy, which hears of signals in
+    a thread, may not have shut down yet.
+    """
+
+    @functools.wraps(transition)
+    def logged(self: DepthNode, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            return transition(self, state)
+        except Exception:
+            if self.context.ok() and not self._signals.heard:
+                self.get_logger().error(traceback.format_exc())
+            raise
+
+    return logged
+
+
 class DepthNode(LifecycleNode):
     """The managed node; see docs/reference/node.md."""
 
     def __init__(self, signals: EndSignals | None = None, **kwargs: Any) -> None:
         super().__init__("depth", **kwargs)
         self._signals = signals or EndSignals()
+        try:
+            self._set_up()
+        except BaseException:
+            self.destroy_node()  # or its shared memory outlives the process
+            raise
+
+    def _set_up(self) -> None:
+        """Declare parameters, create what a node has in every state."""
         self._state = "unconfigured"
         self._values = declare_parameters(self)
         self.add_on_set_parameters_callback(self._on_set_parameters)
@@ -92,11 +132,12 @@ class DepthNode(LifecycleNode):
         self._image_camera: ImageCamera | None = None
         self._statistics = FrameStatistics()
         self._failure = ""
+        self._told: dict[str, float] = {}
         self._last_stamp_ns = 0
         # Steady clocks: these timers must run while a simulated clock stands still.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self.create_timer(
+        self._diagnostics_timer = self.create_timer(
             self._values["diagnostics_period"], self._publish_diagnostics, clock=steady
         )
         self.create_timer(_PAIRING_PATIENCE, self._expire_waiting, clock=steady)
@@ -111,20 +152,22 @@ class DepthNode(LifecycleNode):
             parameter = BY_NAME.get(change.name)
             if parameter is None:
                 continue  # rclpy's own
-            refusal = parameter.check(change.value)
+            value = parameter.plain(change.value)
+            refusal = parameter.check(value)
             frozen = not parameter.live and self._state != "unconfigured"
-            if not refusal and frozen and change.value != values[change.name]:
+            if not refusal and frozen and value != values[change.name]:
                 refusal = (
                     f"{change.name} is read when the node configures; call the lifecycle "
                     "transitions deactivate and cleanup first, or restart the node"
                 )
             if refusal:
                 return SetParametersResult(successful=False, reason=refusal)
-            values[change.name] = change.value
+            values[change.name] = value
         refusal = check_together(values)
         if refusal:
             return SetParametersResult(successful=False, reason=refusal)
         self._values = values
+        self._diagnostics_timer.timer_period_ns = _nanoseconds(values["diagnostics_period"])
         if self._predictor is not None:
             self._options = _output_options(values)
             if self._values["pairing"] == "stamp":
@@ -133,6 +176,7 @@ class DepthNode(LifecycleNode):
 
     # Lifecycle
 
+    @_logging_errors
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and create publishers."""
         values = self._values
@@ -155,12 +199,6 @@ class DepthNode(LifecycleNode):
         except (CheckpointError, BackendError) as error:
             self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
-        except Exception:
-            # rclpy keeps to itself what a transition raises. After a signal it follows from that;
-            # rclpy, which hears of signals in a thread, may not have shut down yet.
-            if self.context.ok() and not self._signals.heard:
-                self.get_logger().error(traceback.format_exc())
-            raise
         self._options = _output_options(values)
         qos = QoSProfile(
             history=HistoryPolicy.KEEP_LAST,
@@ -187,6 +225,7 @@ class DepthNode(LifecycleNode):
         self._state = "inactive"
         return TransitionCallbackReturn.SUCCESS
 
+    @_logging_errors
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the worker and subscribe."""
         values = self._values
@@ -232,18 +271,21 @@ class DepthNode(LifecycleNode):
         self._state = "active"
         return super().on_activate(state)
 
+    @_logging_errors
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe and let the worker finish its frame."""
         self._stop()
         self._state = "inactive"
         return super().on_deactivate(state)
 
+    @_logging_errors
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the model and the publishers."""
         self._release()
         self._state = "unconfigured"
         return TransitionCallbackReturn.SUCCESS
 
+    @_logging_errors
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop whatever runs."""
         self._stop()
@@ -251,6 +293,7 @@ class DepthNode(LifecycleNode):
         self._state = "finalized"
         return TransitionCallbackReturn.SUCCESS
 
+    @_logging_errors
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Go back to unconfigured after an unforeseen error in a transition."""
         self._stop()
@@ -299,6 +342,25 @@ class DepthNode(LifecycleNode):
             torch.cuda.empty_cache()  # for other processes
 
     # Executor thread: messages in
+
+    def refuse(self, origin: str, error: Exception) -> None:
+        """Log and count a message, request or timer whose callback failed.
+
+        Parameters
+        ----------
+        origin : str
+            Topic or service, or the kind of what ran.
+        error : Exception
+        """
+        reason = f"{type(error).__name__}: {error}"[:500]
+        self._statistics.count_refusal(origin, reason)
+        where = traceback.extract_tb(error.__traceback__)
+        last = f" ({Path(where[-1].filename).name}:{where[-1].lineno})" if where else ""
+        now = time.monotonic()
+        if now - self._told.get(origin, -_REPEAT_AFTER) >= _REPEAT_AFTER:  # for each origin
+            self._told[origin] = now
+            # repr: a message may hold line feeds and terminal escapes.
+            self.get_logger().error(f"{origin}: refused: {reason!r}{last}")
 
     def _image_topic(self) -> str:
         """Return the image topic, resolved; compressed images have one of their own below it."""
@@ -459,7 +521,8 @@ class DepthNode(LifecycleNode):
         if self._failure:
             values["last failure"] = self._failure
         report = DiagnosticArray()
-        report.header.stamp = self.get_clock().now().to_msg()
+        nanoseconds = min(self.get_clock().now().nanoseconds, _LATEST_STAMP)  # a hostile /clock
+        report.header.stamp = Time(nanoseconds=nanoseconds).to_msg()
         name = self.get_fully_qualified_name().lstrip("/")
         report.status = [diagnostic_status(f"{name}: depth", level, message, image_topic, values)]
         self._diagnostics.publish(report)

@@ -34,6 +34,8 @@ class FrameStatistics:
         self._counts: dict[str, int] = {}
         self._arrivals: dict[str, deque[float]] = {}
         self._stages: dict[str, deque[float]] = {}
+        self._refused: dict[str, int] = {}
+        self._last_refusal = ""
 
     def count(self, event: str) -> None:
         """Count an event, such as "received", "published", "dropped" or "failed"."""
@@ -42,6 +44,13 @@ class FrameStatistics:
             self._counts[event] = self._counts.get(event, 0) + 1
             times = self._arrivals.setdefault(event, deque(maxlen=1000))
             times.append(now)
+
+    def count_refusal(self, origin: str, reason: str) -> None:
+        """Count a message or request that was refused, by the topic or service it came from."""
+        self.count("refused")
+        with self._lock:
+            self._refused[origin] = self._refused.get(origin, 0) + 1
+            self._last_refusal = f"{origin}: {reason}"
 
     def total(self, event: str) -> int:
         """Return how often an event was counted."""
@@ -92,7 +101,13 @@ class FrameStatistics:
             "frames failed": self.total("failed"),
             "frames without listener": self.total("idle"),
             "time jumps": self.total("time jump"),
+            "messages refused": self.total("refused"),
         }
+        with self._lock:
+            for origin, number in sorted(self._refused.items()):
+                values[f"refused from {origin}"] = number
+            if self._last_refusal:
+                values["last refusal"] = self._last_refusal
         for stage, (median, high) in self.latencies().items():
             values[f"{stage} median (ms)"] = f"{1e3 * median:.2f}"
             values[f"{stage} 95 % (ms)"] = f"{1e3 * high:.2f}"

@@ -54,14 +54,20 @@ class Parameter:
             return "double[]"
         return {bool: "bool", int: "int", float: "double", str: "string"}[type(self.default)]
 
+    def plain(self, value: Any) -> Any:
+        """Return an array as a list, as it compares; other values as they are."""
+        return list(value) if isinstance(self.default, tuple) and value is not None else value
+
     def check(self, value: Any) -> str | None:
         """Return why a value is refused, or None if it is fine.
 
         Parameters
         ----------
         value : bool, int, float, str or sequence of float
-            Of the parameter's type: ROS has checked that.
+            Of the parameter's type, which ROS has checked, or None for a parameter without value.
         """
+        if value is None:
+            return f"{self.name} has no value; it takes a {self.type_name}"
         if self.choices and value not in self.choices:
             return f"{self.name} is '{value}'; it must be one of {', '.join(self.choices)}"
         if isinstance(self.default, tuple):
@@ -268,6 +274,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "Seconds between messages on /diagnostics.",
         minimum=0.1,
         maximum=3600.0,
+        live=True,
     ),
 )
 
@@ -331,12 +338,13 @@ def declare_parameters(node: Node) -> dict[str, Any]:
         try:
             declared = node.declare_parameter(parameter.name, value, _descriptor(parameter))
         except (InvalidParameterTypeException, InvalidParameterValueException) as error:
-            hint = " (write a number with a decimal point)" if "DOUBLE" in str(error) else ""
+            of_integers = "of type 'INTEGER" in str(error) and "type 'DOUBLE" in str(error)
+            hint = " (write a number with a decimal point)" if of_integers else ""
             raise ValueError(f"parameter {parameter.name}: {error}{hint}") from error
         refusal = parameter.check(declared.value)
         if refusal:
             raise ValueError(f"parameter {refusal}")
-        values[parameter.name] = declared.value
+        values[parameter.name] = parameter.plain(declared.value)
     refusal = check_together(values)
     if refusal:
         raise ValueError(f"parameter {refusal}")

@@ -1,0 +1,140 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""No message ends the node: what it cannot handle is refused, logged with its origin, counted."""
+
+from __future__ import annotations
+
+import random
+import signal
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed")
+
+import fuzz_node
+from hostile_messages import hostile
+from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.msg import Parameter, ParameterValue
+from rcl_interfaces.srv import SetParameters, SetParametersAtomically
+from rclpy.serialization import serialize_message
+from rosgraph_msgs.msg import Clock
+
+import node_harness as harness
+from monodepth2_ros.camera import PinholeCamera
+
+pytestmark = pytest.mark.ros
+
+CAMERA = PinholeCamera(64, 48, 50.0, 50.0, 32.0, 24.0)
+SECOND = 1_000_000_000
+
+
+def test_hostile_messages():
+    harness.use_private_domain()
+    counts = fuzz_node.fuzz(1500, seed=1)
+    assert len(counts) >= 15 and min(counts.values()) > 20
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_hostile_messages():
+    harness.use_private_domain()
+    counts = fuzz_node.fuzz(100_000, seed=2)
+    assert len(counts) >= 15 and min(counts.values()) > 1000
+
+
+def test_hostile_requests_and_messages_over_dds(tmp_path):
+    """By the node's own process, with what Nav2's lifecycle manager sends and what it does not."""
+    harness.use_private_domain()
+    model = tmp_path / "model.safetensors"
+    harness.write_model(model, 64, 64)
+    node = harness.NodeProcess(
+        checkpoint=model, backend="torch", threads=1, diagnostics_period=0.2, use_sim_time=True
+    )
+    peer = harness.Peer()
+    try:
+        peer.listen("depth/image_rect")
+        peer.connect(node)
+        assert peer.state(node) == "active"
+
+        # Transitions by id, as Nav2 sends them, allowed and not.
+        for identifier in (1, 3, 99, 0, 255):
+            assert not change_state(peer, node, identifier), identifier
+            assert peer.state(node) == "active"
+        for identifier, state in (
+            (4, "inactive"),
+            (2, "unconfigured"),
+            (1, "inactive"),
+            (3, "active"),
+        ):
+            assert change_state(peer, node, identifier)
+            assert peer.state(node) == state
+        peer.wait(lambda: "/depth/change_state: refused" in node.log(), "the report", node)
+
+        # An undefined type; the parameter before it and the one after it are set all the same.
+        request = SetParameters.Request(
+            parameters=[number("scale", 2.0), undefined("scale"), number("max_range", 50.0)]
+        )
+        results = peer.call(SetParameters, "/depth/set_parameters", request, node).results
+        assert [result.successful for result in results] == [True, False, True]
+        assert "11 is not a valid" in results[1].reason
+        client = peer.node.create_client(
+            SetParametersAtomically, "/depth/set_parameters_atomically"
+        )
+        peer.wait(client.service_is_ready, "the service", node)
+        request = SetParametersAtomically.Request(parameters=[undefined("scale")])
+        future = client.call_async(request)
+        peer.wait(future.done, "an answer", node)
+        assert not future.result().result.successful and "11" in future.result().result.reason
+
+        # Times that ROS cannot express.
+        clock = peer.node.create_publisher(Clock, "/clock", 10)
+        peer.wait(clock.get_subscription_count, "the clock", node)
+        for seconds, nanoseconds in (
+            (-5, 0),
+            (-(2**31), 2**32 - 1),
+            (2**31 - 1, 2**32 - 1),
+            (1, 0),
+        ):
+            message = Clock()
+            message.clock.sec, message.clock.nanosec = seconds, nanoseconds
+            peer.diagnostics.clear()
+            clock.publish(message)
+            peer.status("no image", node)  # diagnostics go on at the end of time
+        values = peer.status("no image", node)
+        assert int(values["refused from /clock"]) >= 1
+        assert int(values["messages refused"]) >= 7
+        assert "/clock" in node.log() and "Seconds value must not be negative" in node.log()
+
+        # Bytes that are no message, and messages whose fields lie.
+        rng = random.Random(5)
+        for publisher in (peer._images, peer._infos):
+            for _ in range(100):
+                whole = serialize_message(hostile(publisher.msg_type, rng))
+                cut = whole[: rng.randrange(4, len(whole))]
+                publisher.publish(whole)
+                publisher.publish(cut + rng.randbytes(rng.randrange(16)))
+                peer.spin()
+
+        rgb = np.zeros((48, 64, 3), np.uint8)
+        peer.send(harness.info_message(CAMERA), 7 * SECOND)
+        peer.send(harness.image_message(rgb), 7 * SECOND)
+        peer.output("depth/image_rect", 7 * SECOND, node)
+        assert peer.state(node) == "active"
+        assert node.stop(signal.SIGINT) == 0
+    finally:
+        peer.close()
+        node.end()
+
+
+def change_state(peer, node, identifier):
+    request = ChangeState.Request()
+    request.transition.id = identifier
+    return peer.call(ChangeState, "/depth/change_state", request, node).success
+
+
+def number(name, value):
+    return Parameter(name=name, value=ParameterValue(type=3, double_value=value))
+
+
+def undefined(name):
+    return Parameter(name=name, value=ParameterValue(type=11))
