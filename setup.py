@@ -56,7 +56,7 @@ EXTRAS = {
     # Not part of [test]: with scipy and scikit-learn it is large, and it holds NumPy back.
     "int8": ["nncf>=2.13", "openvino>=2024.4"],
     "train": [
-        "jsonargparse>=4.30",
+        "jinja2>=3.0",
         "matplotlib>=3.5",
         "onnx>=1.16",
         ROSBAGS,
@@ -70,6 +70,8 @@ EXTRAS = {
     ],
     "test": [
         "catkin_pkg>=0.5",
+        "codespell>=2.3",
+        "import-linter>=2.0",
         "mypy>=1.11",
         "onnxruntime>=1.18",
         "psutil>=5.9",
@@ -162,6 +164,7 @@ setup(
         ),
     ],
     install_requires=[
+        "jsonargparse>=4.30",
         "msgspec>=0.18",
         "numpy>=1.21",
         "opencv-python-headless>=4.5.4",

@@ -42,13 +42,13 @@ ROOT = Path(__file__).resolve().parents[1]
 WIDTH, HEIGHT = 128, 64
 VARIANTS = {
     "full": [],
-    "without auto-mask": ["--automask", "false"],
-    "mean, not minimum": ["--minimum-reprojection", "false"],
-    "own-resolution scales": ["--full-resolution", "false"],
+    "without auto-mask": ["--no-automask"],
+    "mean, not minimum": ["--no-minimum-reprojection"],
+    "own-resolution scales": ["--no-full-resolution"],
     "none of the three": [
-        *("--automask", "false"),
-        *("--minimum-reprojection", "false"),
-        *("--full-resolution", "false"),
+        "--no-automask",
+        "--no-minimum-reprojection",
+        "--no-full-resolution",
     ],
 }
 
@@ -100,7 +100,7 @@ def train(out: Path, variant: str, seed: int, arguments: argparse.Namespace) -> 
     else:
         options = ["--data", str(out / "world"), "--out", str(folder), "--seed", str(seed)]
         options += ["--init", arguments.init, "--steps", str(arguments.steps)]
-        options += ["--batch-size", str(arguments.batch_size), "--tensorboard", "false"]
+        options += ["--batch-size", str(arguments.batch_size), "--no-tensorboard"]
         options += ["--validation-fraction", "0.2", "--validate-every", "1000000"]
         # The start is the same for all, whatever the recipe says of it.
         start = ["--pose", "separate", "--motion-steps", str(arguments.steps // 8)]

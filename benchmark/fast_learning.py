@@ -8,7 +8,7 @@ and what `--fast` adds. The difference of the two means stands beside the spread
 is done is kept, so an interrupted run goes on where it was.
 
     python benchmark/fast_learning.py --out runs/fast --init none
-    python benchmark/fast_learning.py --out runs/fast --device cuda --fast "--compile true"
+    python benchmark/fast_learning.py --out runs/fast --device cuda --fast "--compile"
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 #: What the plain formulation of a training is made of.
-PLAIN = ("--channels-last", "no", "--precision", "float32", "--compile", "false")
+PLAIN = ("--channels-last", "no", "--precision", "float32", "--no-compile")
 
 
 def run(module: str, arguments: Sequence[str]) -> None:
@@ -71,7 +71,7 @@ def main() -> None:
     out = arguments.out.absolute()
     out.mkdir(parents=True, exist_ok=True)
     common = ["--data", str(make_store(arguments, out)), "--validation-fraction", "0.2"]
-    common += ["--init", arguments.init, "--device", arguments.device, "--tensorboard", "false"]
+    common += ["--init", arguments.init, "--device", arguments.device, "--no-tensorboard"]
     common += ["--steps", str(arguments.steps), "--batch-size", str(arguments.batch_size)]
     ways = {"plain": PLAIN, "fast": tuple(shlex.split(arguments.fast))}
     print("| | abs_rel, mean | runs | largest less smallest |\n|---|---|---|---|")

@@ -60,7 +60,7 @@ def main() -> None:
         images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         camera = camera_from_field_of_view(arguments.width, arguments.height, 80)
         write_frame_store(store, images, [camera])
-        options = ["--data", str(store), "--init", "none", "--tensorboard", "false"]
+        options = ["--data", str(store), "--init", "none", "--no-tensorboard"]
         options += ["--device", arguments.device, "--batch-size", str(arguments.batch_size)]
         options += ["--validation-fraction", "0", "--recipe", "published", "--pose", "separate"]
         print("| processes | threads of each | samples/s | ratio |\n|---|---|---|---|")

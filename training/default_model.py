@@ -26,6 +26,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from monodepth2_ros.command_line import option_words
+
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "config" / "default_model.yaml"
 
@@ -213,7 +215,7 @@ def training_steps(recipe: Recipe, init: str, out: Path, processes: int) -> Iter
             word
             for key, value in stage.items()
             if key != "data"
-            for word in (f"--{key.replace('_', '-')}", str(value))
+            for word in option_words(key, value)
         ]
         if (run / "options.yaml").exists():
             # The recipe may have become longer or shorter meanwhile.

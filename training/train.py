@@ -10,29 +10,28 @@ torchrun --nproc-per-node 2 -m training.train --data frames/ --out run/
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING
 
-from training.learning.options import OptionError, TrainOptions, flag
+from monodepth2_ros.command_line import CommandLine
+from monodepth2_ros.option_fields import OptionError
+from training.learning.options import TrainOptions
 
 if TYPE_CHECKING:
-    from jsonargparse import ArgumentParser
-
     from training.learning.trainer import Trainer
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``depth_train`` and return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    parser = make_parser()
-    resume = parser.parse_args(given).resume
+    line = make_command_line()
     try:
+        options, others = line.parse_with_others(given)
+        resume = others["resume"]
         if resume:
-            given = ["--config", str(_saved_options(resume)), *given, "--out", resume]
-        options = _as_options(parser.parse_args(given))
+            options = line.parse(["--config", str(_saved_options(resume)), *given, "--out", resume])
         return train(options, resume=bool(resume))
     except KeyboardInterrupt:
         print("depth_train: interrupted", file=sys.stderr)
@@ -81,42 +80,15 @@ def train(options: TrainOptions, resume: bool = False) -> int:
         leave_processes()
 
 
-def make_parser() -> ArgumentParser:
-    """Build the parser: one argument for each field of TrainOptions."""
-    from jsonargparse import ArgumentParser
-
-    parser = ArgumentParser(
-        prog="depth_train",
-        description="Learn depth from frame stores that depth_extract wrote, without labels.",
+def make_command_line() -> CommandLine[TrainOptions]:
+    """Describe the command line: one argument for each field of TrainOptions, and --resume."""
+    line = CommandLine(
+        "depth_train",
+        TrainOptions,
+        "Learn depth from frame stores that depth_extract wrote, without labels.",
     )
-    parser.add_argument("--config", action="config", help="YAML file with options.")
-    parser.add_argument("--resume", default="", help="Continue the run in this folder.")
-    hints = get_type_hints(TrainOptions)
-    groups: dict[str, Any] = {}
-    for item in dataclasses.fields(TrainOptions):
-        section = item.metadata["section"]
-        if section not in groups:
-            groups[section] = parser.add_argument_group(section)
-        hint, options = hints[item.name], {}
-        if get_origin(hint) is tuple:
-            hint, options = get_args(hint)[0], {"nargs": "*"}
-        groups[section].add_argument(
-            flag(item.name),
-            type=hint,
-            default=list(item.default) if isinstance(item.default, tuple) else item.default,
-            help=item.metadata["description"].replace("%", "%%"),
-            **options,
-        )
-    return parser
-
-
-def _as_options(parsed: Any) -> TrainOptions:
-    """Turn parsed arguments into options."""
-    values: dict[str, Any] = {}
-    for item in dataclasses.fields(TrainOptions):
-        value = getattr(parsed, item.name)
-        values[item.name] = tuple(value) if isinstance(value, list) else value
-    return TrainOptions(**values)
+    line.add_argument("--resume", metavar="DIR", default="", help="continue the run in this folder")
+    return line
 
 
 def _saved_options(folder: str) -> Path:

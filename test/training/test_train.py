@@ -81,7 +81,11 @@ def arguments(options, out):
         value = getattr(options, item.name)
         if value == item.default or item.name == "out":
             continue
-        words.append("--" + item.name.replace("_", "-"))
+        name = item.name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{name}" if value else f"--no-{name}")
+            continue
+        words.append(f"--{name}")
         words += [str(v) for v in value] if isinstance(value, tuple) else [str(value).lower()]
     return words
 

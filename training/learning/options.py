@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from dataclasses import dataclass, field
-from typing import Any, Literal, get_args, get_type_hints
+from dataclasses import dataclass
+from typing import Any, Literal
 
-
-class OptionError(ValueError):
-    """An option has a value that cannot be used; the message names it and what it takes."""
+from monodepth2_ros.option_fields import OptionError as OptionError
+from monodepth2_ros.option_fields import check_options, option
+from monodepth2_ros.option_fields import flag as flag
 
 
 def _option(
@@ -22,15 +22,8 @@ def _option(
     above: float | None = None,
     most: float | None = None,
 ) -> Any:
-    """Describe one option; `least` and `most` are allowed values, `above` is not."""
-    metadata = {
-        "section": section,
-        "description": description,
-        "least": least,
-        "above": above,
-        "most": most,
-    }
-    return field(default=default, metadata=metadata)
+    """Describe one option; see :func:`monodepth2_ros.option_fields.option`."""
+    return option(default, description, section=section, least=least, above=above, most=most)
 
 
 @dataclass(frozen=True)
@@ -203,13 +196,7 @@ class TrainOptions:
     tensorboard: bool = _option(True, "output", "Write curves and pictures for TensorBoard.")
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
-        for item in dataclasses.fields(self):
-            _check_limits(item, getattr(self, item.name))
-            choices = get_args(hints[item.name])
-            value = getattr(self, item.name)
-            if isinstance(value, str) and choices and value not in choices:
-                raise OptionError(f"{flag(item.name)} is '{value}'; it takes {', '.join(choices)}")
+        check_options(self)
         if self.min_depth >= self.max_depth:
             raise OptionError(
                 f"--min-depth is {self.min_depth} and --max-depth {self.max_depth}; the first "
@@ -242,21 +229,3 @@ class TrainOptions:
     def as_dict(self) -> dict[str, Any]:
         """Return the options as plain data, for YAML and JSON."""
         return dataclasses.asdict(self)
-
-
-def flag(name: str) -> str:
-    """Spell an option as on the command line."""
-    return "--" + name.replace("_", "-")
-
-
-def _check_limits(item: dataclasses.Field[Any], value: Any) -> None:
-    """Raise OptionError if a number is outside its limits."""
-    if value is None or isinstance(value, (str, bool, tuple)):
-        return
-    least, above, most = (item.metadata[name] for name in ("least", "above", "most"))
-    if least is not None and not value >= least:
-        raise OptionError(f"{flag(item.name)} is {value}; give at least {least}")
-    if above is not None and not value > above:
-        raise OptionError(f"{flag(item.name)} is {value}; give more than {above}")
-    if most is not None and not value <= most:
-        raise OptionError(f"{flag(item.name)} is {value}; give at most {most}")

@@ -25,6 +25,7 @@ from monodepth2_ros.checkpoint import (
     open_checkpoint,
     save_checkpoint,
 )
+from monodepth2_ros.command_line import option_words
 from training.frames.writer import write_frame_store
 from training.learning import learner as module
 from training.learning.augmentation import Draws, draw
@@ -490,9 +491,9 @@ def test_a_run_with_stereo_is_metric(
         "steps": 2,
         "validation_fraction": 0.25,
         "device": "cpu",
-        "tensorboard": "false",
+        "tensorboard": False,
     }
-    words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    words = [word for name, value in options.items() for word in option_words(name, value)]
     assert main(words) == 0
     checkpoint = load_checkpoint(run / "last.safetensors")
     assert checkpoint.metadata.is_metric == (stereo != "none")
