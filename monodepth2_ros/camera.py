@@ -15,13 +15,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-if TYPE_CHECKING:
-    from typing import Any
 
 #: Distortion models that can be rectified, with the numbers of coefficients OpenCV takes.
 DISTORTION_MODELS = {
@@ -176,6 +173,53 @@ class PinholeCamera:
         return PinholeCamera(
             self.width, self.height, self.fx, self.fy, self.width - 1 - self.cx, self.cy
         )
+
+    def turned(self, degrees: int) -> PinholeCamera:
+        """Return the camera of the image turned clockwise, see :func:`turn_image`.
+
+        Parameters
+        ----------
+        degrees : int
+            0, 90, 180 or 270.
+        """
+        right, bottom = self.width - 1 - self.cx, self.height - 1 - self.cy
+        turned = {
+            0: (self.width, self.height, self.fx, self.fy, self.cx, self.cy),
+            90: (self.height, self.width, self.fy, self.fx, bottom, self.cx),
+            180: (self.width, self.height, self.fx, self.fy, right, bottom),
+            270: (self.height, self.width, self.fy, self.fx, self.cy, right),
+        }
+        return PinholeCamera(*turned[degrees])
+
+
+def turn_image(image: NDArray[Any], degrees: int) -> NDArray[Any]:
+    """Turn an image clockwise.
+
+    Parameters
+    ----------
+    image : ndarray, shape (H, W) or (H, W, C)
+    degrees : int
+        0, 90, 180 or 270.
+
+    Returns
+    -------
+    ndarray, shape (H, W[, C]), or (W, H[, C]) for 90 and 270
+        Contiguous. At 90 degrees pixel (u, v) goes to (H - 1 - v, u).
+    """
+    return np.ascontiguousarray(np.rot90(image, -degrees // 90)) if degrees else image
+
+
+def turn_direction(x: Any, y: Any, degrees: int) -> tuple[Any, Any]:
+    """Give x and y of the camera's frame in the frame of the camera turned clockwise.
+
+    Parameters
+    ----------
+    x, y : float or ndarray
+        To the right and down in the image before it is turned; z does not change.
+    degrees : int
+        0, 90, 180 or 270.
+    """
+    return {0: (x, y), 90: (-y, x), 180: (-x, -y), 270: (y, -x)}[degrees]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from monodepth2_ros.camera import Calibration, PinholeCamera, RegionOfInterest
+from monodepth2_ros.camera import (
+    Calibration,
+    PinholeCamera,
+    RegionOfInterest,
+    turn_direction,
+    turn_image,
+)
 from monodepth2_ros.point_cloud import pack_points
 
 FULL = PinholeCamera(1280, 960, 900.0, 905.0, 652.3, 470.8)
@@ -231,3 +237,21 @@ def test_unknown_distortion_is_refused():
     short = Calibration(640, 480, tuple(FULL.matrix.ravel()), (0.1,) * 3, "equidistant")
     with pytest.raises(ValueError, match="equidistant with 3 coefficients; it takes 4"):
         short.rectification_maps()
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_an_image_is_turned_with_its_camera(degrees):
+    """A point's pixel moves with the image, and its ray with the frame."""
+    camera = PinholeCamera(64, 48, 50.0, 55.0, 30.0, 20.0)
+    x, y, z = 0.4, -0.2, 2.0
+    u, v = 30.0 + 50.0 * x / z, 20.0 + 55.0 * y / z  # 40, 14.5
+    image = np.zeros((48, 64), np.uint8)
+    image[14:16, 40] = 255  # its centre is at (40, 14.5)
+    turned, target = turn_image(image, degrees), camera.turned(degrees)
+    assert turned.shape == (target.height, target.width) and (u, v) == (40.0, 14.5)
+    rows, columns = np.nonzero(turned)
+    tx, ty = turn_direction(x, y, degrees)
+    assert columns.mean() == pytest.approx(target.cx + target.fx * tx / z)
+    assert rows.mean() == pytest.approx(target.cy + target.fy * ty / z)
+    back = target.turned(-degrees % 360)
+    assert back == camera
