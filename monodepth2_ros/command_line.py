@@ -104,6 +104,9 @@ class CommandLine(Generic[_Options]):
         Comes last in its help.
     renamed : mapping, optional
         Old spelling ("--output") → what to write instead ("--out DIR"). Old ones are refused.
+    defaults : mapping, optional
+        Values of fields instead of the dataclass's own defaults: what a command takes from the
+        machine, the number of processors for example.
 
     Raises
     ------
@@ -118,6 +121,7 @@ class CommandLine(Generic[_Options]):
         description: str,
         epilog: str = "",
         renamed: Mapping[str, str] | None = None,
+        defaults: Mapping[str, Any] | None = None,
     ) -> None:
         try:
             import jsonargparse
@@ -126,6 +130,7 @@ class CommandLine(Generic[_Options]):
         self.command = command
         self.options = options
         self.renamed = dict(renamed or {})
+        self._defaults = dict(defaults or {})
         self._hints = get_type_hints(options)
         parser = jsonargparse.ArgumentParser(
             prog=command,
@@ -164,9 +169,8 @@ class CommandLine(Generic[_Options]):
         Raises
         ------
         SystemExit
-            With status 2, and a sentence on stderr, if the command line cannot be read.
-        OptionError
-            If a value is not allowed; its dataclass checks that.
+            With status 2, and a sentence on stderr, if the command line cannot be read or a
+            value is not allowed.
         """
         return self.parse_with_others(arguments)[0]
 
@@ -187,7 +191,10 @@ class CommandLine(Generic[_Options]):
                 # argparse puts the default over what the file says.
                 value = configured.get(field.name, value)
             values[field.name] = _as_type(self._hints[field.name], value)
-        return self.options(**values), parsed
+        try:
+            return self.options(**values), parsed
+        except OptionError as error:
+            self._refuse(str(error))
 
     def _add(self, group: Any, field: dataclasses.Field[Any]) -> None:
         """Add the argument of one field."""
@@ -195,8 +202,9 @@ class CommandLine(Generic[_Options]):
 
         metadata = field.metadata
         hint, is_optional = without_none(self._hints[field.name])
-        is_required = field.default is dataclasses.MISSING
-        default = None if is_required else _plain(field.default)
+        default = self._defaults.get(field.name, field.default)
+        is_required = default is dataclasses.MISSING
+        default = None if is_required else _plain(default)
         arguments: dict[str, Any] = {"default": default}
         description = str(metadata["description"]).rstrip(".").replace("%", "%%")
         if not is_required and default not in (None, "", [], False):
@@ -218,8 +226,8 @@ class CommandLine(Generic[_Options]):
             arguments["nargs"] = "*" if members[-1] is Ellipsis else len(members)
         if metadata.get("metavar") is not None:
             arguments["metavar"] = metadata["metavar"]
-        choices = get_args(member) if get_origin(member) is Literal else ()
-        arguments["type"] = _reader(member, is_optional)
+        choices = get_args(member) if get_origin(member) is Literal else metadata.get("choices", ())
+        arguments["type"] = _reader(member, is_optional, choices)
         if choices:
             arguments.setdefault("metavar", "{" + ",".join(map(str, choices)) + "}")
         if metadata.get("positional"):
@@ -288,9 +296,8 @@ class CommandLine(Generic[_Options]):
         sys.exit(2)
 
 
-def _reader(hint: Any, is_optional: bool) -> Callable[[Any], Any]:
+def _reader(hint: Any, is_optional: bool, choices: tuple[Any, ...]) -> Callable[[Any], Any]:
     """Make a type for argparse: text, or a config file's value, to plain data."""
-    choices = get_args(hint) if get_origin(hint) is Literal else ()
 
     def read(value: Any) -> Any:
         if value is None or (is_optional and value in ("null", "auto")):
@@ -298,7 +305,7 @@ def _reader(hint: Any, is_optional: bool) -> Callable[[Any], Any]:
         if choices:
             known = {str(choice): choice for choice in choices}
             if str(value) not in known:
-                raise argparse.ArgumentTypeError(f"'{value}' given; it takes {expected(hint)}")
+                raise argparse.ArgumentTypeError(f"'{value}' given; it takes {', '.join(known)}")
             return known[str(value)]
         if hint in (int, float):
             try:

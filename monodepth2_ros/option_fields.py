@@ -52,6 +52,7 @@ def option(
     metavar: str | tuple[str, ...] | None = None,
     positional: bool = False,
     short: str = "",
+    choices: tuple[str, ...] = (),
     least: float | None = None,
     above: float | None = None,
     most: float | None = None,
@@ -73,6 +74,8 @@ def option(
         Given by its place on the command line, without a name.
     short : str
         One-letter spelling, "-p" for example.
+    choices : tuple of str
+        What a text may be, where no Literal says so.
     least, most : float, optional
         Limits that are allowed themselves.
     above, below : float, optional
@@ -84,6 +87,7 @@ def option(
         "metavar": metavar,
         "positional": positional,
         "short": short,
+        "choices": choices,
         "least": least,
         "above": above,
         "most": most,
@@ -133,6 +137,9 @@ def check_options(options: Any) -> None:
             continue
         value = getattr(options, field.name)
         check_type(field.name, hints[field.name], value)
+        choices = field.metadata.get("choices")
+        if choices and value is not None and value not in choices:
+            raise OptionError(f"{flag(field.name)} is '{value}'; it takes {', '.join(choices)}")
         for number in value if isinstance(value, tuple) else (value,):
             _check_limits(field, number)
 

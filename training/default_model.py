@@ -169,7 +169,7 @@ def data_steps(recipe: Recipe, recordings: Path, out: Path) -> Iterator[Step]:
             (missing or worlds)[-1],
             _program(
                 "synthesize", "--out", bags, "--worlds", group["count"], "--seed", group["seed"],
-                "--layout", group["layout"], "--vary", "--rate", recipe.rate,
+                "--layout", group["layout"], "--vary", "--frame-rate", recipe.rate,
                 "--frames", recipe.frames, *size,
             ),
         )  # fmt: skip

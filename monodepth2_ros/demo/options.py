@@ -33,7 +33,7 @@ FILES = (
 # The recording that is rendered where none is given. The worlds that the shipped model has seen
 # have seeds from 1000 on (docs/reference/model_card.md): this one it has not.
 _OWN_RECORDING = (
-    *("--layout", "street", "--seed", "7", "--frames", "120", "--rate", "10"),
+    *("--layout", "street", "--seed", "7", "--frames", "120", "--frame-rate", "10"),
     *("--width", "432", "--height", "288", "--moving-objects", "2"),
 )
 

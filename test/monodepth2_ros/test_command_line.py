@@ -171,9 +171,25 @@ def test_mistakes_in_a_config_file_name_it(
         ("--rate 10", "--rate is 10.0; give less than 10"),
     ],
 )
-def test_limits(arguments: str, message: str) -> None:
-    with pytest.raises(OptionError, match=message):
-        LINE.parse(["--out", "x", *arguments.split()])
+def test_limits(capsys: pytest.CaptureFixture[str], arguments: str, message: str) -> None:
+    assert message in refused(capsys, "--out", "x", *arguments.split())
+
+
+def test_a_library_is_told_by_an_error() -> None:
+    with pytest.raises(OptionError, match="--steps is 0; give at least 1"):
+        Options(Path("x"), steps=0)
+    with pytest.raises(OptionError, match="--layers is 19; it takes 18, 34"):
+        Options(Path("x"), layers=19)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="--kind is 'blue'; it takes red, green"):
+        Choosing("blue")
+
+
+@dataclass(frozen=True)
+class Choosing:
+    kind: str = option("red", "Kind.", choices=("red", "green"))
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
 
 def test_the_help_shows_defaults_one_way(capsys: pytest.CaptureFixture[str]) -> None:

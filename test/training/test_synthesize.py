@@ -282,7 +282,8 @@ SMALL = ["--width", "64", "--height", "32", "--workers", "1", "--quiet"]
 
 def test_the_command_writes_what_it_is_asked_for(tmp_path, capsys):
     out = tmp_path / "deep" / "bag"
-    options = ["--out", str(out), "--layout", "room", "--seed", "5", "--frames", "4", "--rate", "5"]
+    options = ["--out", str(out), "--layout", "room", "--seed", "5", "--frames", "4"]
+    options += ["--frame-rate", "5"]
     options += ["--fx", "40", "--moving-objects", "1", "--camera-height", "0.9", "--pitch", "3"]
     assert main([*options, *SMALL]) == 0
     assert "4 frames of 64x32, 0.8 s" in capsys.readouterr().out
@@ -318,15 +319,16 @@ def test_the_command_refuses_to_overwrite(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--frames", "0"], "--frames: 0 given; give at least 1"),
-        (["--rate", "0"], "--rate: 0 given; give more than 0"),
-        (["--rate", "nan"], "--rate: nan given; give more than 0"),
-        (["--hfov", "180"], "--hfov: 180 given; give more than 0 and less than 179"),
-        (["--jpeg-quality", "101"], "--jpeg-quality: 101 given; give 1 to 100"),
-        (["--layout", "harbour"], "--layout: invalid choice: 'harbour'"),
-        (["--width", "wide"], "--width: invalid integer value: 'wide'"),
-        (["--moving-objects", "-1"], "--moving-objects: -1 given; give at least 0"),
-        (["--standstill", "-2"], "--standstill: -2 given; give at least 0"),
+        (["--frames", "0"], "--frames is 0; give at least 1"),
+        (["--frame-rate", "0"], "--frame-rate is 0.0; give more than 0"),
+        (["--frame-rate", "nan"], "--frame-rate: 'nan' given; it takes a number"),
+        (["--rate", "5"], "--rate is gone; write --frame-rate HZ"),
+        (["--hfov", "180"], "--hfov is 180.0; give less than 179"),
+        (["--jpeg-quality", "101"], "--jpeg-quality is 101; give at most 100"),
+        (["--layout", "harbour"], "--layout: 'harbour' given; it takes"),
+        (["--width", "wide"], "--width: 'wide' given; it takes an integer"),
+        (["--moving-objects", "-1"], "--moving-objects is -1; give at least 0"),
+        (["--standstill", "-2"], "--standstill is -2.0; give at least 0"),
     ],
 )
 def test_the_command_names_bad_values(tmp_path, capsys, options, message):

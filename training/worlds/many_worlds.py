@@ -93,7 +93,7 @@ def render_options(options: SynthesisOptions, seed: int, workers: int) -> Iterat
         chosen.layout,
         chosen.camera,
         options.frames,
-        options.rate,
+        options.frame_rate,
         chosen.speed,
         options.standstill,
         options.moving_objects,

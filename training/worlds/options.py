@@ -6,82 +6,165 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+from monodepth2_ros.option_fields import check_options, option, shared_option
+from training.worlds.bag_writer import DEPTH_ENCODINGS, IMAGE_TOPIC, STORAGES
+from training.worlds.camera_path import MANNERS
+from training.worlds.scenes.layouts import LAYOUTS
+
+_SPEEDS = ", ".join(f"{layout} {MANNERS[layout].speed:g}" for layout in LAYOUTS)
+_HEIGHTS = ", ".join(f"{layout} {MANNERS[layout].height:g}" for layout in LAYOUTS)
 
 
 @dataclass(frozen=True)
 class SynthesisOptions:
     """Options of ``depth_synthesize``; None stands for the usual value, or one that is drawn.
 
-    Attributes
-    ----------
-    out : Path
-        Folder of the recording, or of many with `worlds`.
-    layout : str or None
-        One of :data:`training.worlds.scenes.layouts.LAYOUTS`, or "random".
-    seed : int
-    frames : int
-    rate : float
-        Frames per second.
-    width, height : int
-        Image size in pixels.
-    hfov : float or None
-        Horizontal field of view in degrees.
-    fx : float or None
-        Focal length in pixels, in place of `hfov`.
-    camera_height : float or None
-        Metres above the ground.
-    pitch, roll, aside, gaze : float or None
-        Degrees, as in :func:`training.worlds.camera_path.camera_path`.
-    speed : float or None
-        Metres per second.
-    sway : float or None
-    sensor : {"none", "random"} or None
-    vary : bool
-        Draw from the seed what is not given.
-    worlds : int or None
-        Write so many recordings, one for each seed from `seed` on.
-    standstill : float
-        Seconds.
-    moving_objects, antialias : int
-    compressed : bool
-        Write JPEG images.
-    jpeg_quality : int
-    depth_encoding, storage : str
-        As in :func:`training.worlds.bag_writer.write_recording`.
-    force : bool
-        Replace a recording that is there.
-    workers : int
-        Processes that render.
-    quiet : bool
-        Show no progress.
+    Raises
+    ------
+    OptionError
+        If a value is outside its limits.
     """
 
-    out: Path
-    layout: str | None = None
-    seed: int = 0
-    frames: int = 200
-    rate: float = 10.0
-    width: int = 320
-    height: int = 96
-    hfov: float | None = None
-    fx: float | None = None
-    camera_height: float | None = None
-    pitch: float | None = None
-    roll: float | None = None
-    aside: float | None = None
-    gaze: float | None = None
-    speed: float | None = None
-    sway: float | None = None
-    sensor: str | None = None
-    vary: bool = False
-    worlds: int | None = None
-    standstill: float = 0.0
-    moving_objects: int = 0
-    antialias: int = 2
-    compressed: bool = False
-    jpeg_quality: int = 90
-    depth_encoding: str = "32FC1"
-    storage: str = "mcap"
-    force: bool = False
-    workers: int = 1
-    quiet: bool = False
+    out: Path = shared_option("out", details="folder of the recording, or of those of --worlds")
+    force: bool = shared_option("force", False)
+    quiet: bool = shared_option("quiet", False)
+    workers: int = shared_option("workers", 1, "processes that render; 1: in this one", least=1)
+
+    layout: str | None = option(
+        None,
+        "Kind of place (usually street; random with --vary)",
+        section="world",
+        choices=(*LAYOUTS, "random"),
+    )
+    seed: int = shared_option("seed", 0, section="world", least=0)
+    vary: bool = option(
+        False,
+        "Draw from the seed what is not given of layout, field of view and its centre, camera "
+        "height, speed, pitch, roll, sway, looking aside and around, and sensor",
+        section="world",
+    )
+    worlds: int | None = option(
+        None,
+        "Write N recordings into the folder --out, for the seeds --seed to --seed + N - 1; those "
+        "that are there are kept",
+        section="world",
+        metavar="N",
+        least=1,
+    )
+    moving_objects: int = option(
+        0,
+        "Number of moving objects, in turn: one ahead at the camera's own speed, one that crosses, "
+        "and outdoors one that comes towards the camera",
+        section="world",
+        metavar="N",
+        least=0,
+    )
+
+    frames: int = shared_option("frames", 200, "in each recording", section="camera", least=1)
+    frame_rate: float = option(
+        10.0, "Images per second of the recording", section="camera", metavar="HZ", above=0
+    )
+    width: int = shared_option("width", 320, section="camera", least=1)
+    height: int = shared_option("height", 96, section="camera", least=1)
+    hfov: float | None = option(
+        None,
+        "Horizontal field of view (usually 80)",
+        section="camera",
+        metavar="DEGREES",
+        above=0,
+        below=179,
+    )
+    fx: float | None = option(
+        None, "Focal length, instead of --hfov", section="camera", metavar="PIXELS", above=0
+    )
+    camera_height: float | None = option(
+        None,
+        f"Height above the ground (usually {_HEIGHTS})",
+        section="camera",
+        metavar="METRES",
+        above=0,
+    )
+    pitch: float | None = option(
+        None,
+        "Angle by which the camera looks down (usually 0)",
+        section="camera",
+        metavar="DEGREES",
+        above=-90,
+        below=90,
+    )
+    roll: float | None = option(
+        None,
+        "Angle by which it is turned clockwise (usually 0)",
+        section="camera",
+        metavar="DEGREES",
+        above=-180,
+        below=180,
+    )
+    aside: float | None = option(
+        None,
+        "Angle by which it looks to the left (usually 0)",
+        section="camera",
+        metavar="DEGREES",
+        above=-360,
+        below=360,
+    )
+    gaze: float | None = option(
+        None,
+        "Angle to which its view direction wanders slowly to both sides (usually 0)",
+        section="camera",
+        metavar="DEGREES",
+        least=0,
+        below=180,
+    )
+    speed: float | None = option(
+        None, f"Speed (usually {_SPEEDS})", section="camera", metavar="M/S", above=0
+    )
+    sway: float | None = option(
+        None,
+        "Strength of the camera's shaking; 0: it glides (usually 1)",
+        section="camera",
+        metavar="FACTOR",
+        least=0,
+    )
+    standstill: float = option(
+        0.0,
+        "How long the camera stands still, in the middle of the recording",
+        section="camera",
+        metavar="SECONDS",
+        least=0,
+    )
+    sensor: Literal["none", "random"] | None = option(
+        None,
+        "random: exposure, colours, blur and noise of a camera drawn from the seed (usually none; "
+        "random with --vary)",
+        section="camera",
+    )
+    antialias: int = option(
+        2, "Pixels on outlines average N x N rays", section="camera", metavar="N", least=1
+    )
+
+    compressed: bool = option(
+        False,
+        f"Write JPEG on {IMAGE_TOPIC}/compressed instead of raw images on {IMAGE_TOPIC}",
+        section="recording",
+    )
+    jpeg_quality: int = option(
+        90, "With --compressed", section="recording", metavar="1..100", least=1, most=100
+    )
+    depth_encoding: str = option(
+        "32FC1",
+        "Metres with NaN for unknown, or millimetres with 0 for unknown",
+        section="recording",
+        choices=tuple(DEPTH_ENCODINGS),
+    )
+    storage: str = option(
+        "mcap",
+        "Storage plugin of the rosbag2",
+        section="recording",
+        choices=tuple(STORAGES),
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)

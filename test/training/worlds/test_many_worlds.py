@@ -17,7 +17,18 @@ from training.worlds.scenes.walks import clear_ground, stroll
 from training.worlds.take import complete, draw_take
 from training.worlds.world import Box, Material, box_bounds
 
-SMALL = ["--width", "48", "--height", "32", "--frames", "3", "--rate", "1", "--vary", "--quiet"]
+SMALL = [
+    "--width",
+    "48",
+    "--height",
+    "32",
+    "--frames",
+    "3",
+    "--frame-rate",
+    "1",
+    "--vary",
+    "--quiet",
+]
 
 
 def contents(folder) -> dict[str, bytes]:
@@ -50,8 +61,8 @@ def test_worlds_that_are_there_are_kept(tmp_path, capsys):
 def test_worlds_of_other_options_are_not_mixed(tmp_path, capsys):
     out = ["--out", str(tmp_path), "--workers", "1", "--layout", "home", "--worlds", "1"]
     assert main([*out, *SMALL]) == 0
-    assert main([*out, *SMALL, "--rate", "2"]) == 1
-    assert "were made with --rate 1.0, not 2.0" in capsys.readouterr().err
+    assert main([*out, *SMALL, "--frame-rate", "2"]) == 1
+    assert "were made with --frame-rate 1.0, not 2.0" in capsys.readouterr().err
 
 
 def test_what_is_given_is_not_drawn():
