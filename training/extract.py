@@ -29,12 +29,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         is_extraction = bool(arguments.bags or arguments.kitti_raw or not arguments.predict)
         if is_extraction:
-            if arguments.predict and arguments.out.exists():
-                raise FileExistsError(
-                    f"{arguments.out} exists; remove it or choose another --out, or leave out the "
-                    "recordings to predict for it"
-                )
-            extract(_options(arguments), Terminal())
+            try:
+                extract(_options(arguments), Terminal())
+            except FileExistsError as error:
+                advice = ", or leave out the recordings to predict for it"
+                raise FileExistsError(f"{error}{advice * bool(arguments.predict)}") from error
         if arguments.predict:
             predict(arguments.out, arguments.predict)
         return 0

@@ -32,6 +32,8 @@ from bag_builder import (
 )
 from paths import REPOSITORY
 from training.extract import main
+from training.extraction import job
+from training.frames import writer
 from training.frames.store import FrameStore, Source
 from training.frames.writer import FrameStoreWriter
 
@@ -384,7 +386,7 @@ def test_a_disk_that_fills_up_can_be_gone_on_with(
 KILLED = """
 import os, signal, sys
 from training.extract import main
-from training.frames.store import FrameStoreWriter
+from training.frames.writer import FrameStoreWriter
 append = FrameStoreWriter.append
 def kill(self, *arguments, **options):
     if len(self) == 17:
@@ -418,13 +420,44 @@ def test_a_killed_extraction_is_resumed(tmp_path: Path, capsys: pytest.CaptureFi
     assert FrameStore.open(out, verify=True).segment_source == (0, 1)
 
 
+@pytest.mark.parametrize("moment", ["report", "rename", "progress"])
+def test_the_same_command_goes_on_after_any_interruption(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    moment: str,
+) -> None:
+    """Between the last frame and the end: before the report, the rename, the tidying up."""
+    bag = write_drive(tmp_path / "one", DRIVE, with_depth=True)
+    whole, out = tmp_path / "whole", tmp_path / "frames"
+    assert extract(bag, "--out", whole) == 0
+    with monkeypatch.context() as patch:
+        if moment == "report":
+            patch.setattr(job, "save_report", lambda *arguments: _interrupt())
+        elif moment == "rename":
+            patch.setattr(writer, "move_into_place", lambda *arguments: _interrupt())
+        else:
+            patch.setattr(Path, "unlink", lambda *arguments, **options: _interrupt())
+        assert extract(bag, "--out", out) == 130
+    assert extract(bag, "--out", out) == 0
+    assert same_content(whole, out)
+    assert report(whole) == report(out)
+    assert (out / "contact_sheet.png").stat().st_size > 0
+    assert (out / "flow_histogram.png").stat().st_size > 0
+    capsys.readouterr()
+    assert extract(bag, "--out", out) == 0
+    assert "frames is complete: this very command made it" in capsys.readouterr().out
+    assert extract(bag, "--out", out, "--crop", 0, 0, 0, 0.1) == 1
+    assert "frames exists; remove it or choose another --out" in capsys.readouterr().err
+
+
 def test_other_settings_begin_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bags = [write_drive(tmp_path / name, DRIVE) for name in ("one", "two")]
     out = tmp_path / "frames"
     with monkeypatch.context() as patch:
-        patch.setattr(FrameStoreWriter, "finish", lambda *arguments: _interrupt())
+        patch.setattr(FrameStoreWriter, "finish", lambda *arguments, **options: _interrupt())
         assert extract(*bags, "--out", out) == 130
     assert "interrupted" in capsys.readouterr().err
     assert extract(*bags, "--out", out, "--crop", 0, 0, 0, 0.1) == 0

@@ -155,8 +155,12 @@ def extract(options: ExtractOptions, console: Console | None = None) -> FrameSto
 def _extract(options: ExtractOptions, console: Console) -> FrameStore:
     """Extract; see :func:`extract`."""
     out = options.out
-    if out.exists():
-        raise FileExistsError(f"{out} exists; remove it or choose another --out")
+    if out.exists() or out.is_symlink():
+        complete = _made_before(options)
+        if complete is None:
+            raise FileExistsError(f"{out} exists; remove it or choose another --out")
+        console.say(f"{out} is complete: this very command made it")
+        return complete
     jobs = plan(options)
     rules = _rules(options, jobs, console)
     _describe_plan(jobs, rules, console)
@@ -165,7 +169,7 @@ def _extract(options: ExtractOptions, console: Console) -> FrameStore:
     with _open_writer(out, rules, fingerprint, console) as writer:
         book = Book()
         if writer.state:
-            book = Book.from_state(writer.state["book"])
+            book = Book.from_state(writer.state.get("book"), writer.partial)
             console.say(f"resuming after {len(writer):,} frames")
         done = len(book.reports)
         for job in jobs:
@@ -182,16 +186,34 @@ def _extract(options: ExtractOptions, console: Console) -> FrameStore:
             shutil.rmtree(writer.partial, ignore_errors=True)
             raise ValueError(f"no frame is worth keeping, so {out} was not written; see above why")
         writer.finish(
-            book.cameras, book.segment_spacing, book.segment_source, book.sources, book.baselines
+            book.cameras,
+            book.segment_spacing,
+            book.segment_source,
+            book.sources,
+            book.baselines,
+            fingerprint,
+            complete=lambda folder: save_report(FrameStore.open(folder), book.reports),
         )
     store = FrameStore.open(out)
-    save_report(store, book.reports)
     size = sum(file.stat().st_size for file in out.iterdir())
     console.say(
         f"\n{out}: {len(store):,} frames of {store.width}x{store.height}, {gigabytes(size)}; see "
         f"{CONTACT_SHEET}, {FLOW_HISTOGRAM} and {REPORT_JSON} there"
     )
     return store
+
+
+def _made_before(options: ExtractOptions) -> FrameStore | None:
+    """Return the store at ``options.out`` if an extraction with these options completed it.
+
+    A process may be killed when its store has its name already; the same command then has nothing
+    left to do.
+    """
+    try:
+        store = FrameStore.open(options.out)
+        return store if store.fingerprint == _fingerprint(options) else None
+    except (OSError, ValueError):
+        return None
 
 
 def plan(options: ExtractOptions) -> list[Job]:

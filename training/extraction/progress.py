@@ -1,14 +1,21 @@
 # Copyright 2026 The monodepth2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What an extraction knows about its frames, beside the frames: plain data that is saved."""
+"""What an extraction knows about its frames, in addition to them: plain data that is saved."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from monodepth2_ros.camera import PinholeCamera
+from monodepth2_ros.typed_files import Count, Index, as_structure
 from training.frames.store import Source
+
+#: Frames from one to its neighbour.
+Spacing = Annotated[int, Meta(ge=1, lt=2**31)]
 
 
 @dataclass
@@ -46,18 +53,18 @@ class CameraReport:
 
     recording: str
     topic: str
-    seen: int = 0
-    kept: int = 0
-    first_frame: int = 0
+    seen: Count = 0
+    kept: Count = 0
+    first_frame: Count = 0
     left_out: dict[str, int] = field(default_factory=dict)
     segment_ends: dict[str, int] = field(default_factory=dict)
-    segments: int = 0
-    spacing: int = 1
-    samples: int = 0
+    segments: Count = 0
+    spacing: Spacing = 1
+    samples: Count = 0
     motion: list[dict[str, Any]] = field(default_factory=list)
     flow: list[float] = field(default_factory=list)
-    truth_frames: int = 0
-    pose_frames: int = 0
+    truth_frames: Count = 0
+    pose_frames: Count = 0
     truth_problems: dict[str, int] = field(default_factory=dict)
     poses_from: str = ""
     baseline: float = 0.0
@@ -67,7 +74,7 @@ class CameraReport:
 
 @dataclass
 class Book:
-    """What is known about the frames beside the frames; saved with them.
+    """What is known about the frames in addition to them; saved with them.
 
     Attributes
     ----------
@@ -84,25 +91,40 @@ class Book:
     cameras: list[PinholeCamera] = field(default_factory=list)
     baselines: list[float] = field(default_factory=list)
     sources: list[Source] = field(default_factory=list)
-    segment_spacing: list[int] = field(default_factory=list)
-    segment_source: list[int] = field(default_factory=list)
+    segment_spacing: list[Spacing] = field(default_factory=list)
+    segment_source: list[Index] = field(default_factory=list)
     reports: list[CameraReport] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if len(self.baselines) != len(self.cameras):
+            raise ValueError(f"{len(self.cameras)} cameras, {len(self.baselines)} baselines")
+        if len(self.segment_spacing) != len(self.segment_source):
+            raise ValueError(
+                f"{len(self.segment_spacing)} segment_spacing, {len(self.segment_source)} "
+                "segment_source"
+            )
 
     def to_state(self) -> dict[str, Any]:
         """Return plain data for :meth:`training.frames.store.FrameStoreWriter.save`."""
         return asdict(self)
 
     @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Book:
-        """Restore from :meth:`to_state`."""
-        return cls(
-            cameras=[PinholeCamera(**camera) for camera in state["cameras"]],
-            baselines=list(state["baselines"]),
-            sources=[Source(**source) for source in state["sources"]],
-            segment_spacing=list(state["segment_spacing"]),
-            segment_source=list(state["segment_source"]),
-            reports=[CameraReport(**report) for report in state["reports"]],
-        )
+    def from_state(cls, state: Any, partial: Path) -> Book:
+        """Restore from :meth:`to_state`.
+
+        Parameters
+        ----------
+        state : object
+        partial : Path
+            The unfinished store that it was saved in, for messages.
+
+        Raises
+        ------
+        ValueError
+            If it is not what :meth:`to_state` gives.
+        """
+        place = f"the progress in {partial} cannot be used (remove {partial} to begin again)"
+        return as_structure(state, cls, place, ValueError)
 
     def camera_index(self, camera: PinholeCamera, baseline: float) -> int:
         """Return the index of a camera, which is added if it is new."""

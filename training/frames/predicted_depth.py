@@ -1,6 +1,6 @@
 # Copyright 2026 The monodepth2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Predicted depth beside the frames of a store: ``depth_extract --predict``.
+"""Predicted depth next to the frames of a store: ``depth_extract --predict``.
 
 Two files in the store's folder::
 
@@ -22,15 +22,17 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from monodepth2_ros.atomic_files import crc, write_atomically
 from monodepth2_ros.checkpoint import Checkpoint
 from monodepth2_ros.predictor import DepthPredictor
 from monodepth2_ros.preprocessing import remaining_crop, sees_less
+from monodepth2_ros.typed_files import Count, CropFractions, ImageSide, Positive, parse_json
 from training.frames.store import FrameStore
 
 DESCRIPTION = "predicted.json"
@@ -49,6 +51,39 @@ _SAVE_EVERY = 512
 
 class PredictionError(ValueError):
     """Depth cannot be predicted or read; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class _Version:
+    """What predicted.json holds in all versions."""
+
+    version: Annotated[int, Meta(ge=1)]
+
+
+@dataclass(frozen=True)
+class _Description:
+    """The content of predicted.json, as far as it is used."""
+
+    frames: Count
+    size: tuple[ImageSide, ImageSide]
+    stamps: str
+    model: str
+    model_digest: str
+    crop: CropFractions
+    min_depth: Positive
+    max_depth: Positive
+    scale: Positive
+    is_metric: bool
+    bytes: Count
+    crc32: Annotated[int, Meta(ge=0, lt=2**32)]
+
+
+@dataclass(frozen=True)
+class _Progress:
+    """The content of the progress file."""
+
+    done: Count
+    description: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -89,27 +124,28 @@ class PredictedDepth:
             raise PredictionError(
                 f"{path} does not exist; run 'depth_extract --out {store.path} --predict MODEL'"
             )
-        try:
-            description = json.loads(path.read_text())
-            width, height = description["size"]
-            shape = (int(description["frames"]), int(height), int(width))
-            size, checksum = description["bytes"], description["crc32"]
-            version = description["version"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise PredictionError(f"{path} is damaged ({error}); {again}") from error
+        text = path.read_bytes()
+
+        def unusable(message: str) -> PredictionError:
+            return PredictionError(f"{message}; {again}")
+
+        version = parse_json(text, _Version, path, unusable).version
         if version > VERSION:
             raise PredictionError(
                 f"{path} has version {version}, this program knows {VERSION}; update it, or {again}"
             )
+        described = parse_json(text, _Description, path, unusable)
+        shape = (described.frames, described.size[1], described.size[0])
         file = store.path / DEPTH
         found = file.stat().st_size if file.exists() else 0
-        if found != size or found != 2 * shape[0] * shape[1] * shape[2]:
-            raise PredictionError(f"{file} has {found} bytes, {size} expected; {again}")
-        if description["stamps"] != _stamps_digest(store):
+        expected = 2 * shape[0] * shape[1] * shape[2]
+        if found != described.bytes or found != expected:
+            raise PredictionError(f"{file} has {found} bytes, {expected} expected; {again}")
+        if described.frames != len(store) or described.stamps != _stamps_digest(store):
             raise PredictionError(f"{path} was predicted for other frames; {again}")
-        if verify and crc(file) != checksum:
+        if verify and crc(file) != described.crc32:
             raise PredictionError(f"{file} is damaged: its checksum differs; {again}")
-        return cls(np.memmap(file, np.float16, "r", shape=shape), description)
+        return cls(np.memmap(file, np.float16, "r", shape=shape), json.loads(text))
 
 
 def predict_store(
@@ -118,7 +154,7 @@ def predict_store(
     batch_size: int = BATCH_SIZE,
     progress: Callable[[int], object] | None = None,
 ) -> PredictedDepth:
-    """Predict depth for all frames of a store, and write it beside them.
+    """Predict depth for all frames of a store, and write it next to them.
 
     What an interrupted call with the same model left is gone on with.
 
@@ -134,13 +170,18 @@ def predict_store(
     Raises
     ------
     PredictionError
-        If it was done already, the store shows less than the network takes, or the depth is not a
-        number.
+        If there is depth of another model, the store shows less than the network takes, or the
+        depth is not finite.
     """
     checkpoint = predictor.checkpoint
     final = store.path / DESCRIPTION
     if final.exists():
-        raise PredictionError(f"{final} exists; remove it to predict anew")
+        before = PredictedDepth.open(store)
+        if _describe(store, predictor).items() <= before.description.items():
+            return before
+        raise PredictionError(
+            f"{final} exists and is of another model or crop; remove it to predict again"
+        )
     if sees_less(store.crop, predictor.crop):
         raise PredictionError(
             f"{store.path} was cropped by {list(store.crop)}, {checkpoint.source} takes "
@@ -217,16 +258,15 @@ def _resume(store: FrameStore, description: dict[str, Any]) -> int:
     if not path.exists():
         return 0
     try:
-        state = json.loads(path.read_text())
-        done, earlier = int(state["done"]), state["description"]
-    except (ValueError, KeyError, TypeError):
+        state = parse_json(path.read_bytes(), _Progress, path, PredictionError)
+    except PredictionError:
         return 0
     partial = store.path / _PARTIAL
     written = partial.stat().st_size if partial.exists() else 0
     width, height = description["size"]
-    if earlier != description or written < done * 2 * width * height:
+    if state.description != description or written < state.done * 2 * width * height:
         return 0
-    return done
+    return min(state.done, len(store))
 
 
 def _save(file: Any, store: FrameStore, description: dict[str, Any], done: int) -> None:

@@ -11,8 +11,11 @@ A store is a folder::
     segment.npy   (N,) int32, ascending
     partner.npy   (N,) int32, the stereo partner's frame, −1 where there is none
     poses.npy     (N, 4, 4) float64 world from camera (optical frame), NaN where unknown
+    checksums.npy (N, 2) uint32, CRC-32 of each frame's image and truth; 0 without truth
     truth.f16     optional: N × Ht × Wt float16 depth in metres, 0 where unknown, infinite where
                   beyond the range
+
+Stores of earlier versions have no checksums.npy; then damage is found, but not the frame.
 
 The frames of a segment follow each other in the store and in time, seen by one camera without
 gaps, so a training sample is a frame i and its neighbours i ± spacing inside one segment.
@@ -20,27 +23,39 @@ gaps, so a training sample is a frame i and its neighbours i ± spacing inside o
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from msgspec import Meta
 from numpy.typing import NDArray
 from torch import Tensor
 
 from monodepth2_ros.atomic_files import crc
 from monodepth2_ros.camera import PinholeCamera
-from monodepth2_ros.preprocessing import Crop, prepare_images
+from monodepth2_ros.preprocessing import Crop, check_crop, prepare_images
+from monodepth2_ros.typed_files import (
+    Count,
+    CropFractions,
+    Finite,
+    ImageSide,
+    Index,
+    parse_json,
+)
 
 FORMAT = "monodepth2_ros frames"
 VERSION = 1
 
 #: Segments shorter than this hold no sample.
 SHORTEST_SEGMENT = 3
+
+#: File with a checksum for each frame.
+CHECKSUMS = "checksums.npy"
 
 INDEX_TYPES = {
     "stamps": np.int64,
@@ -57,6 +72,80 @@ class Source:
 
     recording: str
     topic: str
+
+
+@dataclass(frozen=True)
+class FileSum:
+    """Size and CRC-32 of a file, as noted when it was complete."""
+
+    bytes: Count
+    crc32: Annotated[int, Meta(ge=0, lt=2**32)]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What store.json holds in all versions."""
+
+    format: str
+    version: Annotated[int, Meta(ge=1)]
+
+
+@dataclass(frozen=True)
+class StoreHeader:
+    """The content of store.json; the fields are those of :class:`FrameStore`.
+
+    Attributes
+    ----------
+    files : dict
+        By name, all files of the store but store.json itself.
+    fingerprint : str
+        What the store was made from and how; equal ones mean equal stores. Empty if unknown.
+    """
+
+    format: str
+    version: Annotated[int, Meta(ge=1)]
+    frames: Annotated[int, Meta(ge=1, lt=2**31)]
+    image_size: tuple[ImageSide, ImageSide]
+    truth_size: tuple[ImageSide, ImageSide] | None
+    crop: CropFractions
+    cameras: Annotated[list[PinholeCamera], Meta(min_length=1)]
+    baselines: list[Finite]
+    sources: list[Source]
+    segment_spacing: Annotated[list[Annotated[int, Meta(ge=1, lt=2**31)]], Meta(min_length=1)]
+    segment_source: list[Index]
+    files: dict[str, FileSum]
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        check_crop(self.crop)
+        sizes = {(camera.width, camera.height) for camera in self.cameras}
+        if sizes != {self.image_size}:
+            raise ValueError(f"cameras of {sorted(sizes)} for images of {self.image_size}")
+        lengths = len(self.cameras), len(self.baselines)
+        if lengths[0] != lengths[1]:
+            raise ValueError(f"{lengths[0]} cameras, {lengths[1]} baselines")
+        lengths = len(self.segment_spacing), len(self.segment_source)
+        if lengths[0] != lengths[1]:
+            raise ValueError(f"{lengths[0]} segment_spacing, {lengths[1]} segment_source")
+        # Stores made from arrays name no source.
+        if max(self.segment_source) >= max(1, len(self.sources)):
+            raise ValueError(
+                f"segment_source has {max(self.segment_source)}, sources {len(self.sources)}"
+            )
+        expected = {"images.u8": self.image_size[0] * self.image_size[1] * 3 * self.frames}
+        if self.truth_size is not None:
+            expected["truth.f16"] = self.truth_size[0] * self.truth_size[1] * 2 * self.frames
+        for name in (*expected, *(f"{column}.npy" for column in INDEX_TYPES)):
+            if name not in self.files:
+                raise ValueError(f"files has no '{name}'")
+            if name in expected and self.files[name].bytes != expected[name]:
+                raise ValueError(
+                    f"files['{name}'] has {self.files[name].bytes} bytes, the sizes ask for "
+                    f"{expected[name]}"
+                )
+        for name in self.files:
+            if Path(name).name != name:
+                raise ValueError(f"files has '{name}', which is not a plain file name")
 
 
 @dataclass(frozen=True)
@@ -93,6 +182,8 @@ class FrameStore:
     segment_source : tuple of int
         For each segment, index into `sources`.
     sources : tuple of Source
+    fingerprint : str
+        What the store was made from and how; equal ones mean equal stores. Empty if unknown.
     """
 
     path: Path
@@ -109,6 +200,7 @@ class FrameStore:
     segment_spacing: tuple[int, ...]
     segment_source: tuple[int, ...]
     sources: tuple[Source, ...]
+    fingerprint: str = ""
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], verify: bool = False) -> FrameStore:
@@ -131,40 +223,43 @@ class FrameStore:
         """
         path = Path(path)
         header = _read_header(path)
-        count, size = header["frames"], header["image_size"]
-        truth_size = header["truth_size"]
-        for name, expected in header["files"].items():
-            _check_file(path / name, expected, verify)
-        arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r") for name in INDEX_TYPES}
-        for name, array in arrays.items():
-            if array.shape != ((count, 4, 4) if name == "poses" else (count,)):
-                raise ValueError(f"{path / name}.npy: shape {array.shape} for {count} frames")
+        for name, expected in header.files.items():
+            _check_size(path / name, expected)
+        if verify:
+            for problem in damaged_files(path):
+                raise ValueError(problem)
+        count = header.frames
+        arrays = {name: _read_index(path / f"{name}.npy", count) for name in INDEX_TYPES}
         segment, camera = arrays["segment"], arrays["camera"]
-        spacing = tuple(header["segment_spacing"])
-        steps = np.diff(segment, prepend=-1, append=len(spacing))
-        cameras = tuple(PinholeCamera(**camera) for camera in header["cameras"])
-        if np.any((steps < 0) | (steps > 1)) or camera.min() < 0 or camera.max() >= len(cameras):
+        steps = np.diff(segment.astype(np.int64), prepend=-1, append=len(header.segment_spacing))
+        partner = arrays["partner"]
+        if (
+            np.any((steps < 0) | (steps > 1))
+            or (camera.min() < 0 or camera.max() >= len(header.cameras))
+            or (partner.min() < -1 or partner.max() >= count)
+        ):
             raise ValueError(f"{path}: the index does not fit store.json; extract it again")
         truth = None
-        if truth_size is not None:
-            truth = np.memmap(
-                path / "truth.f16", np.float16, "r", shape=(count, truth_size[1], truth_size[0])
-            )
+        if header.truth_size is not None:
+            shape = (count, header.truth_size[1], header.truth_size[0])
+            truth = np.memmap(path / "truth.f16", np.float16, "r", shape=shape)
+        size = header.image_size
         return cls(
             path=path,
             images=np.memmap(path / "images.u8", np.uint8, "r", shape=(count, size[1], size[0], 3)),
             stamps=arrays["stamps"],
             camera_index=camera,
             segment=segment,
-            partner=arrays["partner"],
+            partner=partner,
             poses=arrays["poses"],
             truth=truth,
-            cameras=cameras,
-            baselines=tuple(header["baselines"]),
-            crop=tuple(header["crop"]),
-            segment_spacing=spacing,
-            segment_source=tuple(header["segment_source"]),
-            sources=tuple(Source(**source) for source in header["sources"]),
+            cameras=tuple(header.cameras),
+            baselines=tuple(header.baselines),
+            crop=header.crop,
+            segment_spacing=tuple(header.segment_spacing),
+            segment_source=tuple(header.segment_source),
+            sources=tuple(header.sources),
+            fingerprint=header.fingerprint,
         )
 
     def __reduce__(self) -> tuple[Callable[..., FrameStore], tuple[Path]]:
@@ -202,36 +297,103 @@ def partial_path(path: Path) -> Path:
     return path.with_name(path.name + ".partial")
 
 
-def _read_header(path: Path) -> dict[str, Any]:
+def damaged_files(path: Path, stop: Callable[[], bool] = lambda: False) -> Iterator[str]:
+    """Read all of a store and compare its checksums.
+
+    Parameters
+    ----------
+    path : Path
+        The store's folder.
+    stop : callable
+        Asked after every few megabytes; True ends it early.
+
+    Yields
+    ------
+    str
+        For each damaged file what is wrong, with the frames where they are known.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no store, or store.json itself is damaged.
+    """
+    header = _read_header(path)
+    for name, expected in header.files.items():
+        try:
+            _check_size(path / name, expected)
+            found = crc(path / name, stop)
+        except (OSError, ValueError) as error:
+            yield str(error)
+            continue
+        if stop():
+            return
+        if found != expected.crc32:
+            frames = _damaged_frames(path, header, name)
+            yield (
+                f"{path / name} is damaged: its checksum is {found:08x}, {expected.crc32:08x} "
+                f"expected{frames}; copy or extract it again"
+            )
+
+
+def _damaged_frames(path: Path, header: StoreHeader, name: str) -> str:
+    """Say in which frames of a file the damage is, if that can be told."""
+    sizes = {"images.u8": header.image_size, "truth.f16": header.truth_size}
+    size, sums = sizes.get(name), path / CHECKSUMS
+    noted = header.files.get(CHECKSUMS)
+    if size is None or noted is None or crc(sums) != noted.crc32:
+        return ""
+    length = size[0] * size[1] * (3 if name == "images.u8" else 2)
+    expected = np.load(sums)[:, 0 if name == "images.u8" else 1]
+    with (path / name).open("rb") as file:
+        found = [zlib.crc32(file.read(length)) for _ in range(header.frames)]
+    damaged = np.flatnonzero(np.array(found, np.uint32) != expected).tolist()
+    shown = ", ".join(str(frame) for frame in damaged[:10])
+    more = f" and {len(damaged) - 10} more" if len(damaged) > 10 else ""
+    return f" (frame{'s' * (len(damaged) != 1)} {shown}{more})" if damaged else ""
+
+
+def _read_header(path: Path) -> StoreHeader:
     """Read store.json and check what it claims to be."""
     file = path / "store.json"
-    if not file.exists():
+    if not file.is_file():
         hint = ""
         if partial_path(path).exists():
-            hint = "; an unfinished extraction is beside it: run the same depth_extract again"
+            hint = "; an unfinished extraction is next to it: run the same depth_extract again"
         raise FileNotFoundError(f"{path} is no frame store: it has no store.json{hint}")
-    try:
-        header: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        described, version = header["format"], header["version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{file} is damaged ({error}); extract it again") from error
-    if described != FORMAT:
-        raise ValueError(f"{file} describes '{described}', not '{FORMAT}'")
-    if version > VERSION:
+    text = file.read_bytes()
+    kind = parse_json(text, _Kind, file, ValueError)
+    if kind.format != FORMAT:
+        raise ValueError(f"{file} describes '{kind.format}', not '{FORMAT}'")
+    if kind.version > VERSION:
         raise ValueError(
-            f"{file}: format version {version}; this package reads up to {VERSION}: update it"
+            f"{file}: format version {kind.version}; this package reads up to {VERSION}: update it"
         )
-    return header
+    return parse_json(text, StoreHeader, file, ValueError)
 
 
-def _check_file(path: Path, expected: dict[str, int], verify: bool) -> None:
-    """Compare a file's size and, to verify, its checksum."""
-    size = path.stat().st_size if path.exists() else -1
-    if size != expected["bytes"]:
+def _check_size(path: Path, expected: FileSum) -> None:
+    """Compare a file's size with what was noted."""
+    size = path.stat().st_size if path.is_file() else -1
+    if size != expected.bytes:
         found = "is missing" if size < 0 else f"has {size} bytes"
-        raise ValueError(f"{path} {found}, {expected['bytes']} expected; extract it again")
-    if verify and crc(path) != expected["crc32"]:
-        raise ValueError(f"{path} is damaged: its checksum differs; extract it again")
+        raise ValueError(f"{path} {found}, {expected.bytes} expected; copy or extract it again")
+
+
+def _read_index(path: Path, count: int) -> NDArray[Any]:
+    """Map a column of the index."""
+    wanted = INDEX_TYPES[path.stem]
+    shape = (count, 4, 4) if path.stem == "poses" else (count,)
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # NumPy raises many kinds for damaged headers
+        raise ValueError(f"{path} is damaged ({error}); copy or extract it again") from error
+    if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != wanted:
+        described = f"{getattr(array, 'dtype', '')} of shape {getattr(array, 'shape', '')}"
+        raise ValueError(
+            f"{path} holds {described}, {np.dtype(wanted)} of shape {shape} expected; copy or "
+            "extract it again"
+        )
+    return array
 
 
 def depth_size(store: FrameStore) -> tuple[int, int]:

@@ -8,8 +8,9 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Sequence
-from dataclasses import asdict
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,12 +18,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monodepth2_ros.atomic_files import crc, write_atomically
+from monodepth2_ros.atomic_files import crc, move_into_place, write_atomically
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.preprocessing import NO_CROP
-from training.frames.store import FORMAT, INDEX_TYPES, VERSION, FrameStore, Source, partial_path
+from monodepth2_ros.typed_files import ImageSide, parse_json
+from training.frames.store import (
+    CHECKSUMS,
+    FORMAT,
+    INDEX_TYPES,
+    VERSION,
+    FileSum,
+    FrameStore,
+    Source,
+    StoreHeader,
+    partial_path,
+)
 
-_PROGRESS = "progress.npz"
+#: What an interrupted writer goes on from.
+PROGRESS = "progress.npz"
+
+
+@dataclass(frozen=True)
+class _Progress:
+    """The JSON in the progress file."""
+
+    image_size: tuple[ImageSide, ImageSide]
+    truth_size: tuple[ImageSide, ImageSide] | None
+    state: dict[str, Any]
 
 
 class FrameStoreWriter:
@@ -75,7 +97,7 @@ class FrameStoreWriter:
             shutil.rmtree(self.partial, ignore_errors=True)
         self.partial.mkdir(parents=True, exist_ok=True)
         self._columns: dict[str, list[Any]] = {name: [] for name in INDEX_TYPES}
-        if (self.partial / _PROGRESS).exists():
+        if (self.partial / PROGRESS).exists():
             self._load()
         self._images = _open_both_ways(self.partial / "images.u8")
         self._truth: io.BufferedRandom | None = None
@@ -223,7 +245,7 @@ class FrameStoreWriter:
         arrays["progress"] = np.frombuffer(json.dumps(progress).encode(), np.uint8)
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)
-        write_atomically(self.partial / _PROGRESS, buffer.getvalue())
+        write_atomically(self.partial / PROGRESS, buffer.getvalue())
         self.state = state
 
     def finish(
@@ -233,6 +255,8 @@ class FrameStoreWriter:
         segment_source: Sequence[int] | None = None,
         sources: Sequence[Source] = (),
         baselines: Sequence[float] | None = None,
+        fingerprint: str = "",
+        complete: Callable[[Path], object] | None = None,
     ) -> Path:
         """Complete the store, put it in its place and return its path.
 
@@ -245,6 +269,11 @@ class FrameStoreWriter:
         sources : sequence of Source
         baselines : sequence of float, optional
             One for each camera, see :class:`FrameStore`; 0 by default.
+        fingerprint : str
+            See :class:`FrameStore`.
+        complete : callable, optional
+            Called with the folder before it gets its name, when it is a store already: adds files
+            that must be there as soon as the store is.
 
         Raises
         ------
@@ -280,26 +309,32 @@ class FrameStoreWriter:
             np.save(buffer, self.column(name))
             write_atomically(self.partial / f"{name}.npy", buffer.getvalue())
             names.append(f"{name}.npy")
-        header = {
-            "format": FORMAT,
-            "version": VERSION,
-            "frames": count,
-            "image_size": [self.width, self.height],
-            "truth_size": self.truth_size,
-            "crop": list(self.crop),
-            "cameras": [asdict(camera) for camera in cameras],
-            "baselines": [float(baseline) for baseline in baselines],
-            "sources": [asdict(source) for source in sources],
-            "segment_spacing": spacing,
-            "segment_source": source,
-            "files": {
-                name: {"bytes": (self.partial / name).stat().st_size, "crc32": crc(path)}
-                for name, path in ((name, self.partial / name) for name in names)
-            },
-        }
-        write_atomically(self.partial / "store.json", json.dumps(header, indent=1).encode())
-        (self.partial / _PROGRESS).unlink(missing_ok=True)
-        os.rename(self.partial, self.path)
+        sums = self._frame_checksums()
+        np.save(buffer := io.BytesIO(), sums)
+        write_atomically(self.partial / CHECKSUMS, buffer.getvalue())
+        names.append(CHECKSUMS)
+        header = StoreHeader(
+            format=FORMAT,
+            version=VERSION,
+            frames=count,
+            image_size=(self.width, self.height),
+            truth_size=self.truth_size,
+            crop=self.crop,
+            cameras=list(cameras),
+            baselines=[float(baseline) for baseline in baselines],
+            sources=list(sources),
+            segment_spacing=spacing,
+            segment_source=source,
+            files={name: _sum_of(self.partial / name) for name in names},
+            fingerprint=fingerprint,
+        )
+        text = json.dumps(asdict(header), indent=1)
+        write_atomically(self.partial / "store.json", text.encode())
+        if complete is not None:
+            complete(self.partial)
+        # The progress goes last: whatever is interrupted before can be done again from it.
+        move_into_place(self.partial, self.path)
+        (self.path / PROGRESS).unlink(missing_ok=True)
         return self.path
 
     def close(self) -> None:
@@ -308,21 +343,43 @@ class FrameStoreWriter:
         if self._truth is not None:
             self._truth.close()
 
+    def _frame_checksums(self) -> NDArray[np.uint32]:
+        """Return the CRC-32 of each frame's image and truth, shape (N, 2)."""
+        sums = np.zeros((len(self), 2), np.uint32)
+        truth_bytes = 0 if self.truth_size is None else self.truth_size[0] * self.truth_size[1] * 2
+        for column, (name, length) in enumerate(
+            (("images.u8", self.frame_bytes), ("truth.f16", truth_bytes))
+        ):
+            if length:
+                with (self.partial / name).open("rb") as file:
+                    sums[:, column] = [zlib.crc32(file.read(length)) for _ in range(len(self))]
+        return sums
+
     def _load(self) -> None:
         """Take up the saved index and state, if they are of this image size."""
-        path = self.partial / _PROGRESS
+        path = self.partial / PROGRESS
         try:
-            with np.load(path) as saved:
+            with np.load(path, allow_pickle=False) as saved:
                 arrays = {name: saved[name] for name in INDEX_TYPES}
-                progress = json.loads(saved["progress"].tobytes())
-        except (OSError, ValueError, KeyError) as error:
+                text = saved["progress"].tobytes()
+        except Exception as error:  # NumPy and zipfile raise many kinds for damaged files
             raise ValueError(f"{path} is damaged ({error}); remove {self.partial}") from error
-        if progress["image_size"] != [self.width, self.height]:
+        progress = parse_json(text, _Progress, path, self._unusable)
+        count = len(np.atleast_1d(arrays["stamps"]))
+        for name, array in arrays.items():
+            shape = (count, 4, 4) if name == "poses" else (count,)
+            if array.shape != shape or array.dtype != INDEX_TYPES[name]:
+                raise self._unusable(f"{path}: '{name}' is {array.dtype} of shape {array.shape}")
+        if progress.image_size != (self.width, self.height):
             return
         for name, array in arrays.items():
             self._columns[name] = list(array) if name == "poses" else array.tolist()
-        self.truth_size = tuple(progress["truth_size"]) if progress["truth_size"] else None
-        self.state = progress["state"]
+        self.truth_size = progress.truth_size
+        self.state = progress.state
+
+    def _unusable(self, message: str) -> ValueError:
+        """Make the error of progress that cannot be gone on with."""
+        return ValueError(f"{message}; remove {self.partial} to begin again")
 
     def _shorten(self) -> None:
         """Cut the files to the frames of the index."""
@@ -391,6 +448,11 @@ def write_frame_store(
             )
         writer.finish(cameras, segment_spacing, None, sources, baselines)
     return FrameStore.open(path)
+
+
+def _sum_of(path: Path) -> FileSum:
+    """Return what verification compares with later."""
+    return FileSum(path.stat().st_size, crc(path))
 
 
 def _open_both_ways(path: Path) -> io.BufferedRandom:

@@ -137,8 +137,11 @@ def test_what_cannot_be_gone_on_with_begins_anew(tmp_path, predictor, monkeypatc
 
 def test_what_is_done_is_not_done_again(tmp_path, predictor):
     store = make_store(tmp_path / "frames", count=2)
-    predict_store(store, predictor)
-    with pytest.raises(PredictionError, match="predicted.json exists; remove it to predict anew"):
+    first = predict_store(store, predictor)
+    assert predict_store(store, predictor).description == first.description
+    path = store.path / "predicted.json"
+    path.write_text(json.dumps({**first.description, "model_digest": "another"}))
+    with pytest.raises(PredictionError, match="predicted.json exists and is of another model"):
         predict_store(store, predictor)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from monodepth2_ros.camera import PinholeCamera
-from training.frames.store import FrameStore, Source
+from training.frames.store import FrameStore, Source, damaged_files
 from training.frames.writer import FrameStoreWriter, write_frame_store
 
 CAMERA = PinholeCamera(8, 6, 10.0, 11.0, 3.5, 2.5)
@@ -178,10 +178,12 @@ def test_missing_short_and_changed_files_are_noticed(tmp_path: Path, name: str) 
     changed[-1] ^= 1
     file.write_bytes(changed)
     FrameStore.open(store.path)
-    with pytest.raises(ValueError, match=f"{name} is damaged: its checksum differs"):
+    with pytest.raises(ValueError, match=f"{name} is damaged: its checksum is ") as caught:
         FrameStore.open(store.path, verify=True)
+    # The last byte of the images and of the truth belongs to the last frame.
+    assert ("(frame 6)" in str(caught.value)) == (name != "stamps.npy")
     file.write_bytes(content[:-1])
-    with pytest.raises(ValueError, match=f"{name} has .* bytes, .* expected; extract it again"):
+    with pytest.raises(ValueError, match=f"{name} has .* bytes, .* expected; copy or "):
         FrameStore.open(store.path)
     file.unlink()
     with pytest.raises(ValueError, match=f"{name} is missing"):
@@ -195,8 +197,13 @@ def test_a_foreign_or_newer_header_is_refused(tmp_path: Path) -> None:
     for change, message in (
         ({"version": 99}, "version 99; this package reads up to 1"),
         ({"format": "pictures"}, "describes 'pictures'"),
-        ({"segment_spacing": [1, 1]}, "index does not fit"),
-        ({"cameras": []}, "index does not fit"),
+        ({"segment_spacing": [1, 1]}, "2 segment_spacing, 1 segment_source"),
+        ({"segment_spacing": [1, 1], "segment_source": [0, 0]}, "index does not fit"),
+        ({"cameras": []}, "cameras is .*expected `array` of length >= 1"),
+        ({"frames": 6}, "files.'images.u8'. has 1008 bytes, the sizes ask for 864"),
+        ({"files": {}}, "files has no 'images.u8'"),
+        ({"image_size": [8, None]}, r"image_size\[1\] is None: expected `int`"),
+        ({"crop": [0, 0.6, 0, 0.6]}, "crop is .0.0, 0.6, 0.0, 0.6.; give the fractions"),
     ):
         file.write_text(json.dumps({**header, **change}))
         with pytest.raises(ValueError, match=message):
@@ -216,3 +223,59 @@ def test_a_damaged_progress_is_refused(tmp_path: Path) -> None:
     (tmp_path / "frames.partial" / "progress.npz").write_bytes(b"no archive")
     with pytest.raises(ValueError, match="damaged"):
         FrameStoreWriter(tmp_path / "frames", 8, 6, resume=True)
+
+
+def test_stores_without_checksums_of_frames_are_read(tmp_path: Path) -> None:
+    """Those of earlier versions; damage is found, but not the frame."""
+    store = write_frame_store(tmp_path / "frames", some_images(), [CAMERA])
+    header = json.loads((store.path / "store.json").read_text())
+    del header["files"]["checksums.npy"], header["fingerprint"]
+    (store.path / "store.json").write_text(json.dumps(header))
+    (store.path / "checksums.npy").unlink()
+    assert len(FrameStore.open(store.path, verify=True)) == 7
+    images = bytearray((store.path / "images.u8").read_bytes())
+    images[5] ^= 4
+    (store.path / "images.u8").write_bytes(images)
+    assert list(damaged_files(store.path)) != []
+    with pytest.raises(ValueError, match=r"images.u8 is damaged: .* expected; copy or extract"):
+        FrameStore.open(store.path, verify=True)
+
+
+def test_all_damage_is_found_and_its_frames_named(tmp_path: Path) -> None:
+    """Several frames and files at once; what is asked to stop, stops."""
+    store = write_frame_store(
+        tmp_path / "frames", some_images(), [CAMERA], truth=np.ones((7, 2, 2))
+    )
+    for name, length, frames in (("images.u8", 144, (1, 4)), ("truth.f16", 8, (2,))):
+        content = bytearray((store.path / name).read_bytes())
+        for frame in frames:
+            content[frame * length + 3] ^= 1
+        (store.path / name).write_bytes(content)
+    found = list(damaged_files(store.path))
+    assert len(found) == 2
+    assert "images.u8" in found[0] and "(frames 1, 4)" in found[0]
+    assert "truth.f16" in found[1] and "(frame 2)" in found[1]
+    assert list(damaged_files(store.path, lambda: True)) == []
+
+
+def test_what_completes_a_store_is_there_as_soon_as_it_is(tmp_path: Path) -> None:
+    """An interruption meanwhile leaves the progress, from which the same can be done again."""
+    path = tmp_path / "frames"
+
+    def interrupt(folder: Path) -> None:
+        assert len(FrameStore.open(folder)) == 7
+        raise KeyboardInterrupt
+
+    with FrameStoreWriter(path, 8, 6) as writer:
+        for index, image in enumerate(some_images()):
+            writer.append(image, index, 0, 0)
+        writer.save({"done": True})
+        with pytest.raises(KeyboardInterrupt):
+            writer.finish([CAMERA], complete=interrupt)
+    assert not path.exists()
+    with FrameStoreWriter(path, 8, 6, resume=True) as writer:
+        assert writer.state == {"done": True} and len(writer) == 7
+        writer.finish([CAMERA], complete=lambda folder: (folder / "report.txt").write_text("all"))
+    assert (path / "report.txt").read_text() == "all"
+    assert not (path / "progress.npz").exists()
+    assert np.array_equal(FrameStore.open(path, verify=True).images, some_images())
