@@ -21,6 +21,7 @@ PACKAGE = "monodepth2_ros"
 EXECUTABLES = {
     "depth_node": "monodepth2_ros.node.__main__:main",
     "depth_demo": "monodepth2_ros.demo.__main__:main",
+    "depth_rviz": "monodepth2_ros.demo.rviz:main",
     "depth_extract": "training.extract:main",
     "depth_train": "training.train:main",
     "depth_evaluate": "training.evaluate:main",

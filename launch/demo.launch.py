@@ -4,92 +4,125 @@
 
     ros2 launch monodepth2_ros demo.launch.py bag:=my_recording
 
-The node takes its time from the recording. `depth_demo` does the same without rviz or an installed
-ROS 2, and keeps pictures.
+The node takes its time from the recording. With loop:=false the launch ends with the recording, or,
+where rviz is open, when its window is closed. `depth_demo` does the same without rviz or an
+installed ROS 2, and keeps pictures.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import yaml
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import (
     DeclareLaunchArgument,
+    EmitEvent,
     ExecuteProcess,
+    GroupAction,
     IncludeLaunchDescription,
     OpaqueFunction,
+    RegisterEventHandler,
     TimerAction,
 )
+from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration
+from launch.logging import get_logger
+
+from monodepth2_ros.node.launch_arguments import (
+    LaunchArgumentError,
+    argument_values,
+    parameter_arguments,
+    read_boolean,
+    read_number,
+)
 
 DEPTH_LAUNCH = Path(__file__).parent / "depth.launch.py"
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+STORAGES = (".mcap", ".db3")
+
+NODE_DEFAULTS = {
+    "image": "",
+    "camera_info": "",
+    "params_file": str(DEPTH_LAUNCH.parent.parent / "config" / "depth.yaml"),
+    "log_level": "info",
+    "fixed_frame": "",
+    **{argument.name: "" for argument in parameter_arguments()},
+}
+PLAYER_DEFAULTS = {"rviz": "auto", "rate": "1.0", "loop": "true", "delay": "5.0"}
 
 # Handed on to depth.launch.py.
 NODE_ARGUMENTS = [
     DeclareLaunchArgument(
         "image",
-        default_value="",
-        description="Topic of the camera's images; empty: the only one in the recording that is no "
+        default_value=NODE_DEFAULTS["image"],
+        description="Topic of the camera's images; empty: the recording's only one that is not a "
         "depth image.",
     ),
     DeclareLaunchArgument(
         "camera_info",
-        default_value="",
-        description="Topic of the camera's calibration; empty: camera_info beside the image topic.",
+        default_value=NODE_DEFAULTS["camera_info"],
+        description="Topic of the camera's calibration; empty: camera_info in the namespace of the "
+        "image topic.",
     ),
     DeclareLaunchArgument(
         "params_file",
-        default_value=str(DEPTH_LAUNCH.parent.parent / "config" / "depth.yaml"),
+        default_value=NODE_DEFAULTS["params_file"],
         description="YAML file with the node's parameters.",
     ),
     DeclareLaunchArgument(
-        "checkpoint",
-        default_value="",
-        description="Weights: a .safetensors file, a folder with encoder.pth and depth.pth, "
-        "OpenVINO IR (.xml), random for untrained ones, or default for those that the package "
-        "ships.",
-    ),
-    DeclareLaunchArgument(
-        "device", default_value="", description="Where the network runs: auto, cpu, cuda, ..."
-    ),
-    DeclareLaunchArgument(
-        "backend",
-        default_value="",
-        choices=["", "auto", "torch", "openvino"],
-        description="What runs the network.",
-    ),
-    DeclareLaunchArgument(
-        "rviz",
-        default_value="true",
-        choices=["true", "false"],
-        description="Start rviz2 with the image, the depth picture and the cloud.",
+        "log_level",
+        default_value=NODE_DEFAULTS["log_level"],
+        choices=["debug", "info", "warn", "error", "fatal"],
+        description="Lowest severity of the node's log messages.",
     ),
     DeclareLaunchArgument(
         "fixed_frame",
-        default_value="",
-        description="Fixed frame of rviz, if not the one of its configuration: the frame_id of the "
-        "images, or any frame that tf connects with it.",
+        default_value=NODE_DEFAULTS["fixed_frame"],
+        description="rviz's Fixed Frame, a frame that TF connects with the camera's; empty: the "
+        "frame of the camera, from the first depth image.",
+    ),
+    *(
+        DeclareLaunchArgument(
+            argument.name,
+            default_value="",
+            description=argument.description,
+            choices=argument.choices,
+        )
+        for argument in parameter_arguments()
     ),
 ]
 
 PLAYER_ARGUMENTS = [
-    DeclareLaunchArgument("bag", description="The recording: a rosbag2 folder."),
     DeclareLaunchArgument(
-        "rate", default_value="1.0", description="Speed, as a multiple of the recorded one."
+        "bag",
+        default_value="",
+        description="The recording, which has to be given: a rosbag2 folder, or an .mcap or .db3 "
+        "file.",
+    ),
+    DeclareLaunchArgument(
+        "rviz",
+        default_value=PLAYER_DEFAULTS["rviz"],
+        description="true starts rviz2 with the image, the depth picture and the cloud; auto does "
+        "so where rviz2 is installed.",
+    ),
+    DeclareLaunchArgument(
+        "rate",
+        default_value=PLAYER_DEFAULTS["rate"],
+        description="Speed, as a multiple of the recorded one.",
     ),
     DeclareLaunchArgument(
         "loop",
-        default_value="true",
-        choices=["true", "false"],
-        description="Start again at the end.",
+        default_value=PLAYER_DEFAULTS["loop"],
+        description="true starts again at the end of the recording; false ends there.",
     ),
     DeclareLaunchArgument(
         "delay",
-        default_value="5.0",
+        default_value=PLAYER_DEFAULTS["delay"],
         description="Seconds before the recording starts, in which the node loads.",
     ),
 ]
@@ -102,42 +135,143 @@ def generate_launch_description() -> LaunchDescription:
 
 def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Make the actions from the values of the arguments."""
-    value = {
-        argument.name: LaunchConfiguration(argument.name).perform(context)
-        for argument in [*PLAYER_ARGUMENTS, *NODE_ARGUMENTS]
+    log = get_logger("demo.launch")
+    declared = {"bag": "", **PLAYER_DEFAULTS, **NODE_DEFAULTS}
+    value = argument_values(context, declared, log.warning)
+    rate = read_number("rate", value["rate"], above=0.0)
+    delay = read_number("delay", value["delay"], least=0.0)
+    loops = read_boolean("loop", value["loop"])
+    shows = _has_rviz() if value["rviz"] == "auto" else read_boolean("rviz", value["rviz"])
+    if not shows and value["rviz"] == "auto":
+        log.info("rviz2 is not installed, so the demo runs without it; see topics with ros2 topic")
+    bag = _find_bag(value["bag"])
+
+    handed_on = {
+        name: text for name, text in value.items() if name not in ("bag", *PLAYER_DEFAULTS)
     }
-    bag = Path(value["bag"]).expanduser()
-    handed_on = {argument.name: value[argument.name] for argument in NODE_ARGUMENTS}
     handed_on["image"] = value["image"] or _image_topic(bag)
     handed_on["use_sim_time"] = "true"
+    handed_on["rviz"] = "true" if shows else "false"
 
-    play = ["ros2", "bag", "play", str(bag), "--clock", "100", "--rate", value["rate"]]
+    play = ["ros2", "bag", "play", str(bag), "--clock", "100", "--rate", f"{rate:g}"]
     play += ["--disable-keyboard-controls"]
-    play += ["--loop"] if value["loop"] == "true" else []
+    play += ["--loop"] if loops else []
+    player = ExecuteProcess(cmd=play, output="screen")
     return [
-        # First, for the player is to have the Fast DDS profile that it sets: the sender's counts.
-        IncludeLaunchDescription(
-            PythonLaunchDescriptionSource(str(DEPTH_LAUNCH)), launch_arguments=handed_on.items()
+        # Scoped, so that the arguments of the demo and of the node end with them.
+        GroupAction(
+            [
+                RegisterEventHandler(OnProcessExit(on_exit=_end_with(player, shows))),
+                # Before the player, which is to have the Fast DDS profile that this sets: it is
+                # the sender's shared memory that counts.
+                IncludeLaunchDescription(
+                    PythonLaunchDescriptionSource(str(DEPTH_LAUNCH)),
+                    launch_arguments=handed_on.items(),
+                ),
+            ]
         ),
-        TimerAction(
-            period=float(value["delay"]), actions=[ExecuteProcess(cmd=play, output="screen")]
-        ),
+        TimerAction(period=delay, actions=[player]),
     ]
+
+
+def _end_with(player: ExecuteProcess, shows: bool) -> Any:
+    """Return a handler that ends the demo when the player, the node or rviz has ended."""
+
+    def handle(event: Any, context: LaunchContext) -> list[LaunchDescriptionEntity] | None:
+        if context.is_shutdown:
+            return None
+        name = event.process_name
+        if event.action is player:
+            if event.returncode != 0:
+                raise RuntimeError(f"'ros2 bag play' failed with status {event.returncode}")
+            if shows:
+                get_logger("demo.launch").info("the recording is over; close rviz to end the demo")
+                return None
+        elif event.returncode != 0 and not name.startswith("depth_rviz"):
+            raise RuntimeError(f"{name} failed with status {event.returncode}")
+        return [EmitEvent(event=Shutdown(reason=f"{name} has ended"))]
+
+    return handle
+
+
+def _has_rviz() -> bool:
+    """Say whether rviz2 is installed."""
+    try:
+        get_package_prefix("rviz2")
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _find_bag(text: str) -> Path:
+    """Return what the player is to open: the folder of a recording, or a single file of it."""
+    if not text:
+        raise LaunchArgumentError("no recording is given; add bag:=<folder or file>")
+    bag = Path(text).expanduser()
+    if not bag.exists():
+        raise LaunchArgumentError(f"bag:={text} does not exist")
+    if bag.is_file():
+        if bag.suffix not in STORAGES:
+            raise LaunchArgumentError(
+                f"bag:={bag} is not a rosbag2: give its folder or an .mcap or .db3 file; a ROS 1 "
+                "bag is converted with rosbags-convert, or played with depth_demo"
+            )
+        folder = bag.parent
+        if (folder / "metadata.yaml").is_file() and _files(folder) == [bag.name]:
+            return folder
+        return bag
+    if not (bag / "metadata.yaml").is_file():
+        files = sorted(file for file in bag.iterdir() if file.suffix in STORAGES)
+        if len(files) == 1:
+            return files[0]
+        raise LaunchArgumentError(
+            f"bag:={bag}: no metadata.yaml in it; give the folder of a rosbag2, or make the file "
+            f"with 'ros2 bag reindex {bag}'"
+        )
+    return bag
+
+
+def _recorded(folder: Path) -> dict[str, Any]:
+    """Read what metadata.yaml says of a recording."""
+    path = folder / "metadata.yaml"
+    try:
+        return dict(yaml.safe_load(path.read_text(encoding="utf-8"))["rosbag2_bagfile_information"])
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise LaunchArgumentError(f"bag:={folder}: {path.name} cannot be read: {error}") from error
+
+
+def _files(folder: Path) -> list[str]:
+    """Return the names of a recording's files."""
+    return [Path(name).name for name in _recorded(folder).get("relative_file_paths") or ()]
+
+
+def _topics(bag: Path) -> list[tuple[str, str]]:
+    """Return names and types of a recording's topics."""
+    folder = bag if bag.is_dir() else bag.parent
+    if (folder / "metadata.yaml").is_file():
+        entries = _recorded(folder).get("topics_with_message_count") or ()
+        topics = [entry["topic_metadata"] for entry in entries]
+        return [(topic["name"], topic["type"]) for topic in topics]
+    try:
+        from monodepth2_ros.recordings.bags import list_topics, open_recording
+
+        with open_recording(bag) as reader:
+            return [(topic.name, topic.type) for topic in list_topics(reader)]
+    except ImportError:
+        raise LaunchArgumentError(
+            f"bag:={bag} has no metadata.yaml; give image:=<topic> (or pip install rosbags, with "
+            "which the topics are found)"
+        ) from None
+    except ValueError as error:
+        raise LaunchArgumentError(f"bag:={bag}: {error}") from error
 
 
 def _image_topic(bag: Path) -> str:
-    """Find the recording's one image topic that is no depth image."""
-    metadata = bag / "metadata.yaml"
-    if not metadata.is_file():
-        raise RuntimeError(f"bag:={bag}: no metadata.yaml in it; give the folder of a rosbag2.")
-    recorded = yaml.safe_load(metadata.read_text(encoding="utf-8"))["rosbag2_bagfile_information"]
-    topics = [entry["topic_metadata"] for entry in recorded["topics_with_message_count"]]
+    """Find the recording's one image topic that is not of depth images."""
     images = [
-        topic["name"]
-        for topic in topics
-        if topic["type"] in IMAGE_TYPES and "depth" not in topic["name"].lower()
+        name for name, kind in _topics(bag) if kind in IMAGE_TYPES and "depth" not in name.lower()
     ]
     if len(images) != 1:
         found = ", ".join(sorted(images)) or "none"
-        raise RuntimeError(f"bag:={bag}: which images? Give image:=<topic>; found: {found}.")
+        raise LaunchArgumentError(f"bag:={bag}: which images? Give image:=<topic>; found: {found}.")
     return images[0]

@@ -4,103 +4,102 @@
 
     ros2 launch monodepth2_ros depth.launch.py image:=/camera/image_raw rviz:=true
 
-`--show-args` lists the arguments. All the node's parameters are in the parameter file; an argument
-that is left empty leaves the value that is written there.
+`--show-args` lists the arguments: every parameter of the node is one. A parameter whose argument is
+left empty keeps the value of the parameter file. Unknown arguments and unusable values are refused.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
-from launch.substitutions import LaunchConfiguration
+from launch.logging import get_logger
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-# Beside this file in a checkout as in share/.
+from monodepth2_ros.node.launch_arguments import (
+    argument_values,
+    check_params_file,
+    parameter_arguments,
+    read_boolean,
+    read_parameters,
+)
+
+# Next to this file's folder, in a checkout as in share/.
 CONFIG = Path(__file__).parent.parent / "config"
 
 # Fast DDS 3 (Kilted and later) reads the first, Fast DDS 2 (Humble, Jazzy) only the second.
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 
-BOOLEAN = ["", "true", "false"]
+DEFAULTS = {
+    "name": "depth",
+    "namespace": "",
+    "params_file": str(CONFIG / "depth.yaml"),
+    "image": "image",
+    "camera_info": "",
+    "use_sim_time": "",
+    "log_level": "info",
+    "rviz": "false",
+    "fixed_frame": "",
+    **{argument.name: "" for argument in parameter_arguments()},
+}
 
 ARGUMENTS = [
-    DeclareLaunchArgument("name", default_value="depth", description="Name of the node."),
+    DeclareLaunchArgument("name", default_value=DEFAULTS["name"], description="Name of the node."),
     DeclareLaunchArgument(
-        "namespace", default_value="", description="Namespace of the node and its topics."
+        "namespace",
+        default_value=DEFAULTS["namespace"],
+        description="Namespace of the node and its topics.",
     ),
     DeclareLaunchArgument(
         "params_file",
-        default_value=str(CONFIG / "depth.yaml"),
+        default_value=DEFAULTS["params_file"],
         description="YAML file with the node's parameters.",
     ),
     DeclareLaunchArgument(
         "image",
-        default_value="image",
+        default_value=DEFAULTS["image"],
         description="Topic of the camera's images, as its driver names it; with /compressed at the "
         "end the compressed ones are taken.",
     ),
     DeclareLaunchArgument(
         "camera_info",
-        default_value="",
-        description="Topic of the camera's calibration; empty: camera_info beside the image topic.",
-    ),
-    DeclareLaunchArgument(
-        "checkpoint",
-        default_value="",
-        description="Weights: a .safetensors file, a folder with encoder.pth and depth.pth, "
-        "OpenVINO IR (.xml), random for untrained ones, or default for those that the package "
-        "ships.",
-    ),
-    DeclareLaunchArgument(
-        "device",
-        default_value="",
-        description="Where the network runs: auto, cpu, cuda, cuda:0, cuda:1, ...",
-    ),
-    DeclareLaunchArgument(
-        "backend",
-        default_value="",
-        choices=["", "auto", "torch", "openvino"],
-        description="What runs the network.",
-    ),
-    DeclareLaunchArgument(
-        "image_transport",
-        default_value="",
-        choices=["", "raw", "compressed"],
-        description="How the images come: raw (sensor_msgs/Image) or compressed (CompressedImage).",
+        default_value=DEFAULTS["camera_info"],
+        description="Topic of the camera's calibration; empty: camera_info in the namespace of the "
+        "image topic.",
     ),
     DeclareLaunchArgument(
         "use_sim_time",
-        default_value="",
-        choices=BOOLEAN,
-        description="Take the time from /clock, as a simulator or a player gives it.",
-    ),
-    DeclareLaunchArgument(
-        "autostart",
-        default_value="",
-        choices=BOOLEAN,
-        description="Whether the node configures and activates itself; false leaves that to the "
-        "lifecycle services.",
+        default_value=DEFAULTS["use_sim_time"],
+        description="true takes the time from /clock, as a simulator or a player gives it.",
     ),
     DeclareLaunchArgument(
         "log_level",
-        default_value="info",
+        default_value=DEFAULTS["log_level"],
         choices=["debug", "info", "warn", "error", "fatal"],
-        description="What the node logs at least.",
+        description="Lowest severity of the node's log messages.",
     ),
     DeclareLaunchArgument(
         "rviz",
-        default_value="false",
-        choices=["true", "false"],
-        description="Start rviz2 with the image, the depth picture and the cloud.",
+        default_value=DEFAULTS["rviz"],
+        description="true starts rviz2 with the image, the depth picture and the cloud.",
     ),
     DeclareLaunchArgument(
         "fixed_frame",
-        default_value="",
-        description="Fixed frame of rviz, if not the one of its configuration: the frame_id of the "
-        "images, or any frame that tf connects with it.",
+        default_value=DEFAULTS["fixed_frame"],
+        description="rviz's Fixed Frame, a frame that TF connects with the camera's; empty: the "
+        "frame of the camera, from the first depth image.",
+    ),
+    *(
+        DeclareLaunchArgument(
+            argument.name,
+            default_value="",
+            description=argument.description,
+            choices=argument.choices,
+        )
+        for argument in parameter_arguments()
     ),
 ]
 
@@ -112,9 +111,7 @@ def generate_launch_description() -> LaunchDescription:
 
 def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Make the actions from the values of the arguments."""
-    value = {
-        argument.name: LaunchConfiguration(argument.name).perform(context) for argument in ARGUMENTS
-    }
+    value = argument_values(context, DEFAULTS, get_logger("depth.launch").warning)
 
     given = value["image"] or "image"
     image = given.removesuffix("/compressed")
@@ -128,13 +125,23 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         "camera_info": camera_info,
     }
 
-    texts = ("checkpoint", "device", "backend", "image_transport")
-    switches = ("use_sim_time", "autostart")
-    # A value type is stated, for else a device "0" would arrive as a number.
-    overrides = {key: ParameterValue(value[key], value_type=str) for key in texts if value[key]}
-    overrides |= {key: value[key] == "true" for key in switches if value[key]}
+    # launch_ros would make a number of a text like "0", unless its type is stated.
+    overrides = {
+        name: ParameterValue(parameter, value_type=str) if isinstance(parameter, str) else parameter
+        for name, parameter in read_parameters(value).items()
+    }
+    if value["use_sim_time"]:
+        overrides["use_sim_time"] = read_boolean("use_sim_time", value["use_sim_time"])
 
-    logger = ".".join([*value["namespace"].strip("/").split("/"), value["name"]]).strip(".")
+    namespace = value["namespace"]
+    if not namespace.startswith("/"):
+        # A PushRosNamespace in the launch file that includes this one.
+        pushed = context.launch_configurations.get("ros_namespace", "")
+        namespace = f"{pushed}/{namespace}"
+    tokens = [token for token in namespace.split("/") if token]
+    parameter_file = check_params_file(value["params_file"], namespace, value["name"])
+    logger = ".".join([*tokens, value["name"]])
+
     actions: list[LaunchDescriptionEntity] = []
     if not any(context.environment.get(variable) for variable in PROFILE_VARIABLES):
         profile = str(CONFIG / "fastdds.xml")
@@ -145,25 +152,38 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             executable="depth_node",
             name=value["name"],
             namespace=value["namespace"],
-            parameters=[value["params_file"], overrides],
+            parameters=[str(parameter_file), overrides],
             remappings=list(inputs.items()),
             ros_arguments=["--log-level", f"{logger}:={value['log_level']}"],
             output="screen",
         )
     )
-    if value["rviz"] == "true":
+    if read_boolean("rviz", value["rviz"]):
+        _require_rviz()
         # The configuration names the topics from the root; here they follow the node.
-        topics = {**inputs, "depth/image_color": "depth/image_color", "points": "points"}
+        outputs = ("depth/image_rect", "depth/image_color", "points")
+        topics = {**inputs, **{topic: topic for topic in outputs}}
         frame = ["--fixed-frame", value["fixed_frame"]] if value["fixed_frame"] else []
         actions.append(
             Node(
-                package="rviz2",
-                executable="rviz2",
+                package="monodepth2_ros",
+                executable="depth_rviz",
                 namespace=value["namespace"],
                 arguments=["--display-config", str(CONFIG / "depth.rviz"), *frame],
-                parameters=[{"use_sim_time": value["use_sim_time"] == "true"}],
+                parameters=[{"use_sim_time": overrides.get("use_sim_time", False)}],
                 remappings=[(f"/{topic}", target) for topic, target in topics.items()],
-                output="log",
+                output="screen",
             )
         )
     return actions
+
+
+def _require_rviz() -> None:
+    """Refuse rviz:=true where it is not installed."""
+    try:
+        get_package_prefix("rviz2")
+    except PackageNotFoundError:
+        raise RuntimeError(
+            "rviz:=true needs rviz2, which is not installed: sudo apt install "
+            "ros-$ROS_DISTRO-rviz2, or launch with rviz:=false"
+        ) from None

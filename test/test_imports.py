@@ -20,6 +20,8 @@ LIGHT = (
     ".options",
     ".node.pairing",
     ".node.parameters",
+    ".node.launch_arguments",
+    ".visualization.rviz_configuration",
     ".recordings.playback",
     ".demo.republish",
     ".node.diagnostics",

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
+import math
 import os
 import shutil
 import subprocess
@@ -18,13 +20,20 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
-from monodepth2_ros.node.parameters import PARAMETERS
+from monodepth2_ros.node.launch_arguments import (
+    LaunchArgumentError,
+    argument_values,
+    check_params_file,
+)
+from monodepth2_ros.node.parameters import PARAMETERS, Parameter
+from monodepth2_ros.visualization.rviz_configuration import fit_configuration
 from paths import REPOSITORY
 
 CONFIG = REPOSITORY / "config"
@@ -60,16 +69,7 @@ class Context:
     def __init__(self, values: Mapping[str, str], environment: Mapping[str, str]) -> None:
         self.launch_configurations = dict(values)
         self.environment = dict(environment)
-
-
-class LaunchConfiguration:
-    """The value of an argument."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def perform(self, context: Context) -> str:
-        return context.launch_configurations[self.name]
+        self.is_shutdown = False
 
 
 def _actions_named(actions: list[Recorder], name: str) -> list[Recorder]:
@@ -82,11 +82,16 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
     modules = {
         "launch": ("LaunchContext", "LaunchDescription", "LaunchDescriptionEntity"),
         "launch.actions": (
-            *("DeclareLaunchArgument", "ExecuteProcess", "IncludeLaunchDescription"),
-            *("OpaqueFunction", "SetEnvironmentVariable", "TimerAction"),
+            *("DeclareLaunchArgument", "EmitEvent", "ExecuteProcess", "GroupAction"),
+            *("IncludeLaunchDescription", "OpaqueFunction", "RegisterEventHandler"),
+            *("SetEnvironmentVariable", "TimerAction"),
         ),
+        "launch.event_handlers": ("OnProcessExit",),
+        "launch.events": ("Shutdown",),
         "launch.launch_description_sources": ("PythonLaunchDescriptionSource",),
-        "launch.substitutions": (),
+        "launch.logging": (),
+        "ament_index_python": (),
+        "ament_index_python.packages": (),
         "launch_ros": (),
         "launch_ros.actions": ("Node",),
         "launch_ros.parameter_descriptions": ("ParameterValue",),
@@ -96,7 +101,10 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
         for class_name in classes:
             setattr(module, class_name, type(class_name, (Recorder,), {}))
         monkeypatch.setitem(sys.modules, name, module)
-    sys.modules["launch.substitutions"].LaunchConfiguration = LaunchConfiguration  # type: ignore[attr-defined]
+    monkeypatch.setattr(sys.modules["launch.logging"], "get_logger", logging.getLogger, False)
+    index = sys.modules["ament_index_python.packages"]
+    monkeypatch.setattr(index, "PackageNotFoundError", KeyError, False)
+    monkeypatch.setattr(index, "get_package_prefix", {"rviz2": "/opt/ros"}.__getitem__, False)
 
     def load_file(name: str) -> ModuleType:
         spec = importlib.util.spec_from_file_location("launch_file", REPOSITORY / "launch" / name)
@@ -138,13 +146,11 @@ def _overrides(node: Recorder) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("file", ["depth.launch.py", "demo.launch.py"])
+@pytest.mark.parametrize("file", ["depth.launch.py", "demo.launch.py", "cameras.launch.py"])
 def test_every_argument_is_described(load: Callable[[str], ModuleType], file: str) -> None:
     for name, options in _arguments(load(file)).items():
         assert len(options["description"]) > 10, name
-        assert options.get("default_value", "") in options.get(
-            "choices", [options.get("default_value", "")]
-        )
+        assert options["default_value"] in (options.get("choices") or [options["default_value"]])
 
 
 def test_arguments_of_depth(load: Callable[[str], ModuleType]) -> None:
@@ -175,21 +181,225 @@ def test_given_arguments_override_parameters(load: Callable[[str], ModuleType]) 
         assert node.options["parameters"][1][key].options == {"value_type": str}
 
 
-def test_overridden_parameters_exist(load: Callable[[str], ModuleType]) -> None:
-    module = load("depth.launch.py")
-    arguments = _arguments(module)
-    given = {
-        name: options.get("choices", ["something"])[-1]
-        for name, options in arguments.items()
-        if options["default_value"] == "" and name not in ("namespace", "camera_info")
-    }
-    (node,) = _actions_named(_start(module, **given), "Node")
-    table = {parameter.name: parameter for parameter in PARAMETERS}
-    declared = set(_overrides(node)) - {"use_sim_time"}
-    assert declared <= table.keys()
-    assert {"checkpoint", "device", "backend", "image_transport", "autostart"} <= declared
-    for name in ("backend", "image_transport"):
-        assert set(arguments[name]["choices"]) == {"", *table[name].choices}
+@pytest.mark.parametrize("file", ["depth.launch.py", "demo.launch.py", "cameras.launch.py"])
+def test_every_parameter_is_an_argument(load: Callable[[str], ModuleType], file: str) -> None:
+    arguments = _arguments(load(file))
+    for parameter in PARAMETERS:
+        argument = arguments[parameter.name]
+        assert argument["default_value"] == ""
+        assert parameter.description in argument["description"]
+        if parameter.choices:
+            assert set(argument["choices"]) == {"", *parameter.choices}
+
+
+def _as_argument(value: Any) -> str:
+    """A parameter's value as one writes it after name:=."""
+    if isinstance(value, bool):
+        return str(value)  # with a capital, as in Python: people write both
+    return json.dumps(list(value)) if isinstance(value, tuple) else str(value)
+
+
+@pytest.mark.parametrize("parameter", PARAMETERS, ids=lambda parameter: parameter.name)
+def test_any_parameter_can_be_set(load: Callable[[str], ModuleType], parameter: Parameter) -> None:
+    default = parameter.default
+    value = parameter.choices[-1] if parameter.choices else default
+    if value == "":
+        value = "0"  # a text all the same
+    (node,) = _actions_named(
+        _start(load("depth.launch.py"), **{parameter.name: _as_argument(value)}), "Node"
+    )
+    overrides = _overrides(node)
+    expected = list(value) if isinstance(value, tuple) else value
+    assert overrides == {parameter.name: expected}
+    assert type(overrides[parameter.name]) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"scale": "fast"}, "scale:=fast is not of type double"),
+        ({"scale": "0"}, "scale is 0.0; the least is"),
+        ({"scale": "nan"}, "scale is nan; it must be finite"),
+        ({"rectify": "1"}, "rectify:=1 is not a boolean; give true or false"),
+        ({"points.stride": "1.5"}, "points.stride:=1.5 is not of type int"),
+        ({"points.stride": "true"}, "points.stride:=true is not of type int"),
+        ({"color_range": "[1, 2, 3]"}, "color_range has 3 values; it takes 2"),
+        ({"color_range": "1"}, r"color_range:=1 is not of type double\[\]"),
+        ({"crop": "[0, a, 0, 0]"}, r"crop:=.* is not of type double\[\]"),
+        ({"crop": "[0, 0"}, "crop:=.* cannot be read"),
+        ({"use_sim_time": "sim"}, "use_sim_time:=sim is not a boolean"),
+        ({"rviz": "maybe"}, "rviz:=maybe is not a boolean"),
+        ({"params_file": "/nowhere/depth.yaml"}, "/nowhere/depth.yaml does not exist"),
+        ({"params_file": "/"}, "params_file:=/ is a folder"),
+    ],
+)
+def test_unusable_values_are_refused(
+    load: Callable[[str], ModuleType], given: dict[str, str], complaint: str
+) -> None:
+    with pytest.raises(LaunchArgumentError, match=complaint):
+        _start(load("depth.launch.py"), **given)
+
+
+def test_small_numbers_are_numbers(load: Callable[[str], ModuleType]) -> None:
+    (node,) = _actions_named(_start(load("depth.launch.py"), scale="1e-3"), "Node")
+    assert _overrides(node) == {"scale": 0.001}  # YAML 1.1 takes 1e-3 for text
+
+
+@pytest.mark.parametrize(
+    ("section", "namespace", "name", "fits"),
+    [
+        ("/**", "", "depth", True),
+        ("depth", "", "depth", True),
+        ("/depth", "", "depth", True),
+        ("/robot/eye", "/robot", "eye", True),
+        ("/*/eye", "robot", "eye", True),
+        ("/**/eye", "a/b", "eye", True),
+        ("/*/eye", "a/b", "eye", False),
+        ("depth", "robot", "depth", False),
+        ("controller_server", "", "depth", False),
+    ],
+)
+def test_parameter_file_of_another_node_is_refused(
+    tmp_path: Path, section: str, namespace: str, name: str, fits: bool
+) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(f"{section}:\n  ros__parameters:\n    scale: 2.0\n", encoding="utf-8")
+    if fits:
+        assert check_params_file(str(file), namespace, name) == file
+        return
+    with pytest.raises(LaunchArgumentError, match=f"{file} has no parameters for the node /"):
+        check_params_file(str(file), namespace, name)
+
+
+def test_parameter_file_in_nested_namespaces_and_broken_ones(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text("robot:\n  eye:\n    ros__parameters: {scale: 2.0}\n", encoding="utf-8")
+    assert check_params_file(str(file), "/robot", "eye") == file
+    for broken in ("scale: 2.0\n", "", "- 1\n"):
+        file.write_text(broken, encoding="utf-8")
+        with pytest.raises(LaunchArgumentError, match="no section ros__parameters"):
+            check_params_file(str(file), "", "depth")
+    file.write_text("a: [1\n", encoding="utf-8")
+    with pytest.raises(LaunchArgumentError, match=f"{file} cannot be read"):
+        check_params_file(str(file), "", "depth")
+
+
+# What was given, as launch visits a launch file that another one includes
+
+
+class IncludeLaunchDescription:
+    """An include and the arguments that it is given."""
+
+    def __init__(self, inside: Any, **arguments: str) -> None:
+        self.inside = [inside]
+        self.launch_arguments = list(arguments.items())
+
+    def visit(self, context: Context) -> list[Any]:
+        context.launch_configurations.update(self.launch_arguments)
+        return self.inside
+
+
+class LaunchDescription:
+    """Entities, of which some are launch files that ask for their arguments."""
+
+    def __init__(self, *entities: Any) -> None:
+        self.entities = entities
+
+    def visit(self, context: Context) -> tuple[Any, ...]:
+        return self.entities
+
+
+class DeclareLaunchArgument:
+    """An argument that is declared."""
+
+    def __init__(self, name: str, default: str) -> None:
+        self.name, self.default = name, default
+
+    def visit(self, context: Context) -> tuple[()]:
+        context.launch_configurations.setdefault(self.name, self.default)
+        return ()
+
+
+class Ask:
+    """What the OpaqueFunction of a launch file does."""
+
+    def __init__(self, **declared: str) -> None:
+        self.declared = declared
+        self.values: dict[str, str] = {}
+        self.warnings: list[str] = []
+
+    def visit(self, context: Context) -> tuple[()]:
+        self.values = argument_values(context, self.declared, self.warnings.append)
+        return ()
+
+
+def visit_all_entities_and_collect_futures(entity: Any, context: Context) -> None:
+    """As the function of launch by this name."""
+    for inside in entity.visit(context):
+        visit_all_entities_and_collect_futures(inside, context)
+
+
+def _visit(entity: Any) -> None:
+    visit_all_entities_and_collect_futures(entity, Context({}, {}))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        ("rectfy", r"rectfy \(did you mean rectify\?\)"),
+        ("stride", r"stride \(did you mean points.stride\?\)"),
+        ("colour_map", r"colour_map \(did you mean color_map or color_range\?\)"),
+        ("zzz", "zzz; --show-args"),
+    ],
+)
+def test_unknown_arguments_are_refused_by_name(wrong: str, hint: str) -> None:
+    ask = Ask(**{parameter.name: "" for parameter in PARAMETERS})
+    with pytest.raises(LaunchArgumentError, match=f"unknown launch argument {hint}"):
+        _visit(IncludeLaunchDescription(LaunchDescription(ask), **{wrong: "1"}))
+
+
+def test_arguments_of_the_launch_file_around_are_not_unknown() -> None:
+    ask = Ask(scale="")
+    given = {"scale": "2", "launch-prefix": "gdb", "qos_overrides./points.publisher.depth": "3"}
+    _visit(
+        IncludeLaunchDescription(
+            LaunchDescription(IncludeLaunchDescription(ask, **given)), robot="x", sim="true"
+        )
+    )
+    assert ask.values == {"scale": "2", "qos_overrides./points.publisher.depth": "3"}
+
+
+def test_arguments_of_one_include_do_not_reach_the_next() -> None:
+    first, second, third = (Ask(autostart="", name="depth") for _ in range(3))
+    _visit(
+        LaunchDescription(
+            IncludeLaunchDescription(first, autostart="false", name="left"),
+            IncludeLaunchDescription(second, name="right"),
+            IncludeLaunchDescription(third, autostart="false"),
+        )
+    )
+    assert first.values == {"autostart": "false", "name": "left"}
+    assert second.values == {"autostart": "", "name": "right"}
+    assert third.values == {"autostart": "false", "name": "depth"}
+    assert not first.warnings
+    (warning,) = second.warnings
+    assert "autostart:=false was given to another include" in warning
+    assert "GroupAction" in warning
+
+
+def test_arguments_of_what_is_around_still_reach_the_include() -> None:
+    ask = Ask(use_sim_time="", device="", scale="")
+    _visit(
+        IncludeLaunchDescription(
+            LaunchDescription(
+                DeclareLaunchArgument("use_sim_time", "true"),
+                IncludeLaunchDescription(ask, device="cpu"),
+            ),
+            scale="2",
+        )
+    )
+    assert ask.values == {"use_sim_time": "true", "device": "cpu", "scale": "2"}
+    assert not ask.warnings
 
 
 @pytest.mark.parametrize(
@@ -252,7 +462,7 @@ def test_rviz_follows_the_node(load: Callable[[str], ModuleType]) -> None:
     given = {"image": "/camera/image_raw", "namespace": "robot", "fixed_frame": "camera_optical"}
     actions = _start(load("depth.launch.py"), rviz="true", use_sim_time="true", **given)
     _, rviz = _actions_named(actions, "Node")
-    assert rviz.options["package"] == "rviz2"
+    assert (rviz.options["package"], rviz.options["executable"]) == ("monodepth2_ros", "depth_rviz")
     assert rviz.options["namespace"] == "robot"
     assert rviz.options["arguments"] == [
         *("--display-config", str(CONFIG / "depth.rviz")),
@@ -262,8 +472,32 @@ def test_rviz_follows_the_node(load: Callable[[str], ModuleType]) -> None:
     remappings = dict(rviz.options["remappings"])
     assert remappings["/image"] == "/camera/image_raw"
     assert remappings["/points"] == "points"
+    assert remappings["/depth/image_rect"] == "depth/image_rect"  # the frame is learned from it
     shown = {display["Topic"]["Value"] for display in _displays() if "Topic" in display}
     assert shown <= remappings.keys()
+
+
+def test_rviz_that_is_not_installed(
+    load: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    depth, demo = load("depth.launch.py"), load("demo.launch.py")
+    for module in (depth, demo):
+        monkeypatch.setattr(module, "get_package_prefix", {}.__getitem__)
+    with pytest.raises(RuntimeError, match=r"needs rviz2, which is not installed: sudo apt"):
+        _start(depth, rviz="true")
+    _write_metadata(tmp_path, ("/camera/image_raw", "Image"))
+    handed_on, _ = _demo(demo, bag=str(tmp_path))
+    assert handed_on["rviz"] == "false"
+    handed_on, _ = _demo(demo, bag=str(tmp_path), rviz="true")
+    assert handed_on["rviz"] == "true"
+
+
+def _demo(module: ModuleType, **given: str) -> tuple[dict[str, str], Recorder]:
+    """What the demo hands on to depth.launch.py, and the timer of its player."""
+    group, timer = _start(module, **given)
+    _, include = group.arguments[0]
+    assert include.arguments[0].arguments == (str(REPOSITORY / "launch" / "depth.launch.py"),)
+    return dict(include.options["launch_arguments"]), timer
 
 
 def test_demo_plays_after_the_node_is_started(
@@ -271,12 +505,11 @@ def test_demo_plays_after_the_node_is_started(
 ) -> None:
     _write_metadata(tmp_path, ("/camera/image_raw/compressed", "CompressedImage"))
     module = load("demo.launch.py")
-    include, timer = _start(module, bag=str(tmp_path), rate="0.5", checkpoint="random")
-    assert include.arguments[0].arguments == (str(REPOSITORY / "launch" / "depth.launch.py"),)
-    handed_on = dict(include.options["launch_arguments"])
+    handed_on, timer = _demo(module, bag=str(tmp_path), rate="0.5", checkpoint="random", scale="2")
     assert handed_on.keys() <= _arguments(load("depth.launch.py")).keys()
     assert handed_on["image"] == "/camera/image_raw/compressed"
     assert handed_on["checkpoint"] == "random"
+    assert handed_on["scale"] == "2"
     assert handed_on["use_sim_time"] == "true"
     assert timer.options["period"] == 5.0
     command = timer.options["actions"][0].options["cmd"]
@@ -284,17 +517,42 @@ def test_demo_plays_after_the_node_is_started(
     assert command[command.index("--rate") + 1] == "0.5"
     assert "--clock" in command
     assert "--loop" in command
-    _, timer = _start(module, bag=str(tmp_path), loop="false")
+    _, timer = _demo(module, bag=str(tmp_path), loop="false")
     assert "--loop" not in timer.options["actions"][0].options["cmd"]
 
 
-def _write_metadata(bag: Path, *topics: tuple[str, str]) -> None:
-    """Write the part of a recording's metadata.yaml that names its topics."""
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"rate": "fast"}, "rate:=fast is not a finite number"),
+        ({"rate": "0"}, "rate:=0 is out of range; give a number above 0"),
+        ({"rate": "-1"}, "rate:=-1 is out of range"),
+        ({"rate": "inf"}, "rate:=inf is not a finite number"),
+        ({"delay": "-1"}, "delay:=-1 is out of range; give at least 0"),
+        ({"delay": "soon"}, "delay:=soon is not a finite number"),
+        ({"loop": "twice"}, "loop:=twice is not a boolean"),
+    ],
+)
+def test_demo_refuses_unusable_values(
+    load: Callable[[str], ModuleType], tmp_path: Path, given: dict[str, str], complaint: str
+) -> None:
+    _write_metadata(tmp_path, ("/camera/image_raw", "Image"))
+    with pytest.raises(LaunchArgumentError, match=complaint):
+        _start(load("demo.launch.py"), bag=str(tmp_path), **given)
+
+
+def _write_metadata(bag: Path, *topics: tuple[str, str], files: tuple[str, ...] = ()) -> None:
+    """Write the part of a recording's metadata.yaml that names its topics and files."""
     recorded = [
         {"topic_metadata": {"name": name, "type": f"sensor_msgs/msg/{kind}"}, "message_count": 1}
         for name, kind in topics
     ]
-    content = {"rosbag2_bagfile_information": {"topics_with_message_count": recorded}}
+    content = {
+        "rosbag2_bagfile_information": {
+            "topics_with_message_count": recorded,
+            "relative_file_paths": list(files),
+        }
+    }
     (bag / "metadata.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
 
 
@@ -305,19 +563,201 @@ def test_demo_finds_the_colour_images(load: Callable[[str], ModuleType], tmp_pat
         ("/camera/depth/image_raw/compressedDepth", "CompressedImage"),
         ("/camera/image_rect", "Image"),
     )
-    include, _ = _start(load("demo.launch.py"), bag=str(tmp_path))
-    assert dict(include.options["launch_arguments"])["image"] == "/camera/image_rect"
+    handed_on, _ = _demo(load("demo.launch.py"), bag=str(tmp_path))
+    assert handed_on["image"] == "/camera/image_rect"
+
+
+def test_demo_takes_a_file_as_well_as_its_folder(
+    load: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    module = load("demo.launch.py")
+    for name in ("x_0.mcap", "x_1.mcap"):
+        (tmp_path / name).touch()
+
+    def played(file: str) -> str:
+        handed_on, timer = _demo(module, bag=str(tmp_path / file))
+        assert handed_on["image"] == "/camera/image_rect"
+        return timer.options["actions"][0].options["cmd"][3]
+
+    # The only file of a recording is the recording; of several, the one that is named is played.
+    _write_metadata(tmp_path, ("/camera/image_rect", "Image"), files=("x_0.mcap",))
+    assert played("") == played("x_0.mcap") == str(tmp_path)
+    _write_metadata(tmp_path, ("/camera/image_rect", "Image"), files=("x_0.mcap", "x_1.mcap"))
+    assert played("x_1.mcap") == str(tmp_path / "x_1.mcap")
+
+
+def test_demo_reads_the_topics_of_a_file_without_metadata(
+    load: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    pytest.importorskip("rosbags", reason="rosbags is not installed")
+    from bag_builder import Bag
+
+    with Bag(tmp_path / "bag", storage="mcap") as bag:
+        bag.image("/cam/image_raw", 10**9, np.zeros((4, 6, 3), np.uint8))
+    (tmp_path / "bag" / "metadata.yaml").unlink()
+    (file,) = (tmp_path / "bag").glob("*.mcap")
+    for given in (file, file.parent):
+        handed_on, timer = _demo(load("demo.launch.py"), bag=str(given))
+        assert handed_on["image"] == "/cam/image_raw"
+        assert timer.options["actions"][0].options["cmd"][3] == str(file)
 
 
 def test_demo_asks_which_images(load: Callable[[str], ModuleType], tmp_path: Path) -> None:
     module = load("demo.launch.py")
-    with pytest.raises(RuntimeError, match=r"no metadata\.yaml"):
+    with pytest.raises(LaunchArgumentError, match=r"no metadata\.yaml"):
         _start(module, bag=str(tmp_path))
+    with pytest.raises(LaunchArgumentError, match="no recording is given"):
+        _start(module)
+    with pytest.raises(LaunchArgumentError, match="does not exist"):
+        _start(module, bag=str(tmp_path / "none"))
+    (tmp_path / "x.bag").touch()
+    with pytest.raises(LaunchArgumentError, match="is not a rosbag2"):
+        _start(module, bag=str(tmp_path / "x.bag"))
     _write_metadata(tmp_path, ("/left/image_raw", "Image"), ("/right/image_raw", "Image"))
-    with pytest.raises(RuntimeError, match="image:=.*found: /left/image_raw, /right/image_raw"):
+    with pytest.raises(LaunchArgumentError, match="image:=.*: /left/image_raw, /right/image_raw"):
         _start(module, bag=str(tmp_path))
-    include, _ = _start(module, bag=str(tmp_path), image="/left/image_raw")
-    assert dict(include.options["launch_arguments"])["image"] == "/left/image_raw"
+    handed_on, _ = _demo(module, bag=str(tmp_path), image="/left/image_raw")
+    assert handed_on["image"] == "/left/image_raw"
+    (tmp_path / "metadata.yaml").write_text("nothing", encoding="utf-8")
+    with pytest.raises(LaunchArgumentError, match=r"metadata\.yaml cannot be read"):
+        _start(module, bag=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("rviz", "process", "status", "outcome"),
+    [
+        ("false", "player", 0, "ends"),
+        ("false", "player", 2, "'ros2 bag play' failed with status 2"),
+        ("true", "player", 0, "goes on"),
+        ("true", "player", 2, "'ros2 bag play' failed with status 2"),
+        ("true", "depth_rviz-2", 0, "ends"),
+        ("false", "depth_node-1", 1, "depth_node-1 failed with status 1"),
+        ("true", "depth_node-1", 0, "ends"),
+    ],
+)
+def test_demo_ends(
+    load: Callable[[str], ModuleType],
+    tmp_path: Path,
+    rviz: str,
+    process: str,
+    status: int,
+    outcome: str,
+) -> None:
+    _write_metadata(tmp_path, ("/camera/image_raw", "Image"))
+    group, timer = _start(load("demo.launch.py"), bag=str(tmp_path), rviz=rviz, loop="false")
+    handler, _ = group.arguments[0]
+    (player,) = timer.options["actions"]
+    event = SimpleNamespace(
+        action=player if process == "player" else None, process_name=process, returncode=status
+    )
+    end = handler.arguments[0].options["on_exit"]
+    if "failed" in outcome:
+        with pytest.raises(RuntimeError, match=outcome):
+            end(event, Context({}, {}))
+        return
+    actions = end(event, Context({}, {}))
+    assert [type(action).__name__ for action in actions or ()] == (
+        ["EmitEvent"] if outcome == "ends" else []
+    )
+
+
+# Several cameras
+
+
+CAMERA_FILES = {
+    "list": """\
+- {namespace: left, image: /l/image}
+- {namespace: right, image: /r/image/compressed}
+""",
+    "nested": """\
+defaults: {threads: 2, rectify: true}
+cameras:
+  - namespace: /left
+    image: /l/image
+    points: {stride: 3}
+    color_range: [1, 20]
+  - namespace: right
+    image: /r/image
+    rectify: false
+""",
+}
+
+
+def _cameras(load: Any, tmp_path: Path, content: str, **given: str) -> list[dict[str, str]]:
+    """The arguments of the includes that cameras.launch.py makes of a list."""
+    file = tmp_path / "cameras.yaml"
+    file.write_text(content, encoding="utf-8")
+    groups = _start(load("cameras.launch.py"), cameras=str(file), **given)
+    includes = []
+    for group in groups:
+        assert type(group).__name__ == "GroupAction"  # else they share their arguments
+        ((include,),) = group.arguments
+        includes.append(dict(include.options["launch_arguments"]))
+    return includes
+
+
+def test_each_camera_has_a_node_of_its_own(
+    load: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    assert _cameras(load, tmp_path, CAMERA_FILES["list"], scale="2") == [
+        {"scale": "2", "namespace": "left", "image": "/l/image"},
+        {"scale": "2", "namespace": "right", "image": "/r/image/compressed"},
+    ]
+    left, right = _cameras(load, tmp_path, CAMERA_FILES["nested"], threads="1")
+    assert left["points.stride"] == "3" and json.loads(left["color_range"]) == [1, 20]
+    assert (left["threads"], left["rectify"], right["rectify"]) == ("1", "true", "false")
+    for camera in (left, right):
+        module = load("depth.launch.py")
+        (node,) = _actions_named(_start(module, **camera), "Node")
+        assert node.options["namespace"] == camera["namespace"]
+        assert _overrides(node)["threads"] == 1
+
+
+def test_example_of_cameras_is_one(load: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    example = (CONFIG / "cameras.yaml").read_text(encoding="utf-8")
+    assert [c["namespace"] for c in _cameras(load, tmp_path, example)] == ["front", "rear"]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("", "has no list of cameras"),
+        ("cameras: []", "has no list of cameras"),
+        ("cameras: {front: /a}", "has no list of cameras"),
+        ("camera: []", "unknown key camera; there are 'defaults' and 'cameras'"),
+        ("- front", "camera 1 is 'front'; write a mapping"),
+        ("- {image: /a}", "camera 1 has no namespace"),
+        ("- {namespace: front}", r"camera 1 \(front\) has no image"),
+        ("- {namespace: front, image: }", r"camera 1 \(front\): image has no value"),
+        (
+            "- {namespace: front, image: /a, rectfy: true}",
+            r"camera 1 \(front\): unknown launch argument rectfy \(did you mean rectify",
+        ),
+        (
+            "- {namespace: front, image: /a, points: {strid: 2}}",
+            r"camera 1 \(front\): unknown launch argument points.strid \(did you mean points.stri",
+        ),
+        ("- {namespace: a, image: /a, scale: big}", r"camera 1 \(a\): scale:=big is not of type"),
+        (
+            "- {namespace: a, image: /a}\n- {namespace: /a/, image: /b}",
+            "cameras 1 and 2 are both in namespace a",
+        ),
+        ("defaults: {scal: 1}\ncameras: [{namespace: a, image: /a}]", "defaults: unknown .* scal"),
+        ("- [", "cannot be read"),
+    ],
+)
+def test_wrong_lists_of_cameras_are_refused(
+    load: Callable[[str], ModuleType], tmp_path: Path, content: str, complaint: str
+) -> None:
+    with pytest.raises(LaunchArgumentError, match=complaint):
+        _cameras(load, tmp_path, content)
+
+
+def test_missing_lists_of_cameras_are_refused(load: Callable[[str], ModuleType]) -> None:
+    with pytest.raises(LaunchArgumentError, match="no list of cameras is given"):
+        _start(load("cameras.launch.py"))
+    with pytest.raises(LaunchArgumentError, match="/nowhere.yaml does not exist"):
+        _start(load("cameras.launch.py"), cameras="/nowhere.yaml")
 
 
 # rviz
@@ -330,16 +770,114 @@ def _displays() -> list[dict[str, Any]]:
 
 def test_rviz_shows_image_depth_and_cloud() -> None:
     displays = {display["Topic"]["Value"]: display for display in _displays() if "Topic" in display}
-    assert displays.keys() == {"/image", "/image/compressed", "/depth/image_color", "/points"}
+    # rviz enables an image display whose panel appears, so there is one for the camera.
+    assert displays.keys() == {"/image", "/depth/image_color", "/points"}
     for topic in ("/image", "/depth/image_color"):
         assert displays[topic]["Class"] == "rviz_default_plugins/Image"
         assert displays[topic]["Enabled"]
     cloud = displays["/points"]
     assert cloud["Class"] == "rviz_default_plugins/PointCloud2"
     assert cloud["Color Transformer"] == "RGB8"
+    assert cloud["Size (Pixels)"] == 3
     for display in displays.values():
         # rviz would ask for reliable, which a best-effort publisher does not serve.
         assert display["Topic"]["Reliability Policy"] == "Best Effort"
+
+
+TOPIC = {"Depth", "Durability Policy", "History Policy", "Reliability Policy", "Value"}
+EVERY_DISPLAY = {"Class", "Enabled", "Name", "Value"}
+# From the sources of rviz 14 (Jazzy): properties of the displays, the view and the window.
+PROPERTIES = {
+    "rviz_default_plugins/Grid": {
+        *("Alpha", "Cell Size", "Color", "Line Style", "Normal Cell Count", "Offset", "Plane"),
+        *("Plane Cell Count", "Reference Frame"),
+    },
+    "rviz_default_plugins/Axes": {"Length", "Radius", "Reference Frame"},
+    "rviz_default_plugins/Image": {
+        *("Max Value", "Median window", "Min Value", "Normalize Range", "Topic"),
+    },
+    "rviz_default_plugins/PointCloud2": {
+        *("Alpha", "Color Transformer", "Decay Time", "Position Transformer", "Selectable"),
+        *("Size (Pixels)", "Size (m)", "Style", "Topic"),
+    },
+}
+ORBIT = {
+    *("Class", "Distance", "Focal Point", "Invert Z Axis", "Name", "Near Clip Distance", "Pitch"),
+    *("Target Frame", "Value", "Yaw"),
+}
+
+
+def test_rviz_knows_every_property() -> None:
+    configuration = yaml.safe_load((CONFIG / "depth.rviz").read_text(encoding="utf-8"))
+    for display in _displays():
+        assert display.keys() <= PROPERTIES[display["Class"]] | EVERY_DISPLAY, display["Name"]
+        assert display.get("Topic", {}).keys() <= TOPIC
+    assert configuration["Visualization Manager"]["Views"]["Current"].keys() <= ORBIT
+    assert [panel["Class"] for panel in configuration["Panels"]] == ["rviz_common/Displays"]
+    # rviz reads these two into a variable that it does not initialise.
+    geometry = configuration["Window Geometry"]
+    assert geometry["Hide Left Dock"] is geometry["Hide Right Dock"] is False
+
+
+def test_layout_of_rviz_names_its_panels() -> None:
+    configuration = yaml.safe_load((CONFIG / "depth.rviz").read_text(encoding="utf-8"))
+    state = bytes.fromhex(configuration["Window Geometry"]["QMainWindow State"])
+    names = [panel["Name"] for panel in configuration["Panels"]]
+    names += [d["Name"] for d in _displays() if d["Class"] == "rviz_default_plugins/Image"]
+    places = [state.find(name.encode("utf-16-be")) for name in (*names, "Tools")]
+    assert min(places) > 0
+    # From top to bottom: the camera's image, the depth, the displays.
+    order = sorted(names, key=lambda name: state.find(name.encode("utf-16-be")))
+    assert order == ["Camera image", "Depth", "Displays"]
+
+
+def test_rviz_is_fitted_to_the_camera() -> None:
+    configuration = yaml.safe_load((CONFIG / "depth.rviz").read_text(encoding="utf-8"))
+    fitted = fit_configuration(configuration, "cam0", image_topic="/image/compressed", depth=2.0)[
+        "Visualization Manager"
+    ]
+    assert fitted["Global Options"]["Fixed Frame"] == "cam0"
+    displays = {display["Name"]: display for display in fitted["Displays"]}
+    assert displays["Grid"]["Reference Frame"] == "cam0"
+    assert displays["Camera axes"]["Reference Frame"] == "cam0"
+    assert displays["Camera image"]["Topic"]["Value"] == "/image/compressed"
+    assert displays["Depth"]["Topic"]["Value"] == "/depth/image_color"
+    view = fitted["Views"]["Current"]
+    assert view["Target Frame"] == "cam0"
+    assert view["Focal Point"]["Z"] == 2.0
+    assert "camera_optical_frame" not in str(fitted)
+    assert "camera_optical_frame" in str(configuration)  # the given one is left as it is
+
+
+def test_rviz_in_a_frame_that_tf_connects() -> None:
+    configuration = yaml.safe_load((CONFIG / "depth.rviz").read_text(encoding="utf-8"))
+    fitted = fit_configuration(configuration, "cam0", "map")["Visualization Manager"]
+    assert fitted["Global Options"]["Fixed Frame"] == "map"
+    assert fitted["Views"]["Current"]["Target Frame"] == "cam0"
+    assert {d["Reference Frame"] for d in fitted["Displays"] if "Reference Frame" in d} == {"cam0"}
+    # A configuration that its user has given another frame keeps it.
+    configuration["Visualization Manager"]["Global Options"]["Fixed Frame"] = "odom"
+    fitted = fit_configuration(configuration, "cam0")["Visualization Manager"]
+    assert fitted["Global Options"]["Fixed Frame"] == "odom"
+    # An image without frame_id leaves what there is.
+    fitted = fit_configuration(configuration, "")["Visualization Manager"]
+    assert fitted["Views"]["Current"]["Target Frame"] == "camera_optical_frame"
+
+
+@pytest.mark.parametrize("scene", [0.6, 2.0, 8.0, 25.0])
+def test_the_cloud_fits_the_view_near_and_far(scene: float) -> None:
+    """From half the scene's median depth to three times it, seen by rviz's virtual camera."""
+    configuration = yaml.safe_load((CONFIG / "depth.rviz").read_text(encoding="utf-8"))
+    fitted = fit_configuration(configuration, "cam0", depth=scene)
+    view = fitted["Visualization Manager"]["Views"]["Current"]
+    distance, focus = view["Distance"], view["Focal Point"]["Z"]
+    eye = focus + distance * math.sin(view["Pitch"])  # OrbitViewController::updateCamera
+    assert eye < 0.0  # behind the camera
+    # rviz sees 45 degrees of height; the 3D view of the window is about 1040 by 880 pixels.
+    half_width = math.tan(math.radians(45.0) / 2.0) * 1040 / 880
+    for depth, least, most in ((0.5, 0.55, 0.9), (1.0, 0.7, 1.1), (3.0, 0.85, 1.25)):
+        extent = math.tan(math.radians(62.0) / 2.0) * depth * scene  # a usual camera's
+        assert least < extent / (half_width * (depth * scene - eye)) < most
 
 
 # Fast DDS
@@ -405,13 +943,17 @@ def test_profile_is_honoured_by_fast_dds() -> None:
 SHOW_PROCESS = """\
 #!/bin/sh
 exec "{python}" - "$@" <<'END'
-import json, os, sys
+import fcntl, json, os, sys
 report = {{"arguments": sys.argv[1:], "environment": dict(os.environ), "parameters": []}}
 for flag, value in zip(sys.argv[1:], sys.argv[2:]):
     if flag == "--params-file":
         report["parameters"].append(open(value).read())
-with open("{report}", "w") as file:
-    json.dump(report, file)
+with open("{report}", "a+") as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    file.seek(0)
+    reports = json.loads(file.read() or "[]")
+    file.truncate(0)
+    json.dump([*reports, report], file)
 END
 """
 
@@ -420,7 +962,6 @@ import sys
 from launch import LaunchDescription, LaunchService
 from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from paths import REPOSITORY
 
 given = [argument.split(":=", 1) for argument in sys.argv[2:]]
 source = PythonLaunchDescriptionSource(sys.argv[1])
@@ -432,15 +973,13 @@ sys.exit(service.run())
 """
 
 
-@pytest.mark.ros
-@needs_launch
-def test_launch_starts_the_executable(tmp_path: Path) -> None:
-    # An installation that holds nothing but an executable, which reports how it was started.
+def _launch(tmp_path: Path, file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Launch a file where every executable of the package only reports how it was started."""
     prefix = tmp_path / "prefix"
     marker = prefix / "share" / "ament_index" / "resource_index" / "packages" / "monodepth2_ros"
     executable = prefix / "lib" / "monodepth2_ros" / "depth_node"
     for path in (marker, executable):
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
     marker.touch()
     report = tmp_path / "report.json"
     executable.write_text(
@@ -450,19 +989,29 @@ def test_launch_starts_the_executable(tmp_path: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if key not in VARIABLES}
     prefixes = [str(prefix), *filter(None, [environment.get("AMENT_PREFIX_PATH")])]
     environment.update(AMENT_PREFIX_PATH=os.pathsep.join(prefixes), ROS_LOG_DIR=str(tmp_path))
-    done = subprocess.run(
-        [
-            *(sys.executable, "-c", LAUNCH, str(REPOSITORY / "launch" / "depth.launch.py")),
-            *("image:=/camera/image_raw/compressed", "device:=0", "autostart:=false"),
-            *("namespace:=robot", "name:=eye"),
-        ],
+    return subprocess.run(
+        [sys.executable, "-c", LAUNCH, str(file), *arguments],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
         text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.ros
+@needs_launch
+def test_launch_starts_the_executable(tmp_path: Path) -> None:
+    # An installation that holds nothing but an executable, which reports how it was started.
+    done = _launch(
+        tmp_path,
+        REPOSITORY / "launch" / "depth.launch.py",
+        *("image:=/camera/image_raw/compressed", "device:=0", "autostart:=false"),
+        *("namespace:=robot", "name:=eye", "scale:=2", "points.stride:=3", "color_range:=[1, 20]"),
+        "qos_overrides./points.publisher.reliability:=best_effort",
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    started = json.loads(report.read_text(encoding="utf-8"))
+    (started,) = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     for remapping in (
         *("image:=/camera/image_raw", "camera_info:=/camera/camera_info"),
         "image/compressed:=/camera/image_raw/compressed",
@@ -470,12 +1019,70 @@ def test_launch_starts_the_executable(tmp_path: Path) -> None:
     ):
         assert remapping in started["arguments"]
     assert "robot.eye:=info" in started["arguments"]
-    from_file, overrides = (yaml.safe_load(text) for text in started["parameters"])
+    # launch_ros writes a list as a Python tuple; rcl reads past the tag.
+    from_file, overrides = (yaml.unsafe_load(text) for text in started["parameters"])
     assert "/**" in from_file
     (laid_over,) = overrides.values()
     assert laid_over["ros__parameters"] == {
         "device": "0",
         "image_transport": "compressed",
         "autostart": False,
+        "scale": 2.0,
+        "points.stride": 3,
+        "color_range": (1.0, 20.0),
+        "qos_overrides./points.publisher.reliability": "best_effort",
     }
     assert {started["environment"].get(variable) for variable in VARIABLES} == {PROFILE}
+
+
+@pytest.mark.ros
+@needs_launch
+@pytest.mark.parametrize("file", ["depth.launch.py", "demo.launch.py", "cameras.launch.py"])
+def test_launch_refuses_an_unknown_argument(tmp_path: Path, file: str) -> None:
+    done = _launch(tmp_path, REPOSITORY / "launch" / file, "rectfy:=true")
+    assert done.returncode == 1
+    assert "unknown launch argument rectfy (did you mean rectify?)" in done.stdout + done.stderr
+
+
+TWO_INCLUDES = """\
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+def include(**arguments):
+    return IncludeLaunchDescription(
+        PythonLaunchDescriptionSource({source!r}), launch_arguments=arguments.items()
+    )
+
+def generate_launch_description():
+    return LaunchDescription([
+        DeclareLaunchArgument("robot", default_value="r2d2"),
+        include(name="one", autostart="false", scale="2"),
+        include(name="two", scle="3"),
+    ])
+"""
+
+
+@pytest.mark.ros
+@needs_launch
+def test_launch_refuses_an_unknown_argument_of_an_include(tmp_path: Path) -> None:
+    around = tmp_path / "robot.launch.py"
+    source = str(REPOSITORY / "launch" / "depth.launch.py")
+    around.write_text(TWO_INCLUDES.format(source=source), encoding="utf-8")
+    done = _launch(tmp_path, around, "robot:=c3po")
+    assert done.returncode == 1
+    assert "unknown launch argument scle (did you mean scale?)" in done.stdout + done.stderr
+    around.write_text(
+        TWO_INCLUDES.format(source=source).replace("scle", "max_range"), encoding="utf-8"
+    )
+    done = _launch(tmp_path, around, "robot:=c3po")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "autostart:=false was given to another include" in done.stdout + done.stderr
+    started = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    laid_over = {}
+    for report in started:
+        (name,) = [a for a in report["arguments"] if a.startswith("__node:=")]
+        (parameters,) = yaml.unsafe_load(report["parameters"][-1]).values()
+        laid_over[name] = parameters["ros__parameters"]
+    assert laid_over["__node:=one"] == {"autostart": False, "scale": 2.0}
+    assert laid_over["__node:=two"] == {"max_range": 3.0}

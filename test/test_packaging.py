@@ -29,6 +29,7 @@ from paths import REPOSITORY
 EXECUTABLES = {
     "depth_node",
     "depth_demo",
+    "depth_rviz",
     "depth_extract",
     "depth_train",
     "depth_evaluate",
