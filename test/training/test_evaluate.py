@@ -24,6 +24,7 @@ from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.checkpoint import (
     Checkpoint,
     CheckpointError,
+    load_checkpoint,
     random_checkpoint,
     save_checkpoint,
 )
@@ -31,6 +32,7 @@ from monodepth2_ros.geometry import pose_matrix
 from monodepth2_ros.networks import PoseCNN, PoseDecoder, ResnetEncoder
 from monodepth2_ros.predictor import DepthPredictor, OutputOptions
 from monodepth2_ros.preprocessing import remaining_crop, sees_less
+from training.deployment.exporter import export_checkpoint
 from training.evaluate import main
 from training.evaluation import odometry
 from training.evaluation.depth import (
@@ -177,7 +179,7 @@ def test_damaged_weights_are_named(tmp_path: Path, checkpoint: Checkpoint) -> No
     depth["decoder.10.conv.bias"] = torch.full((1,), torch.nan)
     damaged = dataclasses.replace(checkpoint, state={**checkpoint.state, "depth": depth})
     store = make_store(tmp_path / "frames", some_images(1), np.ones((1, 4, 4)))
-    with pytest.raises(ValueError, match="frames 0 to 0 of .*frames; its weights are damaged"):
+    with pytest.raises(ValueError, match="frames 0 to 0 of .*frames; its weights are corrupt"):
         evaluated(damaged, store)
 
 
@@ -596,7 +598,7 @@ def test_the_command_writes_table_json_and_page(
     tmp_path: Path, recorded: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     file, store = recorded
-    options = ["--stretch", "0.5:1", "--odometry", "--device", "cpu", "--batch-size", "4"]
+    options = ["--stretch", "0.5:1", "--ego-motion", "--device", "cpu", "--batch-size", "4"]
     outputs = ["--json", str(tmp_path / "out.json"), "--report", str(tmp_path / "out.html")]
     outputs += ["--picture", str(tmp_path / "out.png")]
     assert main([str(file), "--data", str(store), *options, *outputs]) == 0
@@ -665,7 +667,7 @@ def test_two_checkpoints_side_by_side(
     said = capsys.readouterr().out
     ours = f"{file.parent.name}/model.safetensors"
     assert f"frames in which other/model.safetensors is better than {ours}: abs_rel 0%" in said
-    assert "no mean depth image beside the model" in said
+    assert "no mean depth image to compare with" in said
     told = json.loads((tmp_path / "out.json").read_text())
     assert [model["name"] for model in told["models"]] == ["other/model.safetensors", ours]
     assert told["comparison"]["share_of_frames"]["abs_rel"] == 0.0
@@ -827,7 +829,7 @@ def test_odometry_without_depth(
     assert main(command) == 1
     assert "there is no depth to compare with in" in capsys.readouterr().err
     assert not page.exists()
-    assert main([*command, "--odometry"]) == 0
+    assert main([*command, "--ego-motion"]) == 0
     said = capsys.readouterr().out
     assert "abs_rel" not in said
     assert "standing still" in said
@@ -913,17 +915,24 @@ def test_the_far_end_of_a_network(checkpoint: Checkpoint) -> None:
         (["M", "--data", "E"], "is no frame store"),
         (["nowhere", "--data", "S"], "checkpoint .*nowhere does not exist"),
         (["M", "--data", "S", "--batch-size", "0"], "--batch-size is 0; give at least 1"),
-        (["M", "--data", "S", "--cap", "0"], "--cap 0; give 0 < min-depth < cap"),
-        (["M", "--data", "S", "--min-depth", "90"], "--min-depth is 90 and --cap 80"),
+        (["M", "--data", "S", "--cap", "0"], "--cap is 0.0; give more than 0"),
+        (["M", "--data", "S", "--min-truth", "90"], "--min-truth is 90 and --cap 80"),
+        (["M", "--data", "S", "--crop", "garg"], "--crop is gone; write --garg-crop"),
+        (["M", "--data", "S", "--min-depth", "1"], "--min-depth is gone; write --min-truth"),
+        (["M", "--data", "S", "--odometry"], "--odometry is gone; write --ego-motion"),
+        (["M", "--data", "S", "--precision", "fp16", "--device", "cpu"], "precision 'fp16'"),
         (["M", "--data", "S", "--scaling", "metric"], "is not metric: .*--scaling median"),
-        (["M", "--data", "S", "--device", "tpu"], "--device is 'tpu'; it must be auto"),
-        (["M", "--data", "S", "--device", "cuda:99"], "torch finds .* CUDA devices here"),
+        (["M", "--data", "S", "--device", "tpu"], "device is 'tpu'; it must be auto"),
+        (
+            ["M", "--data", "S", "--device", "cuda:99"],
+            "'cuda:99' but (torch finds no|there are)",
+        ),
         (["M", "--data", "S", "--json", "no/out.json"], "the folder .*no does not exist"),
-        (["M", "--data", "S", "--cap", "0.01"], "none of the 20 chosen frames has truth between"),
+        (["M", "--data", "S", "--cap", "0.01"], "none of the 20 chosen frames has ground truth"),
         (["M", "--data", "S", "--stretch", "0.97:1"], "none of the 0 chosen frames"),
         (
             ["M", "--data", "S", "--split", "train", "--validation-fraction", "2"],
-            "validation_fraction is 2.0; give at least 0",
+            "--validation-fraction is 2.0; give at most 0.9",
         ),
     ],
 )
@@ -938,10 +947,48 @@ def test_wrong_input_is_refused(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     names = {"M": str(recorded[0]), "S": str(recorded[1]), "E": "empty"}
-    assert main([names.get(argument, argument) for argument in arguments]) == 1
+    try:
+        status = main([names.get(argument, argument) for argument in arguments])
+    except SystemExit as stopped:  # the command line alone says that it cannot be done
+        status = stopped.code
+    assert status in (1, 2)
     error = capsys.readouterr().err
     assert error.startswith("depth_evaluate: ")
     assert re.search(message, error), error
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_openvino_ir_is_judged_as_the_network_it_is_made_from(
+    tmp_path: Path, recorded: tuple[Path, Path], half: bool
+) -> None:
+    pytest.importorskip("openvino")
+    file, store = recorded
+    export_checkpoint(load_checkpoint(file), tmp_path / "model.xml", half=half)
+    figures = {}
+    for model in (file, tmp_path / "model.xml"):
+        out = tmp_path / "out.json"
+        command = [str(model), "--data", str(store), "--device", "cpu", "--flip", "--quiet"]
+        assert main([*command, "--stretch", "0:0.2", "--json", str(out)]) == 0
+        (judged,) = json.loads(out.read_text())["models"]
+        figures[model.name] = judged["depth"]["mean"]
+        assert judged["checkpoint"].endswith(model.name)
+    weights, graph = figures["model.safetensors"], figures["model.xml"]
+    tolerance = 1e-2 if half else 1e-4
+    assert graph == pytest.approx(weights, rel=tolerance)
+    assert weights["abs_rel"] > 0.05  # else agreement would mean little
+
+
+def test_the_engine_is_the_one_that_is_asked_for(
+    tmp_path: Path, recorded: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("openvino")
+    file, store = recorded
+    export_checkpoint(load_checkpoint(file), tmp_path / "model.xml")
+    command = [str(tmp_path / "model.xml"), "--data", str(store), "--stretch", "0:0.2"]
+    assert main([*command, "--backend", "torch"]) == 1
+    assert "is OpenVINO IR, which backend 'torch' cannot run" in capsys.readouterr().err
+    assert main([*command, "--ego-motion"]) == 1
+    assert "has no pose network" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["1", "0.5:0.2", "-0.1:1", "0:1.5", "a:b", "0.5:0.5"])

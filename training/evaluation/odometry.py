@@ -172,7 +172,7 @@ def motion_model(checkpoint: Checkpoint) -> DepthAndMotion:
         raise CheckpointError(
             f"checkpoint {checkpoint.source} has no pose network (it holds "
             f"{', '.join(sorted(state))}); evaluate one that depth_train wrote without "
-            "stripping it, or leave out --odometry"
+            "stripping it, or leave out --ego-motion"
         )
     metadata = checkpoint.metadata
     model = DepthAndMotion(

@@ -9,15 +9,14 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
+from monodepth2_ros.backends import Backend, create_backend
 from monodepth2_ros.checkpoint import Checkpoint
-from monodepth2_ros.networks.fused import FusedDepthNetwork
 from monodepth2_ros.preprocessing import (
     crop_box,
     remaining_crop,
-    to_network_input,
 )
 from training.evaluation.protocol import Predict, Protocol, Selection
 from training.frames.store import FrameStore, depth_size, network_images
@@ -32,40 +31,53 @@ SATURATED_RANGE = 0.01
 _CHUNK = 32  # frames of truth read at once
 
 
-def depth_predictor(checkpoint: Checkpoint, device: torch.device, protocol: Protocol) -> Predict:
-    """Return the prediction of a checkpoint's network.
+def depth_predictor(
+    checkpoint: Checkpoint,
+    device: str | torch.device,
+    protocol: Protocol,
+    backend: str | None = None,
+    precision: str = "fp32",
+) -> Predict:
+    """Return the prediction of a checkpoint's network, run by the engine that runs it in the node.
 
     Images go through the preprocessing of the robot: what is left to do of the checkpoint's crop
-    after the store's, and the antialiased resize. The disparity is resized to the truth's size
-    before it is inverted.
+    after the store's, and the antialiased resize. The disparity is resized to the size of the
+    ground truth before it is inverted.
 
     Parameters
     ----------
     checkpoint : Checkpoint
-    device : torch.device
+        OpenVINO IR, of 8-bit integers too, as well as weights.
+    device : str or torch.device
+        See :func:`monodepth2_ros.backends.create_backend`.
     protocol : Protocol
         Gives `scaling` and `flip`.
+    backend : str, optional
+        See :func:`monodepth2_ros.backends.create_backend`; by default torch, and openvino for
+        OpenVINO IR.
+    precision : str
+        See :func:`monodepth2_ros.backends.create_backend`.
 
     Raises
     ------
-    CheckpointError
-        If the weights do not fit.
+    CheckpointError, BackendError
+        If the weights do not fit, or the engine cannot start.
     """
-    network = FusedDepthNetwork(checkpoint.depth_network()).to(device)
-    network = network.to(memory_format=torch.channels_last)
+    if backend is None:
+        backend = "torch" if checkpoint.graph is None else "openvino"
+    engine = create_backend(checkpoint, backend, str(device), precision)
+    target = torch.device(str(engine.device))
     metadata = checkpoint.metadata
     near, far = _disparity_limits(checkpoint, protocol)
 
     def predict(store: FrameStore, frames: NDArray[np.int64]) -> NDArray[np.float32]:
         crop = remaining_crop(store.crop, metadata.crop)
-        images = network_images(store, frames, crop, metadata.width, metadata.height).to(device)
-        # TF32, which cuDNN takes for float32 by default, would be 0.15 % of depth.
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            sigmoid = _sigmoid(network, to_network_input(images), protocol.flip)
+        images = network_images(store, frames, crop, metadata.width, metadata.height)
+        sigmoid = _sigmoid(engine, images.to(target), protocol.flip)
         if not torch.isfinite(sigmoid).all():
             raise ValueError(
-                f"checkpoint {checkpoint.source} predicts values that are not numbers on frames "
-                f"{frames[0]} to {frames[-1]} of {store.path}; its weights are damaged"
+                f"checkpoint {checkpoint.source} predicts NaN or infinite values on frames "
+                f"{frames[0]} to {frames[-1]} of {store.path}; its weights are corrupt"
             )
         disparity = far + (near - far) * sigmoid
         height, width = depth_size(store)
@@ -130,12 +142,13 @@ def _disparity_limits(checkpoint: Checkpoint, protocol: Protocol) -> tuple[float
 
 
 @torch.inference_mode()
-def _sigmoid(network: nn.Module, images: Tensor, flip: bool) -> Tensor:
-    """Run the network on (B, 3, H, W) and return (B, H, W)."""
-    disparity = network(images.contiguous(memory_format=torch.channels_last))[:, 0]
+def _sigmoid(engine: Backend, images: Tensor, flip: bool) -> Tensor:
+    """Run the network on images (B, H, W, 3), uint8, and return (B, H, W)."""
+    disparity = engine.disparities(images)
     if not flip:
         return disparity
-    mirrored = network(images.flip(3))[:, 0].flip(2)
+    disparity = disparity.clone()  # an engine may use its memory again
+    mirrored = engine.disparities(images.flip(2)).flip(2)
     blended = flip_postprocess(disparity, mirrored)
     return torch.from_numpy(blended).to(disparity)
 

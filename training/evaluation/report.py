@@ -17,7 +17,7 @@ from training.evaluation.steadiness import (
 
 
 @dataclass(frozen=True)
-class Model:
+class EvaluatedModel:
     """A checkpoint and what came out.
 
     Attributes
@@ -51,7 +51,7 @@ class Report:
         What was evaluated.
     selections : sequence of Selection
     protocol : Protocol
-    models : sequence of Model
+    models : sequence of EvaluatedModel
         One, or two to compare.
     baselines : sequence of Evaluation
         Always scaled by the median.
@@ -63,7 +63,7 @@ class Report:
     data: str
     selections: Sequence[Selection]
     protocol: Protocol
-    models: Sequence[Model]
+    models: Sequence[EvaluatedModel]
     baselines: Sequence[Evaluation] = field(default_factory=tuple)
     temporal: Sequence[Recording] = field(default_factory=tuple)
     notes: Sequence[str] = field(default_factory=tuple)
