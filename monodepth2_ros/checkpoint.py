@@ -17,18 +17,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
-import torch
 from msgspec import Meta
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor, nn
+from numpy.typing import NDArray
 
 from monodepth2_ros import __version__
 from monodepth2_ros.atomic_files import write_atomically
-from monodepth2_ros.networks.depth_network import DepthNetwork
-from monodepth2_ros.networks.resnet_encoder import RESNET_LAYERS
+from monodepth2_ros.extras import how_to_install, is_installed
+from monodepth2_ros.networks.architecture import RESNET_LAYERS
 from monodepth2_ros.options import CheckpointError as CheckpointError
 from monodepth2_ros.preprocessing import NO_CROP, check_crop
 from monodepth2_ros.typed_files import (
@@ -42,6 +39,20 @@ from monodepth2_ros.typed_files import (
     as_structure,
     parse_json,
 )
+from monodepth2_ros.weights import (
+    StateDicts,
+    arrays_of,
+    as_arrays,
+    check_weights,
+    random_weights,
+    read_weights,
+)
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from monodepth2_ros.networks.depth_network import DepthNetwork
 
 FORMAT_VERSION = 1
 _METADATA_KEY = "monodepth2_ros"
@@ -148,8 +159,8 @@ class Checkpoint:
     Attributes
     ----------
     metadata : CheckpointMetadata
-    state : dict of str to dict of str to Tensor
-        A state dict for each network, by the network's name.
+    state : mapping of str to dict of str to Tensor
+        A state dict for each network, by the network's name. torch is imported when one is used.
     source : str
         Where it came from, for logs and diagnostics.
     is_random : bool
@@ -159,18 +170,36 @@ class Checkpoint:
     """
 
     metadata: CheckpointMetadata
-    state: dict[str, dict[str, Tensor]]
+    state: Mapping[str, dict[str, Tensor]]
     source: str
     is_random: bool = False
     graph: Path | None = None
 
     def depth_network(self) -> DepthNetwork:
         """Build the float32 depth network with these weights, in evaluation mode."""
+        import torch
+
+        from monodepth2_ros.networks.depth_network import DepthNetwork
+
         with torch.device("meta"):  # no memory and no random numbers for weights to be replaced
             network = DepthNetwork(self.metadata.num_layers)
         for name, module in (("encoder", network.encoder), ("depth", network.depth)):
-            _load_state(module, self.state.get(name), name, self.source)
+            check_weights(self.state.get(name), name, self.metadata.num_layers, self.source)
+            _load_state(module, self.state[name])
         return network.eval()
+
+    def arrays(self, network: str) -> dict[str, NDArray[Any]]:
+        """Return the state dict of "encoder" or "depth" as NumPy arrays, without torch.
+
+        Raises
+        ------
+        CheckpointError
+            If there is none, or it does not fit the architecture.
+        """
+        arrays = arrays_of(self.state, network) if network in self.state else None
+        check_weights(arrays, network, self.metadata.num_layers, self.source)
+        assert arrays is not None
+        return arrays
 
 
 def random_checkpoint(
@@ -183,17 +212,25 @@ def random_checkpoint(
     num_layers, width, height : int
         See :class:`CheckpointMetadata`.
     seed : int
-        The same seed gives the same weights.
+        The same seed gives the same weights, with torch and without it different ones.
     """
+    metadata = CheckpointMetadata(num_layers, width, height, training={"weights": "random"})
+    draw = _draw_with_torch if is_installed("torch") else random_weights
+    state = draw(num_layers, seed)
+    return Checkpoint(metadata, state, "random weights", is_random=True)
+
+
+def _draw_with_torch(num_layers: int, seed: int) -> StateDicts:
+    """Draw weights as torch does for a new network."""
+    import torch
+
+    from monodepth2_ros.networks.depth_network import DepthNetwork
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = DepthNetwork(num_layers)
-    state = {
-        "encoder": dict(network.encoder.state_dict()),
-        "depth": dict(network.depth.state_dict()),
-    }
-    metadata = CheckpointMetadata(num_layers, width, height, training={"weights": "random"})
-    return Checkpoint(metadata, state, "random weights", is_random=True)
+    networks = {"encoder": network.encoder, "depth": network.depth}
+    return StateDicts({name: as_arrays(part.state_dict()) for name, part in networks.items()})
 
 
 def default_checkpoint_path() -> Path | None:
@@ -271,25 +308,13 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         )
     if path.suffix == ".xml":
         return _load_openvino(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = (file.metadata() or {}).get(_METADATA_KEY)
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"checkpoint {path} is not a readable safetensors file ({error}); was it copied in "
-            "full?"
-        ) from error
+    header, state = read_weights(path, _METADATA_KEY)
     if header is None:
         raise CheckpointError(
             f"checkpoint {path} holds tensors but no monodepth2_ros metadata; it was not written "
             "by this package (depth_train and depth_export write it)"
         )
     metadata = _parse_metadata(header, path)
-    state: dict[str, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        network, _, name = key.partition(".")
-        state.setdefault(network, {})[name] = value
     return Checkpoint(metadata, state, str(path))
 
 
@@ -318,6 +343,9 @@ def save_checkpoint(
     OSError
         If it cannot be written; what was there before is untouched.
     """
+    from safetensors.torch import save
+    from torch import nn
+
     path = Path(path)
     tensors = {}
     for name, network in networks.items():
@@ -348,13 +376,13 @@ def _parse_metadata(header: str, path: Path) -> CheckpointMetadata:
 
 def _load_openvino(path: Path) -> Checkpoint:
     """Read the metadata of OpenVINO IR; the backend reads the rest."""
-    try:
-        import openvino
-    except ImportError as error:
+    if not is_installed("openvino"):
         raise CheckpointError(
-            f"checkpoint {path} is OpenVINO IR, and OpenVINO cannot be imported ({error}); 'pip "
-            "install openvino', or give the .safetensors file that it was made from"
-        ) from error
+            f"checkpoint {path} is OpenVINO IR, and {how_to_install('openvino')}; or give the "
+            ".safetensors file that it was made from"
+        )
+    import openvino
+
     try:
         graph = openvino.Core().read_model(path)
     except RuntimeError as error:
@@ -388,6 +416,12 @@ def _load_published(folder: Path) -> Checkpoint:
                 f"checkpoint folder {folder} has no {name}.pth; a published model is a folder "
                 "with encoder.pth and depth.pth"
             )
+    if not is_installed("torch"):
+        raise CheckpointError(
+            f"checkpoint folder {folder} holds pickles, which torch reads, and it is not "
+            f"installed; run 'depth_export {folder} model.safetensors' once on a machine that has "
+            "it (pip install 'monodepth2_ros[train]'), and give that file"
+        )
     encoder = _load_pickle(folder / "encoder.pth")
     depth = _load_pickle(folder / "depth.pth")
     try:
@@ -415,6 +449,8 @@ def _load_published(folder: Path) -> Checkpoint:
 
 def _load_pickle(path: Path) -> dict[str, Any]:
     """Load a state dict; a pickle that would run code is refused."""
+    import torch
+
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds: UnpicklingError, RuntimeError, EOFError
@@ -446,30 +482,14 @@ def _resnet_depth(encoder: Mapping[str, Tensor], source: Path) -> int:
     return depth
 
 
-def _load_state(
-    module: nn.Module, state: Mapping[str, Tensor] | None, name: str, source: str
-) -> None:
-    """Put a state dict into a module on the meta device, float32, or say what does not fit."""
-    if state is None:
-        raise CheckpointError(f"checkpoint {source} has no network '{name}'")
-    own = module.state_dict()
-    # The classifier is never used; files may leave it out.
-    unused = {key for key in own if key.startswith("encoder.fc.")}
-    missing = sorted(own.keys() - state.keys() - unused)
-    if missing:
-        raise CheckpointError(
-            f"checkpoint {source}: network '{name}' lacks {len(missing)} of {len(own)} entries, "
-            f"'{missing[0]}' for one; it is another architecture or a damaged file"
-        )
+def _load_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Put a state dict that fits into a module on the meta device, in float32."""
+    import torch
+
     values = {}
-    for key, parameter in own.items():
+    for key, parameter in module.state_dict().items():
         value = state.get(key)
-        if value is None or key in unused:
+        if value is None or value.shape != parameter.shape:  # the classifier, which is not used
             value = torch.zeros(parameter.shape)
-        if value.shape != parameter.shape:
-            raise CheckpointError(
-                f"checkpoint {source}: '{name}.{key}' has shape {tuple(value.shape)} instead of "
-                f"{tuple(parameter.shape)}"
-            )
         values[key] = value.float() if value.is_floating_point() else value
     module.load_state_dict(values, assign=True)

@@ -1,15 +1,20 @@
 # Copyright 2026 The monodepth2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Depth as a colour picture for people to look at."""
+"""Depth as a colour picture for people to look at; from NumPy arrays and from torch tensors."""
 
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from monodepth2_ros.options import COLOR_MAPS as COLOR_MAPS
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 # Percentiles of disparity at the ends of an automatic range: a few far or near pixels must not
 # take all the contrast.
@@ -25,25 +30,27 @@ _SLOWEST = 0.1
 _STEADY_STEP, _JUMP_STEP = 0.05, 0.25
 
 
-def colorize(
-    disparity: Tensor, low: float | Tensor, high: float | Tensor, color_map: str = "magma"
-) -> Tensor:
+def colorize(disparity: Any, low: Any, high: Any, color_map: str = "magma") -> Any:
     """Paint disparity: near is bright, far is dark.
 
     Parameters
     ----------
-    disparity : Tensor, shape (H, W)
+    disparity : ndarray or Tensor, shape (H, W)
         Inverse depth; NaN is painted black.
-    low, high : float, or Tensors of shape () on the device of `disparity`
+    low, high : float, or for a tensor Tensors of shape () on its device
         Disparities at the dark and the bright end.
     color_map : str
         One of :data:`COLOR_MAPS`.
 
     Returns
     -------
-    Tensor, shape (H, W, 3), uint8, RGB
-        On the device of `disparity`.
+    ndarray or Tensor as `disparity`, shape (H, W, 3), uint8, RGB
     """
+    if isinstance(disparity, np.ndarray):
+        return _colorize_array(disparity, float(low), float(high), color_map)
+    import torch
+    from torch import Tensor
+
     table = _table_on(color_map, disparity.device)
     span = high - low
     span = span.clamp(min=1e-12) if isinstance(span, Tensor) else max(span, 1e-12)
@@ -53,12 +60,31 @@ def colorize(
     return table.index_select(0, index.reshape(-1)).view(*disparity.shape, 3)
 
 
-def disparity_range(disparity: Tensor) -> tuple[float, float]:
+def _colorize_array(
+    disparity: NDArray[Any], low: float, high: float, color_map: str
+) -> NDArray[np.uint8]:
+    """Do what :func:`colorize` does, with arrays."""
+    import cv2
+
+    factor = np.float32(255.0 / max(high - low, 1e-12))
+    level = np.asarray(disparity, dtype=np.float32) - np.float32(low)
+    level *= factor
+    is_unknown = np.isnan(level)
+    np.clip(level, 0.0, 255.0, out=level)
+    level += np.float32(0.5)
+    level[is_unknown] = 0.0
+    table = np.ascontiguousarray(_table(color_map)[:256, None])
+    picture = np.asarray(cv2.applyColorMap(level.astype(np.uint8), table), dtype=np.uint8)
+    picture[is_unknown] = 0
+    return picture
+
+
+def disparity_range(disparity: Any) -> tuple[float, float]:
     """Return the 2nd and 98th percentile of disparity, for :func:`colorize`.
 
     Parameters
     ----------
-    disparity : Tensor, shape (H, W)
+    disparity : ndarray or Tensor, shape (H, W)
         What is not finite is left out.
 
     Returns
@@ -70,19 +96,27 @@ def disparity_range(disparity: Tensor) -> tuple[float, float]:
     return low, high
 
 
-def disparity_limits(disparity: Tensor) -> Tensor:
+def disparity_limits(disparity: Any) -> Any:
     """Return what :func:`disparity_range` does, without waiting for the device.
 
     Parameters
     ----------
-    disparity : Tensor, shape (H, W)
+    disparity : ndarray or Tensor, shape (H, W)
         What is not finite is left out.
 
     Returns
     -------
-    Tensor, shape (2,), float64
+    ndarray or Tensor as `disparity`, shape (2,), float64
         (0, 1) if there is no finite value.
     """
+    if isinstance(disparity, np.ndarray):
+        some = disparity[::4, ::4]
+        finite = some[np.isfinite(some)]
+        if finite.size == 0:
+            return np.array([0.0, 1.0])
+        return np.asarray(np.quantile(finite, (_LOW, _HIGH)), dtype=np.float64)
+    import torch
+
     values = disparity[::4, ::4].reshape(-1)  # enough for a percentile, and sixteen times faster
     known = torch.isfinite(values)
     ordered = torch.where(known, values, torch.inf).sort().values
@@ -97,22 +131,31 @@ def disparity_limits(disparity: Tensor) -> Tensor:
     return torch.where(last < 0, nothing, limits)
 
 
-def adapt_limits(shown: Tensor, limits: Tensor) -> Tensor:
+def adapt_limits(shown: Any, limits: Any) -> Any:
     """Move the ends of an automatic colour range towards those of the present frame.
 
     Slowly while the scene changes little, at once when it jumps.
 
     Parameters
     ----------
-    shown : Tensor, shape (2,)
+    shown : ndarray or Tensor, shape (2,)
         Disparities at the dark and the bright end of the picture before; NaN if there is none.
-    limits : Tensor, shape (2,)
+    limits : ndarray or Tensor, shape (2,)
         :func:`disparity_limits` of the present frame.
 
     Returns
     -------
-    Tensor, shape (2,)
+    ndarray or Tensor as the arguments, shape (2,)
     """
+    if isinstance(shown, np.ndarray):
+        if np.isnan(shown).any():
+            return limits
+        step = np.abs(limits - shown).max()
+        narrower = max(min(limits[1] - limits[0], shown[1] - shown[0]), 1e-12)
+        share = np.clip((step / narrower - _STEADY_STEP) / _JUMP_STEP, _SLOWEST, 1.0)
+        return shown + share * (limits - shown)
+    import torch
+
     step = (limits - shown).abs().amax()
     narrower = torch.minimum(limits[1] - limits[0], shown[1] - shown[0]).clamp(min=1e-12)
     share = ((step / narrower - _STEADY_STEP) / _JUMP_STEP).clamp(_SLOWEST, 1.0)
@@ -122,13 +165,15 @@ def adapt_limits(shown: Tensor, limits: Tensor) -> Tensor:
 @functools.cache
 def _table_on(color_map: str, device: torch.device) -> Tensor:
     """Keep a table where it is used."""
-    return _table(color_map).to(device)
+    import torch
+
+    return torch.from_numpy(_table(color_map)).to(device)
 
 
-def _table(color_map: str) -> Tensor:
+@functools.cache
+def _table(color_map: str) -> NDArray[np.uint8]:
     """Colours of levels 0 … 255, and black at 256."""
     import cv2
-    import numpy as np
 
     if color_map not in COLOR_MAPS:
         raise ValueError(f"color map '{color_map}' is unknown; one of {', '.join(COLOR_MAPS)}")
@@ -139,4 +184,4 @@ def _table(color_map: str) -> Tensor:
     else:
         code = getattr(cv2, f"COLORMAP_{color_map.upper()}")
         table[:256] = cv2.applyColorMap(levels, code)[:, 0, ::-1]
-    return torch.from_numpy(table)
+    return table

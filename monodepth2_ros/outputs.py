@@ -1,13 +1,24 @@
 # Copyright 2026 The monodepth2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""From the network's disparity to a depth image, a colour picture and the points of a cloud."""
+"""From the network's disparity to a depth image, a colour picture and the points of a cloud.
+
+Written once, for NumPy arrays on a CPU and torch tensors on a GPU.
+"""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+from typing import Any
 
+from monodepth2_ros.arrays import (
+    Array,
+    affine,
+    as_float,
+    millimetres,
+    reciprocal,
+    resize,
+    surround_with_nan,
+    with_nan,
+)
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.checkpoint import CheckpointMetadata
 from monodepth2_ros.coloring import adapt_limits, colorize, disparity_limits
@@ -16,28 +27,28 @@ from monodepth2_ros.point_cloud import depth_edges, pack_points
 
 
 def make_outputs(
-    sigmoid: Tensor,
-    colors: Tensor,
+    sigmoid: Any,
+    colors: Any,
     box: tuple[int, int, int, int],
     camera: PinholeCamera | None,
-    color_limits: Tensor,
+    color_limits: Any,
     metadata: CheckpointMetadata,
     options: OutputOptions,
     outputs: tuple[str, ...],
-) -> dict[str, Tensor]:
-    """Compute the outputs that are asked for, without waiting for the device.
+) -> dict[str, Array]:
+    """Compute the outputs that are asked for, on the device of the input, without waiting for it.
 
     Parameters
     ----------
-    sigmoid : Tensor, shape (h, w), float32
+    sigmoid : ndarray or Tensor, shape (h, w), float32
         The network's output, at the network's size.
-    colors : Tensor, shape (H, W, 3), uint8, RGB
+    colors : ndarray or Tensor, shape (H, W, 3), uint8, RGB
         Image of the size of the outputs, the network's image or the camera's.
     box : tuple of int
         x, y, width and height of the network's crop in the camera's image.
     camera : PinholeCamera, optional
         Camera of the outputs; needed for points.
-    color_limits : Tensor, shape (2,), float64
+    color_limits : ndarray or Tensor, shape (2,), float64
         Disparities at the ends of the automatic colour range, NaN before the first frame; updated
         in place.
     metadata : CheckpointMetadata
@@ -47,7 +58,7 @@ def make_outputs(
 
     Returns
     -------
-    dict of str to Tensor
+    dict of str to array
         As :class:`monodepth2_ros.predictor.Prediction` describes them.
     """
     disparity = inverse_depth(sigmoid, metadata, options.scale)
@@ -58,13 +69,13 @@ def make_outputs(
         height, width = colors.shape[:2]
         disparity = _to_image(disparity, box, height, width)
         if edges is not None:
-            edges = _to_image(edges.float(), box, height, width) > 0.5
+            edges = _to_image(as_float(edges), box, height, width) > 0.5
     disparity = _limit_range(disparity, metadata, options)
-    depth = disparity.reciprocal()
+    depth = reciprocal(disparity)
 
-    results: dict[str, Tensor] = {}
+    results: dict[str, Array] = {}
     if "depth" in outputs:
-        results["depth"] = _encode_depth(depth, options.depth_encoding)
+        results["depth"] = depth if options.depth_encoding == "32FC1" else millimetres(depth)
     if "color" in outputs:
         low, high = _picture_range(disparity, color_limits, options)
         results["color"] = colorize(disparity, low, high, options.color_map)
@@ -74,32 +85,30 @@ def make_outputs(
     return results
 
 
-def inverse_depth(sigmoid: Tensor, metadata: CheckpointMetadata, scale: float) -> Tensor:
+def inverse_depth(sigmoid: Any, metadata: CheckpointMetadata, scale: float) -> Any:
     """Return inverse depth in 1/metre: linear in the sigmoid, so it may be resized."""
     near, far = 1.0 / metadata.min_depth, 1.0 / metadata.max_depth
     unit = metadata.scale * scale
-    return torch.add(far / unit, sigmoid, alpha=(near - far) / unit)
+    return affine(sigmoid, (near - far) / unit, far / unit)
 
 
-def _limit_range(disparity: Tensor, metadata: CheckpointMetadata, options: OutputOptions) -> Tensor:
+def _limit_range(disparity: Any, metadata: CheckpointMetadata, options: OutputOptions) -> Any:
     """Put NaN where depth is outside the range that was asked for."""
     unit = metadata.scale * options.scale
     # A bound that the network cannot reach costs nothing.
     if options.max_range < unit * metadata.max_depth:
-        disparity = disparity.masked_fill(disparity < 1.0 / options.max_range, torch.nan)
+        disparity = with_nan(disparity, disparity < 1.0 / options.max_range)
     if options.min_range > unit * metadata.min_depth:
-        disparity = disparity.masked_fill(disparity > 1.0 / options.min_range, torch.nan)
+        disparity = with_nan(disparity, disparity > 1.0 / options.min_range)
     return disparity
 
 
-def _picture_range(
-    disparity: Tensor, color_limits: Tensor, options: OutputOptions
-) -> tuple[float, float] | tuple[Tensor, Tensor]:
+def _picture_range(disparity: Any, color_limits: Any, options: OutputOptions) -> tuple[Any, Any]:
     """Disparities at the ends of the colour map: those asked for, or the scene's, smoothed."""
     if has_fixed_colors(options):
         near, far = options.color_range
         return 1.0 / far, 1.0 / near
-    color_limits.copy_(adapt_limits(color_limits, disparity_limits(disparity)))
+    color_limits[:] = adapt_limits(color_limits, disparity_limits(disparity))
     return color_limits[0], color_limits[1]
 
 
@@ -109,35 +118,22 @@ def has_fixed_colors(options: OutputOptions) -> bool:
     return far > near > 0.0
 
 
-def _to_image(values: Tensor, box: tuple[int, int, int, int], height: int, width: int) -> Tensor:
+def _to_image(values: Any, box: tuple[int, int, int, int], height: int, width: int) -> Any:
     """Resize network-size values to the crop and put NaN around it."""
     x, y, box_width, box_height = box
-    resized = functional.interpolate(
-        values[None, None], (box_height, box_width), mode="bilinear", align_corners=False
-    )[0, 0]
+    resized = resize(values, box_width, box_height)
     if (box_width, box_height) == (width, height):
         return resized
-    padding = (x, width - x - box_width, y, height - y - box_height)
-    return functional.pad(resized, padding, value=torch.nan)
-
-
-def _encode_depth(depth: Tensor, encoding: str) -> Tensor:
-    """Give depth in the type of a REP 118 image."""
-    if encoding == "32FC1":
-        return depth
-    millimetres = torch.nan_to_num(depth * 1000.0, nan=0.0, posinf=0.0).round_()
-    millimetres = millimetres.masked_fill(millimetres > 65535.0, 0.0)
-    # Through int32: conversions to uint16 are not implemented on every device.
-    return millimetres.to(torch.int32).to(torch.uint16)
+    return surround_with_nan(resized, x, width - x - box_width, y, height - y - box_height)
 
 
 def _points(
-    depth: Tensor,
-    colors: Tensor,
-    edges: Tensor | None,
+    depth: Any,
+    colors: Any,
+    edges: Any,
     camera: PinholeCamera,
     options: OutputOptions,
-) -> Tensor:
+) -> Any:
     """Select and pack points."""
     stride = options.points_stride
     if stride > 1:
@@ -149,5 +145,5 @@ def _points(
         far = depth > options.points_max_range
         drop = far if drop is None else drop | far
     if drop is not None:
-        depth = depth.masked_fill(drop, torch.nan)
+        depth = with_nan(depth, drop)
     return pack_points(depth, colors, camera)

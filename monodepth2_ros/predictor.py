@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """From an RGB image to depth in metres, a picture of it, and a packed point cloud.
 
-All that lies between the image and the outputs is one function of tensors on the backend's device,
-which waits for nothing; :mod:`monodepth2_ros.pipeline` brings the image there and the outputs back.
+All that lies between the image and the outputs is one function of arrays: NumPy's on a CPU, where
+torch is not needed, and torch's on a GPU, where it waits for nothing.
+:mod:`monodepth2_ros.pipeline` brings the image there and the outputs back.
 """
 
 from __future__ import annotations
@@ -16,16 +17,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from monodepth2_ros.arrays import Array, all_finite, reciprocal, to_half
 from monodepth2_ros.backends import Backend, create_backend
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.checkpoint import Checkpoint, open_checkpoint
 from monodepth2_ros.options import OutputOptions as OutputOptions
 from monodepth2_ros.outputs import has_fixed_colors, inverse_depth, make_outputs
-from monodepth2_ros.pipeline import DevicePipeline, HostPipeline, Lap, Pipeline
+from monodepth2_ros.pipeline import HostPipeline, Lap, Pipeline
 from monodepth2_ros.preprocessing import (
     Crop,
     check_crop,
@@ -110,15 +110,24 @@ class DepthPredictor:
         self.backend: Backend = create_backend(
             checkpoint, backend, device, precision, threads, cache_dir
         )
-        target = self.backend.device
         # Disparities at the ends of the automatic colour range; NaN before there are any. On the
         # device and changed in place, so that a recorded computation goes on with them.
-        self._color_limits = torch.full((2,), torch.nan, dtype=torch.float64, device=target)
+        self._color_limits: Any = np.full(2, np.nan)
         self._pipeline: Pipeline = HostPipeline()
-        if target.type == "cuda":
-            self._pipeline = DevicePipeline(target, kept=(self._color_limits,))
+        if self.backend.device.type == "cuda":
+            self._use_device_pipeline()
         self._cameras: list[PinholeCamera | None] = []
         self._is_streaming = False
+
+    def _use_device_pipeline(self) -> None:
+        """Compute with tensors on the backend's device from now on."""
+        import torch
+
+        from monodepth2_ros.device_pipeline import DevicePipeline
+
+        device = torch.device(str(self.backend.device))
+        self._color_limits = torch.full((2,), torch.nan, dtype=torch.float64, device=device)
+        self._pipeline = DevicePipeline(device, kept=(self._color_limits,))
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Predict depth at the network's size.
@@ -271,7 +280,7 @@ class DepthPredictor:
         crop = self.crop if crop is None else crop
         most = 0
 
-        def compute(pixels: Tensor, lap: Lap) -> dict[str, Tensor]:
+        def compute(pixels: Any, lap: Lap) -> dict[str, Array]:
             return self._compute_batch(pixels, crop, half, lap)
 
         def submit(images: NDArray[np.uint8]) -> int:
@@ -282,8 +291,7 @@ class DepthPredictor:
                 # A recording for the last, smaller batch would take longer than its prediction.
                 images = np.concatenate([images, np.repeat(images[-1:], most - count, axis=0)])
             most = max(most, count)
-            with torch.inference_mode():
-                self._pipeline.submit(images, ("batch", crop, half), compute)
+            self._pipeline.submit(images, ("batch", crop, half), compute)
             return count
 
         def collect(count: int) -> tuple[NDArray[Any], bool]:
@@ -319,7 +327,6 @@ class DepthPredictor:
                 "a predict_stream of this predictor is under way; exhaust or close it first"
             )
 
-    @torch.inference_mode()
     def _submit(
         self,
         image: NDArray[np.uint8],
@@ -333,9 +340,9 @@ class DepthPredictor:
         if camera is not None and options.output_size != "image":
             output_camera = self.network_camera(camera)
         if "color" in outputs and has_fixed_colors(options):
-            self._color_limits.fill_(torch.nan)  # an automatic range begins anew afterwards
+            self._color_limits[:] = np.nan  # an automatic range starts again afterwards
 
-        def compute(pixels: Tensor, lap: Lap) -> dict[str, Tensor]:
+        def compute(pixels: Any, lap: Lap) -> dict[str, Array]:
             return self._compute(pixels, output_camera, options, outputs, lap)
 
         # A recording of points has the camera in it; others serve any.
@@ -343,7 +350,6 @@ class DepthPredictor:
         self._pipeline.submit(image, (recorded_camera, options, outputs), compute)
         self._cameras.append(output_camera)
 
-    @torch.inference_mode()
     def _collect(self) -> Prediction:
         """Give the outputs of the image that was begun first."""
         camera = self._cameras.pop(0)
@@ -352,17 +358,17 @@ class DepthPredictor:
 
     def _compute(
         self,
-        pixels: Tensor,
+        pixels: Any,
         camera: PinholeCamera | None,
         options: OutputOptions,
         outputs: tuple[str, ...],
         lap: Lap,
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Array]:
         """Compute outputs from an image, both on the device; see :data:`pipeline.Compute`.
 
         Parameters
         ----------
-        pixels : Tensor, shape (H, W, 3), uint8
+        pixels : ndarray or Tensor, shape (H, W, 3), uint8
         camera : PinholeCamera, optional
             Of the outputs.
         options, outputs
@@ -375,8 +381,6 @@ class DepthPredictor:
         lap("preprocess")
 
         if self.backend.device.type == "cuda":
-            # The network itself also when nothing is recorded yet: cuDNN chooses its kernels in
-            # these runs, once for each thread, and cannot do so within a recording.
             sigmoid = self.backend.disparities(network_image[None])[0]
         else:
             sigmoid = self.backend.disparity(network_image)
@@ -388,18 +392,16 @@ class DepthPredictor:
             sigmoid, colors, box, camera, self._color_limits, metadata, options, outputs
         )
 
-    def _compute_batch(self, pixels: Tensor, crop: Crop, half: bool, lap: Lap) -> dict[str, Tensor]:
+    def _compute_batch(self, pixels: Any, crop: Crop, half: bool, lap: Lap) -> dict[str, Array]:
         """Compute the depth of many images; see :data:`pipeline.Compute`."""
         metadata = self.checkpoint.metadata
         prepared = prepare_images(pixels, crop, metadata.width, metadata.height)
         lap("preprocess")
         sigmoid = self.backend.disparities(prepared)
         lap("network")
-        depth = inverse_depth(sigmoid, metadata, 1.0).reciprocal()
-        is_finite = torch.isfinite(depth).all()[None]
-        if half:
-            depth = depth.clamp_(max=torch.finfo(torch.float16).max).half()
-        return {"depth": depth, "is_finite": is_finite}
+        depth = reciprocal(inverse_depth(sigmoid, metadata, 1.0))
+        finite = all_finite(depth)
+        return {"depth": to_half(depth) if half else depth, "is_finite": finite}
 
 
 def _check_batch(images: NDArray[np.uint8]) -> None:

@@ -2,15 +2,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a camera's image to the network's: crop, antialiased resize, [0, 1].
 
-The robot and the training use these very functions. A model that was trained on images resized in
-one way and runs on images resized in another loses accuracy that nobody ever finds again.
+The robot and the training use these very functions, because a model that is trained on images
+resized in one way and runs on images resized in another loses accuracy. They take NumPy arrays on a
+robot without torch, where Pillow resizes, and torch tensors, where torch does: both by the same
+definition, so that pixels differ by one of 255 levels at most.
 """
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: Fractions of width and height that a crop removes: left, top, right, bottom.
 Crop = tuple[float, float, float, float]
@@ -84,26 +90,41 @@ def crop_box(width: int, height: int, crop: Crop) -> tuple[int, int, int, int]:
     )
 
 
-def resize_image(image: Tensor, width: int, height: int) -> Tensor:
+def resize_image(image: Any, width: int, height: int) -> Any:
     """Resize with antialiasing.
 
     Parameters
     ----------
-    image : Tensor, shape (H, W, 3), uint8
-        On any device.
+    image : ndarray or Tensor, shape (H, W, 3), uint8
     width, height : int
 
     Returns
     -------
-    Tensor, shape (height, width, 3), uint8
+    ndarray or Tensor as `image`, shape (height, width, 3), uint8
         Bilinear with a triangle filter as wide as the reduction asks for (Pillow's definition),
         rounded to the nearest.
     """
+    if isinstance(image, np.ndarray):
+        return _resize_array(image, width, height)
     return _resize(image[None], width, height)[0]
+
+
+def _resize_array(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """Resize an array; see :func:`resize_image`."""
+    if image.shape[:2] == (height, width):
+        return np.ascontiguousarray(image)
+    from PIL import Image
+
+    resized = Image.fromarray(np.ascontiguousarray(image)).resize(
+        (width, height), Image.Resampling.BILINEAR
+    )
+    return np.asarray(resized)
 
 
 def _resize(images: Tensor, width: int, height: int) -> Tensor:
     """Resize images (B, H, W, 3); see :func:`resize_image`."""
+    from torch.nn import functional
+
     if images.shape[1:3] == (height, width):
         return images
     planar = images.permute(0, 3, 1, 2)
@@ -111,18 +132,18 @@ def _resize(images: Tensor, width: int, height: int) -> Tensor:
         resized = functional.interpolate(
             planar.float(), (height, width), mode="bilinear", antialias=True
         )
-        resized = resized.round_().clamp_(0, 255).to(torch.uint8)
+        resized = resized.round_().clamp_(0, 255).byte()
     else:
         resized = functional.interpolate(planar, (height, width), mode="bilinear", antialias=True)
     return resized.permute(0, 2, 3, 1).contiguous()
 
 
-def prepare_image(image: Tensor, crop: Crop, width: int, height: int) -> Tensor:
+def prepare_image(image: Any, crop: Crop, width: int, height: int) -> Any:
     """Crop and resize a camera image to the network's size.
 
     Parameters
     ----------
-    image : Tensor, shape (H, W, 3), uint8, RGB
+    image : ndarray or Tensor, shape (H, W, 3), uint8, RGB
     crop : tuple of float
         See :func:`crop_box`.
     width, height : int
@@ -130,24 +151,29 @@ def prepare_image(image: Tensor, crop: Crop, width: int, height: int) -> Tensor:
 
     Returns
     -------
-    Tensor, shape (height, width, 3), uint8, RGB
+    ndarray or Tensor as `image`, shape (height, width, 3), uint8, RGB
     """
-    return prepare_images(image[None], crop, width, height)[0]
+    if not isinstance(image, np.ndarray):
+        return prepare_images(image[None], crop, width, height)[0]
+    x, y, crop_width, crop_height = crop_box(image.shape[1], image.shape[0], crop)
+    return _resize_array(image[y : y + crop_height, x : x + crop_width], width, height)
 
 
-def prepare_images(images: Tensor, crop: Crop, width: int, height: int) -> Tensor:
+def prepare_images(images: Any, crop: Crop, width: int, height: int) -> Any:
     """Crop and resize images of one size, as :func:`prepare_image` does each of them.
 
     Parameters
     ----------
-    images : Tensor, shape (B, H, W, 3), uint8, RGB
+    images : ndarray or Tensor, shape (B, H, W, 3), uint8, RGB
     crop, width, height
         See :func:`prepare_image`.
 
     Returns
     -------
-    Tensor, shape (B, height, width, 3), uint8, RGB
+    ndarray or Tensor as `images`, shape (B, height, width, 3), uint8, RGB
     """
+    if isinstance(images, np.ndarray):
+        return np.stack([prepare_image(image, crop, width, height) for image in images])
     x, y, crop_width, crop_height = crop_box(images.shape[2], images.shape[1], crop)
     return _resize(images[:, y : y + crop_height, x : x + crop_width], width, height)
 

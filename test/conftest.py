@@ -54,13 +54,13 @@ def automatic_precision() -> Iterator[None]:
 
     Nodes and programs that tests start choose for themselves.
     """
-    from monodepth2_ros.backends import factory
+    from monodepth2_ros.backends import processor
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(factory, "_CPU_INFORMATION", Path("/nonexistent"))
-        factory.has_fast_bfloat16.cache_clear()
+        patch.setattr(processor, "_CPU_INFORMATION", Path("/nonexistent"))
+        processor.forget()
         yield
-    factory.has_fast_bfloat16.cache_clear()
+    processor.forget()
 
 
 @pytest.fixture

@@ -49,9 +49,9 @@ def test_the_node_is_there_before_torch():
     assert "rclpy" in packages and not packages & set(HEAVY)
 
 
-def test_the_predictor_imports_torch_and_nothing_else_heavy():
-    packages = imported("monodepth2_ros.predictor")
-    assert packages & set(HEAVY) == {"torch"}
+def test_the_predictor_imports_nothing_heavy():
+    """A robot that runs OpenVINO has no use for torch."""
+    assert not imported("monodepth2_ros.predictor") & set(HEAVY)
 
 
 def test_a_network_is_built_and_run_without_torchs_compiler():

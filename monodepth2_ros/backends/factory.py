@@ -4,17 +4,22 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.util
+import ctypes
+import os
+import re
+import warnings
 from pathlib import Path
 
-import torch
-
-from monodepth2_ros.backends.base import Backend
+from monodepth2_ros.backends.base import CPU, Backend, Device
+from monodepth2_ros.backends.processor import has_fast_bfloat16
 from monodepth2_ros.checkpoint import Checkpoint
+from monodepth2_ros.extras import how_to_install, is_installed
 from monodepth2_ros.options import BACKENDS, PRECISIONS, BackendError
 
-_CPU_INFORMATION = Path("/proc/cpuinfo")
+# The driver's library, through which CUDA devices are counted, and the device file of ROCm, whose
+# torch calls its devices "cuda", too.
+_CUDA_DRIVER = "libcuda.so.1"
+_ROCM_DEVICE = "/dev/kfd"
 
 
 def create_backend(
@@ -27,6 +32,8 @@ def create_backend(
 ) -> Backend:
     """Start the engine that a user asked for, or the fastest there is.
 
+    torch is imported only where it is needed: for a GPU, or where it runs the network.
+
     Parameters
     ----------
     checkpoint : Checkpoint
@@ -35,7 +42,8 @@ def create_backend(
     device : str
         "auto" (CUDA if there is any), "cpu", "cuda" or "cuda:N".
     precision : {"auto", "fp32", "fp16", "bf16"}
-        "auto": fp16 on CUDA; on a CPU bf16 if :func:`has_fast_bfloat16`, else fp32.
+        "auto": fp16 on CUDA; on a CPU the faster of fp32 and bf16, as OpenVINO's backend measured
+        it on this processor or as :func:`has_fast_bfloat16` says for torch.
     threads : int
         CPU threads; 0 leaves the choice to the engine.
     cache_dir : path, optional
@@ -61,62 +69,83 @@ def create_backend(
         backend = "openvino"
     target = _resolve_device(device, backend)
     if backend == "auto":
-        has_openvino = importlib.util.find_spec("openvino") is not None
         # OpenVINO's CPU plugin has no fp16 arithmetic; torch says so with the alternative.
-        use_torch = target.type == "cuda" or not has_openvino or precision == "fp16"
+        use_torch = target.type == "cuda" or not is_installed("openvino") or precision == "fp16"
         backend = "torch" if use_torch else "openvino"
-    if precision == "auto":
-        on_cpu = "bf16" if has_fast_bfloat16() else "fp32"
-        precision = "fp16" if target.type == "cuda" else on_cpu
 
     if backend == "openvino":
+        if not is_installed("openvino"):
+            raise BackendError(
+                f"backend 'openvino': {how_to_install('openvino')}; or set backend to 'torch'"
+            )
         from monodepth2_ros.backends.openvino_backend import OpenVINOBackend
 
         return OpenVINOBackend(checkpoint, precision, threads, cache_dir)
+    if not is_installed("torch"):
+        engine = "openvino" if target.type == "cpu" else "torch"
+        raise BackendError(
+            f"backend '{backend}' on {target}: {how_to_install(engine)}"
+            + ("" if engine == "torch" else "; or, to run it in torch, 'monodepth2_ros[cuda]'")
+        )
+    if precision == "auto":
+        on_cpu = "bf16" if has_fast_bfloat16() else "fp32"
+        precision = "fp16" if target.type == "cuda" else on_cpu
     from monodepth2_ros.backends.torch_backend import TorchBackend
 
     return TorchBackend(checkpoint, target, precision, threads)
 
 
-@functools.cache
-def has_fast_bfloat16() -> bool:
-    """Whether this CPU multiplies matrices in bfloat16 faster than in float32.
-
-    x86 processors with AMX do, several times as fast. Those with AVX512_BF16 alone do not gain: it
-    has a multiply-add in bfloat16, but a virtual machine of that kind was slower with it than
-    without. Linux lists AMX only where it may be used.
-    """
-    try:
-        flags = _CPU_INFORMATION.read_text()
-    except OSError:  # not Linux
-        return False
-    return "amx_bf16" in flags.split()
-
-
-def _resolve_device(device: str, backend: str) -> torch.device:
-    """Turn a user's device into torch's, refusing what is not there."""
+def _resolve_device(device: str, backend: str) -> Device:
+    """Turn a user's device into one that is there, or refuse it."""
     if device == "auto":
-        use_cuda = backend != "openvino" and torch.cuda.is_available()
-        return torch.device("cuda:0" if use_cuda else "cpu")
-    try:
-        target = torch.device(device)
-    except RuntimeError:
-        target = None
-    if target is None or target.type not in ("cpu", "cuda"):
+        if backend == "openvino" or not _may_have_cuda():
+            return CPU
+        if not is_installed("torch"):
+            warnings.warn(
+                f"there is a GPU, and the CPU is used: {how_to_install('torch')}, or set device "
+                "to 'cpu'",
+                stacklevel=3,
+            )
+            return CPU
+        import torch
+
+        return Device("cuda", 0) if torch.cuda.is_available() else CPU
+    match = re.fullmatch(r"(cpu|cuda)(?::(\d+))?", device)
+    if match is None:
         raise BackendError(f"device is '{device}'; it must be auto, cpu, cuda or cuda:N")
-    if target.type == "cpu":
-        return target
+    if match[1] == "cpu":
+        return CPU
     if backend == "openvino":
         raise BackendError(
             f"backend 'openvino' runs on the CPU, device is '{device}'; set device to 'cpu', or "
             "backend to 'torch'"
         )
+    if not is_installed("torch"):
+        raise BackendError(
+            f"device is '{device}': {how_to_install('torch')}; or set device to 'cpu'"
+        )
+    import torch
+
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    index = target.index or 0
+    index = int(match[2] or 0)
     if index >= count:
         found = f"there are {count} CUDA devices" if count else "torch finds no CUDA device here"
         raise BackendError(
             f"device is '{device}' but {found} (torch {torch.__version__}); check the driver "
             "with nvidia-smi, or set device to 'cpu'"
         )
-    return torch.device("cuda", index)
+    return Device("cuda", index)
+
+
+def _may_have_cuda() -> bool:
+    """Tell whether it is worth importing torch to ask for a GPU: that takes a second.
+
+    On a machine without a driver there is none; this takes a millisecond to find out.
+    """
+    if os.path.exists(_ROCM_DEVICE):
+        return True
+    try:
+        ctypes.CDLL(_CUDA_DRIVER)
+    except OSError:
+        return False
+    return True

@@ -1,42 +1,45 @@
 # Copyright 2026 The monodepth2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The network in OpenVINO on a CPU, converted in memory from the torch weights."""
+"""The network in OpenVINO on a CPU, built from the weights without torch."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import tempfile
-import warnings
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+import openvino
+from numpy.typing import NDArray
 
-from monodepth2_ros.backends import torch_threads
+from monodepth2_ros.backends import openvino_precision
+from monodepth2_ros.backends.base import CPU
+from monodepth2_ros.backends.openvino_graph import GRAPH_VERSION, build_graph
 from monodepth2_ros.checkpoint import Checkpoint
-from monodepth2_ros.networks.fused import FusedDepthNetwork
 from monodepth2_ros.options import BackendError
+from monodepth2_ros.weights import digest
 
-# Changes whenever the network that is built from the same weights changes.
-_CONVERSION_VERSION = 2
+Settings = dict[str, Any]
 
 
 class OpenVINOBackend:
     """See :class:`monodepth2_ros.backends.Backend`.
 
-    The converted model is kept in a cache folder, and OpenVINO keeps its compiled form beside it,
-    so that only the first start with a checkpoint pays for conversion and compilation. torch is
-    left with one thread in this process, until a backend of its own is made for the CPU. A
-    checkpoint that is OpenVINO IR already is taken as it is, 8-bit integers included.
+    The graph is kept in a cache folder, and OpenVINO keeps its compiled form next to it, so that
+    only the first start with a checkpoint pays for building and compiling. If torch is in the
+    process, it is left one thread, until a torch backend is made for the CPU. A checkpoint that is
+    OpenVINO IR already is taken as it is, 8-bit integers included.
 
     Parameters
     ----------
     checkpoint : Checkpoint
-    precision : {"fp32", "bf16"}
-        bf16 pays where :func:`monodepth2_ros.backends.has_fast_bfloat16`. What a graph in 8-bit
-        integers leaves in floating point stays in float32, as it was judged.
+    precision : {"auto", "fp32", "bf16"}
+        "auto" measures which is faster, once for a graph and processor; see
+        :mod:`monodepth2_ros.backends.openvino_precision`. What a graph in 8-bit integers leaves in
+        floating point stays in float32, as it was judged.
     threads : int
         0 for all cores.
     cache_dir : path, optional
@@ -45,7 +48,9 @@ class OpenVINOBackend:
     Raises
     ------
     BackendError
-        If OpenVINO is not installed or fails to compile the network.
+        If OpenVINO fails to compile the network.
+    CheckpointError
+        If the weights do not fit the architecture.
     """
 
     name = "openvino"
@@ -57,84 +62,120 @@ class OpenVINOBackend:
         threads: int = 0,
         cache_dir: str | Path | None = None,
     ) -> None:
-        try:
-            import openvino
-        except ImportError as error:
-            raise BackendError(
-                f"backend 'openvino' cannot be imported ({error}); install it with "
-                "'pip install openvino', or set backend to 'torch'"
-            ) from error
         if precision == "fp16":
             raise BackendError(
                 "backend 'openvino' computes in fp32 or bf16 on a CPU, precision is 'fp16'; set "
                 "precision to 'fp32'"
             )
-        self.device = torch.device("cpu")
-        # What a graph in 8-bit integers is, its exporter says.
-        is_int8 = checkpoint.graph is not None and "int8" in checkpoint.metadata.provenance
-        self.precision = "int8" if is_int8 else precision
-        settings: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bf16" else "f32",
-        }
+        self.device = CPU
+        _rest_torch()
+        settings: Settings = {"PERFORMANCE_HINT": "LATENCY"}
         if threads > 0:
             settings["INFERENCE_NUM_THREADS"] = threads
-        # Two pools of threads on the same cores wait for each other: with torch's own threads the
-        # 95th percentile of what is done around the network is more than twice as long.
-        torch_threads.rest()
-        core = openvino.Core()
-        folder = Path(cache_dir).expanduser() if cache_dir else _user_cache()
+        network = _Network(checkpoint, Path(cache_dir).expanduser() if cache_dir else _user_cache())
+        # What a graph in 8-bit integers is, its exporter says.
+        if checkpoint.graph is not None and "int8" in checkpoint.metadata.provenance:
+            self.precision, compiled = "int8", network.compile("fp32", settings)
+        elif precision == "auto":
+            self.precision, compiled = openvino_precision.choose(
+                lambda candidate: network.compile(candidate, settings),
+                network.folder / f"{network.name}.precision.json",
+                checkpoint.metadata,
+                threads,
+            )
+        else:
+            self.precision, compiled = precision, network.compile(precision, settings)
+        self._request = compiled.create_infer_request()
+
+    def disparity(self, image: Any) -> Any:
+        """Run the network; see :meth:`monodepth2_ros.backends.Backend.disparity`."""
+        if not isinstance(image, np.ndarray):
+            return _as_tensor(self._run(image.numpy()))
+        return self._run(image)
+
+    def disparities(self, images: Any) -> Any:
+        """Run the network; see :meth:`monodepth2_ros.backends.Backend.disparities`."""
+        # One image keeps all cores busy: a batch would gain nothing, and need a graph of its own.
+        if not isinstance(images, np.ndarray):
+            return _as_tensor(self.disparities(images.numpy()))
+        results = np.empty(images.shape[:3], dtype=np.float32)
+        for image, result in zip(images, results, strict=True):
+            result[:] = self._run(image)
+        return results
+
+    def _run(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the disparity of an image; valid until the next call."""
+        # share_inputs and share_outputs: no copies on either side.
+        outputs = self._request.infer([image[None]], share_inputs=True, share_outputs=True)
+        disparity: NDArray[np.float32] = outputs[0][0, 0]
+        return disparity
+
+
+class _Network:
+    """A checkpoint's graph, compiled from a cache folder or, where that fails, from memory."""
+
+    def __init__(self, checkpoint: Checkpoint, folder: Path) -> None:
+        self._checkpoint = checkpoint
+        self._core = openvino.Core()
+        self.folder = folder
+        self.name = _cache_name(checkpoint)
+
+    def compile(self, precision: str, settings: Settings) -> Any:
+        """Compile it for "fp32" or "bf16"."""
+        hint = "bf16" if precision == "bf16" else "f32"
+        settings = {**settings, "INFERENCE_PRECISION_HINT": hint}
         try:
-            compiled = _compiled_from_cache(core, checkpoint, folder, settings)
+            return self._compile_from_cache(settings)
         except (OSError, RuntimeError):  # OpenVINO's errors, of a full disk, too, are RuntimeErrors
-            # A read-only or full disk, or what became of a cache there, costs start-up time, not
-            # the node.
+            # A read-only or full disk, or a damaged cache there, costs start-up time, not the node.
             try:
-                compiled = core.compile_model(_convert(checkpoint), "CPU", settings)
+                return self._core.compile_model(_build(self._checkpoint), "CPU", settings)
             except RuntimeError as error:
                 raise BackendError(
                     f"backend 'openvino' cannot compile the network ({error}); set backend to "
                     "'torch'"
                 ) from error
-        self._request = compiled.create_infer_request()
 
-    def disparity(self, image: Tensor) -> Tensor:
-        """Run the network; see :meth:`monodepth2_ros.backends.Backend.disparity`."""
-        # share_inputs and share_outputs: no copies on either side.
-        outputs = self._request.infer([image.numpy()[None]], share_inputs=True, share_outputs=True)
-        return torch.from_numpy(outputs[0][0, 0])
+    def _compile_from_cache(self, settings: Settings) -> Any:
+        """Compile the graph that was kept, or build it and keep it.
 
-    def disparities(self, images: Tensor) -> Tensor:
-        """Run the network; see :meth:`monodepth2_ros.backends.Backend.disparities`."""
-        # One image keeps all cores busy: a batch would gain nothing, and need a graph of its own.
-        results = torch.empty(images.shape[:3])
-        for image, result in zip(images, results, strict=True):
-            result.copy_(self.disparity(image))
-        return results
+        Raises
+        ------
+        OSError, RuntimeError
+            If there is no place to keep it, or OpenVINO fails.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        settings = {**settings, "CACHE_DIR": str(self.folder)}
+        if self._checkpoint.graph is not None:
+            return self._core.compile_model(_build(self._checkpoint), "CPU", settings)
+        path = self.folder / f"{self.name}.xml"
+        if path.is_file():
+            try:
+                return self._core.compile_model(str(path), "CPU", settings)
+            except RuntimeError:  # damaged: it was compiled when it was written
+                path.unlink()
+        _write_graph(path, self._checkpoint)
+        return self._core.compile_model(str(path), "CPU", settings)
 
 
-def _convert(checkpoint: Checkpoint) -> Any:
-    """Convert the network; the pixels' conversion to [0, 1] and planes becomes part of it."""
-    import openvino
-
+def _build(checkpoint: Checkpoint) -> Any:
+    """Make the model, from bytes of an image to sigmoid disparity."""
     if checkpoint.graph is not None:
         exported = openvino.Core().read_model(checkpoint.graph)
         disparity = exported.output("disparity").get_node().input_value(0)
-        model = openvino.Model([disparity], exported.get_parameters())
-        return _taking_pixels(model)
+        return _taking_pixels(openvino.Model([disparity], exported.get_parameters()))
     metadata = checkpoint.metadata
-    shape = (1, 3, metadata.height, metadata.width)
-    network = FusedDepthNetwork(checkpoint.depth_network())
-    with torch.inference_mode(), warnings.catch_warnings():
-        # The converter traces with an API that torch deprecates; that is OpenVINO's to change.
-        warnings.simplefilter("ignore", FutureWarning)
-        model = openvino.convert_model(network, example_input=torch.zeros(shape), input=[shape])
-    return _taking_pixels(model)
+    return build_graph(
+        checkpoint.arrays("encoder"),
+        checkpoint.arrays("depth"),
+        metadata.num_layers,
+        metadata.width,
+        metadata.height,
+    )
 
 
 def _taking_pixels(model: Any) -> Any:
-    """Make the pixels' conversion to [0, 1] and planes part of a graph."""
-    import openvino
+    """Make the conversion of pixels to [0, 1] and planes part of an exported graph."""
     from openvino.preprocess import PrePostProcessor
 
     steps = PrePostProcessor(model)
@@ -144,38 +185,12 @@ def _taking_pixels(model: Any) -> Any:
     return steps.build()
 
 
-def _compiled_from_cache(
-    core: Any, checkpoint: Checkpoint, folder: Path, settings: dict[str, Any]
-) -> Any:
-    """Compile the network as it was converted before, or convert it and keep that.
-
-    Raises
-    ------
-    OSError, RuntimeError
-        If there is no place to keep it, or OpenVINO fails.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = {**settings, "CACHE_DIR": str(folder)}
-    if checkpoint.graph is not None:
-        return core.compile_model(_convert(checkpoint), "CPU", settings)
-    path = folder / f"{_digest(checkpoint)}.xml"
-    if path.is_file():
-        try:
-            return core.compile_model(str(path), "CPU", settings)
-        except RuntimeError:  # damaged: it was compiled when it was written
-            path.unlink()
-    _convert_to(path, checkpoint)
-    return core.compile_model(str(path), "CPU", settings)
-
-
-def _convert_to(path: Path, checkpoint: Checkpoint) -> None:
-    """Convert the network to a file, written as a whole or not at all."""
-    import openvino
-
-    # First, so that a folder that cannot be written to costs no conversion.
+def _write_graph(path: Path, checkpoint: Checkpoint) -> None:
+    """Build the graph into a file, written as a whole or not at all."""
+    # First, so that a folder that cannot be written to costs no building.
     with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
         part = Path(temporary) / path.name
-        openvino.save_model(_convert(checkpoint), part, compress_to_fp16=False)
+        openvino.save_model(_build(checkpoint), part, compress_to_fp16=False)
         # The weights first: the .xml is what says that the pair is complete.
         for suffix in (".bin", ".xml"):
             written = part.with_suffix(suffix)
@@ -184,20 +199,38 @@ def _convert_to(path: Path, checkpoint: Checkpoint) -> None:
             os.replace(written, path.with_suffix(suffix))
 
 
-def _digest(checkpoint: Checkpoint) -> str:
-    """Name a converted model by all that it is made from."""
-    import openvino
-
+def _cache_name(checkpoint: Checkpoint) -> str:
+    """Name a graph by all that it is made from."""
     metadata = checkpoint.metadata
-    digest = hashlib.sha256(
-        f"{_CONVERSION_VERSION} {openvino.__version__} {torch.__version__} "
-        f"{metadata.num_layers} {metadata.width} {metadata.height}".encode()
+    sha = hashlib.sha256(
+        f"{GRAPH_VERSION} {openvino.__version__} "
+        f"{metadata.num_layers} {metadata.width} {metadata.height} ".encode()
     )
-    for network in ("encoder", "depth"):
-        for name, value in sorted(checkpoint.state.get(network, {}).items()):
-            digest.update(name.encode())
-            digest.update(value.contiguous().numpy().tobytes())
-    return digest.hexdigest()[:32]
+    if checkpoint.graph is not None:
+        for path in (checkpoint.graph, checkpoint.graph.with_suffix(".bin")):
+            sha.update(f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}".encode())
+    else:
+        sha.update(digest(checkpoint.state, ("encoder", "depth")).encode())
+    return sha.hexdigest()[:32]
+
+
+def _rest_torch() -> None:
+    """Leave torch one thread, if it is in this process.
+
+    Two pools of threads on the same cores wait for each other: with torch's own threads the 95th
+    percentile of what is done around the network is more than twice as long.
+    """
+    if "torch" in sys.modules:
+        from monodepth2_ros.backends import torch_threads
+
+        torch_threads.rest()
+
+
+def _as_tensor(array: NDArray[np.float32]) -> Any:
+    """View an array as a tensor, for those who gave one."""
+    import torch
+
+    return torch.from_numpy(array)
 
 
 def _user_cache() -> Path:

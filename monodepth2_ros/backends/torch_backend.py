@@ -7,12 +7,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from monodepth2_ros.backends import torch_threads
+from monodepth2_ros.backends.base import Device
 from monodepth2_ros.checkpoint import Checkpoint
+from monodepth2_ros.device_pipeline import as_tensor
 from monodepth2_ros.networks.fused import FusedDepthNetwork
 from monodepth2_ros.options import BackendError
 from monodepth2_ros.preprocessing import to_network_input
@@ -26,7 +30,7 @@ class TorchBackend:
     Parameters
     ----------
     checkpoint : Checkpoint
-    device : torch.device
+    device : Device
     precision : {"fp32", "fp16", "bf16"}
     threads : int
         CPU threads of the whole process; 0 leaves them as they are, or as they were before
@@ -41,7 +45,7 @@ class TorchBackend:
     name = "torch"
 
     def __init__(
-        self, checkpoint: Checkpoint, device: torch.device, precision: str, threads: int = 0
+        self, checkpoint: Checkpoint, device: Device, precision: str, threads: int = 0
     ) -> None:
         if device.type == "cpu" and precision == "fp16":
             raise BackendError(
@@ -52,7 +56,7 @@ class TorchBackend:
             torch.set_num_threads(threads)
         elif device.type == "cpu":
             torch_threads.work()
-        self.device = device
+        self.device = torch.device(str(device))
         self.precision = precision
         self._dtype = _DTYPES[precision]
         try:
@@ -63,14 +67,16 @@ class TorchBackend:
                 "free some, or set device to 'cpu'"
             ) from error
 
-    def disparity(self, image: Tensor) -> Tensor:
+    def disparity(self, image: Any) -> Any:
         """Run the network; see :meth:`monodepth2_ros.backends.Backend.disparity`."""
         return self.disparities(image[None])[0]
 
     @torch.inference_mode()
-    def disparities(self, images: Tensor) -> Tensor:
+    def disparities(self, images: Any) -> Any:
         """Run the network; see :meth:`monodepth2_ros.backends.Backend.disparities`."""
         with self._arithmetic():
+            if isinstance(images, np.ndarray):
+                return self._network(as_tensor(images)).numpy()
             return self._network(images)
 
     def _choose_network(self, checkpoint: Checkpoint) -> Callable[[Tensor], Tensor]:

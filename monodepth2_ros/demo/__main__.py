@@ -141,10 +141,8 @@ def _run(arguments: argparse.Namespace) -> int:
 def _spare_cores() -> None:
     """Leave the processor to the node."""
     import cv2
-    import torch
 
     cv2.setNumThreads(1)
-    torch.set_num_threads(1)
 
 
 def _check_targets(arguments: argparse.Namespace) -> None:

@@ -10,11 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-#: Channels of the decoder at levels 0 (finest) to 4 (coarsest).
-DECODER_CHANNELS = (16, 32, 64, 128, 256)
-
-#: Scales at which the decoder has a disparity head; scale s is 1/2^s of the image size.
-SCALES = (0, 1, 2, 3)
+from monodepth2_ros.networks.architecture import DECODER_CHANNELS, SCALES
 
 
 class DepthDecoder(nn.Module):

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from monodepth2_ros.networks import gpu_kernels
+from monodepth2_ros.networks.architecture import PIXEL_MEAN, PIXEL_SPREAD
 from monodepth2_ros.networks.depth_network import DepthNetwork
 from monodepth2_ros.networks.fused import FusedDepthNetwork
 from monodepth2_ros.networks.resnet import BasicBlock, Bottleneck
-from monodepth2_ros.networks.resnet_encoder import PIXEL_MEAN, PIXEL_SPREAD
 
 
 class GpuDepthNetwork(nn.Module):

@@ -10,15 +10,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-#: Blocks in each of the four stages.
-_BLOCKS = {
-    18: (2, 2, 2, 2),
-    34: (3, 4, 6, 3),
-    50: (3, 4, 6, 3),
-    101: (3, 4, 23, 3),
-    152: (3, 8, 36, 3),
-}
-_CLASSES = 1000  # of ImageNet, on which published weights were trained
+from monodepth2_ros.networks.architecture import BLOCKS, CLASSES
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
@@ -95,7 +87,7 @@ class ResNet(nn.Module):
     def __init__(self, num_layers: int) -> None:
         super().__init__()
         self._block = BasicBlock if num_layers < 50 else Bottleneck
-        blocks = _BLOCKS[num_layers]
+        blocks = BLOCKS[num_layers]
         self.conv1 = nn.Conv2d(3, 64, kernel_size=7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
@@ -106,7 +98,7 @@ class ResNet(nn.Module):
         self.layer3 = self._stage(128 * expansion, 256, blocks[2], 2)
         self.layer4 = self._stage(256 * expansion, 512, blocks[3], 2)
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
-        self.fc = nn.Linear(512 * expansion, _CLASSES)
+        self.fc = nn.Linear(512 * expansion, CLASSES)
         if self.conv1.weight.is_meta:
             return  # without memory; torch would import its compiler to draw nothing
         for module in self.modules():

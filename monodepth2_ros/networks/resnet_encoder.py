@@ -9,15 +9,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from monodepth2_ros.networks.architecture import (
+    PIXEL_MEAN,
+    PIXEL_SPREAD,
+    RESNET_LAYERS,
+    encoder_channels,
+)
 from monodepth2_ros.networks.resnet import ResNet
-
-#: Depths of ResNet that an encoder can have.
-RESNET_LAYERS = (18, 34, 50, 101, 152)
-
-# One mean and one spread for all channels, as the published checkpoints expect
-# (not the per-channel ImageNet statistics).
-PIXEL_MEAN = 0.45
-PIXEL_SPREAD = 0.225
 
 
 class ResnetEncoder(nn.Module):
@@ -62,8 +60,7 @@ class ResnetEncoder(nn.Module):
                 3 * num_input_images, 64, kernel_size=7, stride=2, padding=3, bias=False
             )
             nn.init.kaiming_normal_(self.encoder.conv1.weight, mode="fan_out", nonlinearity="relu")
-        expansion = 1 if num_layers < 50 else 4
-        self.channels = (64, *(expansion * width for width in (64, 128, 256, 512)))
+        self.channels = encoder_channels(num_layers)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Compute the feature pyramid.

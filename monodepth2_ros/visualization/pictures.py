@@ -61,8 +61,9 @@ class DepthColors:
         -------
         ndarray, shape (H, W, 3), uint8, RGB
         """
-        colors = colorize(_disparity(depth), 1.0 / self.far, 1.0 / self.near, self.color_map)
-        picture = np.asarray(colors.numpy(), dtype=np.uint8)
+        picture: Picture = colorize(
+            _disparity(depth), 1.0 / self.far, 1.0 / self.near, self.color_map
+        )
         picture[np.isnan(depth)] = _UNKNOWN
         return picture
 
@@ -89,11 +90,10 @@ def choose_colors(
     return DepthColors(1.0 / max(high, 1.001 * low), 1.0 / low)
 
 
-def _disparity(depth: NDArray[np.float32]):  # type: ignore[no-untyped-def]
-    """Return inverse depth as a tensor."""
-    import torch
-
-    return torch.from_numpy(np.ascontiguousarray(depth)).reciprocal()
+def _disparity(depth: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return inverse depth."""
+    with np.errstate(divide="ignore"):
+        return np.reciprocal(np.asarray(depth, dtype=np.float32))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from monodepth2_ros import predictor as module
-from monodepth2_ros.backends import BackendError, create_backend
+from monodepth2_ros.backends import BackendError, create_backend, factory, processor
+from monodepth2_ros.backends.base import CPU
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.checkpoint import random_checkpoint
 from monodepth2_ros.geometry import disparity_to_depth
@@ -157,17 +158,15 @@ def test_bf16_on_a_cpu_stays_close(checkpoint, image, predictor):
 def test_auto_takes_bf16_on_a_cpu_where_it_pays(
     checkpoint, image, tmp_path, monkeypatch, predictor, flags, expected
 ):
-    from monodepth2_ros.backends import factory
-
     information = tmp_path / "cpuinfo"
     if flags is not None:
         information.write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
-    monkeypatch.setattr(factory, "_CPU_INFORMATION", information)
-    factory.has_fast_bfloat16.cache_clear()
+    monkeypatch.setattr(processor, "_CPU_INFORMATION", information)
+    processor.forget()
     try:
         chosen = DepthPredictor(checkpoint, backend="torch", device="cpu")
     finally:
-        factory.has_fast_bfloat16.cache_clear()
+        processor.forget()
     assert chosen.backend.precision == expected
     depth = predictor(image)
     error = np.median(np.abs(chosen(image) - depth) / depth)
@@ -263,10 +262,10 @@ def test_points_max_range_leaves_the_depth_alone(predictor, image):
 class StepBackend:
     """A network that sees a near object before a far wall."""
 
-    name, precision, device = "step", "fp32", torch.device("cpu")
+    name, precision, device = "step", "fp32", CPU
 
     def disparity(self, image):
-        sigmoid = torch.full((64, 96), 0.01)
+        sigmoid = np.full((64, 96), 0.01, np.float32)
         sigmoid[20:50, 30:60] = 0.5
         return sigmoid
 
@@ -318,7 +317,7 @@ def test_fixed_and_adapting_colours(predictor, image):
 
 
 def test_automatic_colours_follow_the_scene_slowly(predictor, image):
-    """By hand: the first frame sets the range, each further one moves it by a tenth."""
+    """By hand: the first frame sets the range, each further one moves it."""
     fresh = DepthPredictor(predictor.checkpoint, backend="torch", device="cpu")
     grey = OutputOptions(color_map="gray")
     fixed = OutputOptions(color_map="gray", color_range=(0.1, 100.0))
@@ -328,8 +327,14 @@ def test_automatic_colours_follow_the_scene_slowly(predictor, image):
         disparity = torch.from_numpy(1.0 / predictor(frame))
         ends = torch.quantile(disparity[::4, ::4].double(), torch.tensor([0.02, 0.98]).double())
         new_low, new_high = ends.tolist()
-        low = new_low if number == 0 else low + 0.1 * (new_low - low)
-        high = new_high if number == 0 else high + 0.1 * (new_high - high)
+        if number == 0:
+            low, high = new_low, new_high
+        else:
+            # A tenth of the way for a step of up to 0.075 of the range, all for one of 0.3.
+            step = max(abs(new_low - low), abs(new_high - high))
+            relative = step / min(new_high - new_low, high - low)
+            share = min(max((relative - 0.05) / 0.25, 0.1), 1.0)
+            low, high = low + share * (new_low - low), high + share * (new_high - high)
         color = fresh.predict(frame, options=grey, outputs=("color",)).color[..., 0]
         expected = np.clip(255 * (disparity.numpy() - low) / (high - low), 0, 255)
         np.testing.assert_allclose(color, expected, atol=1.0)
@@ -406,9 +411,7 @@ def test_missing_openvino_names_the_alternative(checkpoint, monkeypatch):
 
 
 def test_auto_falls_back_to_torch_without_openvino(checkpoint, monkeypatch):
-    from monodepth2_ros.backends import factory
-
-    monkeypatch.setattr(factory.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(factory, "is_installed", lambda name: name == "torch")
     assert create_backend(checkpoint, device="cpu").name == "torch"
 
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from monodepth2_ros.checkpoint import Checkpoint, CheckpointError
-from monodepth2_ros.networks.resnet_encoder import RESNET_LAYERS, ResnetEncoder
+from monodepth2_ros.networks.architecture import RESNET_LAYERS
+from monodepth2_ros.networks.resnet_encoder import ResnetEncoder
 from monodepth2_ros.preprocessing import (
     remaining_crop,
     to_network_input,

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from monodepth2_ros import geometry
 from monodepth2_ros.networks import DepthDecoder, PoseCNN, PoseDecoder, ResnetEncoder
-from monodepth2_ros.networks.depth_decoder import SCALES
+from monodepth2_ros.networks.architecture import SCALES
 from monodepth2_ros.networks.resnet_encoder import load_trunk
 
 #: How motion is predicted: by a ResNet over the stacked pair, by a small network of its own, from

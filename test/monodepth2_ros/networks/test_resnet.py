@@ -8,8 +8,8 @@ import pytest
 import torch
 from torchvision.models import resnet as torchvision_resnet
 
+from monodepth2_ros.networks.architecture import RESNET_LAYERS
 from monodepth2_ros.networks.resnet import ResNet
-from monodepth2_ros.networks.resnet_encoder import RESNET_LAYERS
 
 
 @pytest.mark.parametrize("layers", RESNET_LAYERS)

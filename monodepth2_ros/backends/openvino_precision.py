@@ -1,0 +1,140 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Whether to compute in float32 or bfloat16 on this processor, by trying both.
+
+What a processor's flags promise does not tell: with AMX bfloat16 is several times as fast, with
+AVX512_BF16 alone one processor is twice as fast and another one slower. So both are timed, once for
+a graph and a processor, and the answer is kept next to the compiled graph.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from monodepth2_ros.atomic_files import write_atomically
+from monodepth2_ros.backends.processor import has_bfloat16, processor_name
+from monodepth2_ros.checkpoint import CheckpointMetadata
+
+#: bfloat16 is taken if depth changes by no more than this, relative, in the mean over an image.
+LARGEST_CHANGE = 0.003
+
+# ... and if it takes less than this share of the time of float32.
+_GAIN = 0.95
+
+# Seconds and rounds to spend on timing; both take turns.
+_SECONDS = 0.4
+_ROUNDS = (3, 20)
+
+#: Compiles the graph for "fp32" or "bf16".
+Compile = Callable[[str], Any]
+
+
+def choose(
+    compile_graph: Compile, file: Path, metadata: CheckpointMetadata, threads: int
+) -> tuple[str, Any]:
+    """Return the faster precision that keeps the depth, and the graph compiled for it.
+
+    Parameters
+    ----------
+    compile_graph : callable
+    file : Path
+        Where answers about this graph are kept; trouble with it costs only time.
+    metadata : CheckpointMetadata
+    threads : int
+        As the user asked for; the answer may depend on it.
+
+    Returns
+    -------
+    str
+        "fp32" or "bf16".
+    openvino.CompiledModel
+    """
+    if not has_bfloat16():
+        return "fp32", compile_graph("fp32")
+    key = hashlib.sha256(f"{processor_name()} {threads}".encode()).hexdigest()[:16]
+    answers = _read(file)
+    known = answers.get(key)
+    if isinstance(known, dict) and known.get("precision") in ("fp32", "bf16"):
+        return known["precision"], compile_graph(known["precision"])
+    compiled = {name: compile_graph(name) for name in ("fp32", "bf16")}
+    found = measure(compiled, metadata)
+    answers[key] = {**found, "processor": processor_name()}
+    with contextlib.suppress(OSError):
+        write_atomically(file, json.dumps(answers, indent=1).encode())
+    precision = str(found["precision"])
+    return precision, compiled[precision]
+
+
+def measure(compiled: dict[str, Any], metadata: CheckpointMetadata) -> dict[str, Any]:
+    """Time both precisions in turns and compare their depth.
+
+    Parameters
+    ----------
+    compiled : dict of str to openvino.CompiledModel
+        "fp32" and "bf16".
+    metadata : CheckpointMetadata
+
+    Returns
+    -------
+    dict
+        "precision", what to take; "seconds" of each; "change", the largest mean relative change
+        of depth over the test images.
+    """
+    requests = {name: graph.create_infer_request() for name, graph in compiled.items()}
+    images = _test_images(metadata.width, metadata.height)
+    change = 0.0
+    for image in images:
+        exact, rounded = (
+            _depth(requests[name].infer([image[None]])[0], metadata) for name in ("fp32", "bf16")
+        )
+        change = max(change, float(np.mean(np.abs(rounded - exact) / exact)))
+    seconds = {name: float("inf") for name in requests}
+    started = time.perf_counter()
+    for number in range(_ROUNDS[1]):
+        if number >= _ROUNDS[0] and time.perf_counter() - started > _SECONDS:
+            break
+        for name, request in requests.items():
+            start = time.perf_counter()
+            request.infer([images[0][None]], share_inputs=True, share_outputs=True)
+            # The shortest: everything else is somebody else's use of the processor.
+            seconds[name] = min(seconds[name], time.perf_counter() - start)
+    # Written so that a change that is not finite is none that is accepted.
+    pays = seconds["bf16"] < _GAIN * seconds["fp32"] and change <= LARGEST_CHANGE
+    return {"precision": "bf16" if pays else "fp32", "seconds": seconds, "change": change}
+
+
+def _depth(sigmoid: NDArray[np.float32], metadata: CheckpointMetadata) -> NDArray[np.float64]:
+    """Return depth up to scale."""
+    near, far = 1.0 / metadata.min_depth, 1.0 / metadata.max_depth
+    return 1.0 / (far + (near - far) * sigmoid.astype(np.float64))
+
+
+def _test_images(width: int, height: int) -> list[NDArray[np.uint8]]:
+    """Return images with large and small structures, dark and bright."""
+    generator = np.random.default_rng(0)
+    images = []
+    for cells, brightness in ((6, 1.0), (24, 0.5)):
+        coarse = generator.integers(0, 256, (cells, 2 * cells, 3), np.uint8)
+        image = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+        noise = generator.integers(-12, 13, image.shape)
+        images.append(np.clip(brightness * image + noise, 0, 255).astype(np.uint8))
+    return images
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Read the answers; none if there are none that can be read."""
+    try:
+        answers = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return answers if isinstance(answers, dict) else {}

@@ -1,0 +1,274 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Weights of networks as NumPy arrays, and as torch tensors for those who ask.
+
+A robot that runs the network in OpenVINO has no torch, and one that has it should not wait for its
+import. So weights are read without it, and become tensors when :attr:`Checkpoint.state` is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from monodepth2_ros.networks.architecture import network_shapes
+from monodepth2_ros.options import CheckpointError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Arrays = dict[str, NDArray[Any]]
+
+# Types of a safetensors file that NumPy knows. bfloat16 it does not: see _view.
+_DTYPES = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "i1",
+    "U8": "u1",
+    "BOOL": "?",
+}
+
+_BLOCK = 1 << 20
+
+
+class StateDicts(Mapping[str, "dict[str, Tensor]"]):
+    """State dicts by the network's name; they become torch tensors at the first use of one.
+
+    Parameters
+    ----------
+    arrays : mapping of str to mapping of str to ndarray
+    file : Path, optional
+        Where they come from.
+    """
+
+    def __init__(self, arrays: Mapping[str, Arrays], file: Path | None = None) -> None:
+        self._arrays = arrays
+        self._file = file
+        self._tensors: dict[str, dict[str, Tensor]] = {}
+
+    def __getitem__(self, network: str) -> dict[str, Tensor]:
+        if network not in self._tensors:
+            arrays = self._arrays[network]
+            if self._file is None:
+                self._tensors[network] = {name: _tensor(array) for name, array in arrays.items()}
+            else:
+                self._tensors[network] = _read_tensors(self._file, network, arrays)
+        return self._tensors[network]
+
+    def __contains__(self, network: object) -> bool:
+        return network in self._arrays  # Mapping's own would make tensors
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def arrays(self, network: str) -> Arrays:
+        """Return a state dict as arrays, with what was changed in its tensors."""
+        if network in self._tensors:
+            return as_arrays(self._tensors[network])
+        return self._arrays[network]
+
+    def unchanged_file(self) -> Path | None:
+        """Return the file that holds all of this; None where nobody can be sure of it."""
+        return None if self._tensors else self._file
+
+
+def read_weights(path: Path, metadata_key: str) -> tuple[str | None, StateDicts]:
+    """Read a safetensors file whose entries are named ``<network>.<state-dict key>``.
+
+    Parameters
+    ----------
+    path : Path
+    metadata_key : str
+
+    Returns
+    -------
+    str or None
+        The entry of the file's metadata with that key.
+    StateDicts
+        Mapped into memory: they cost nothing until they are used.
+
+    Raises
+    ------
+    CheckpointError
+        If it is damaged, or no safetensors file.
+    """
+    try:
+        with safe_open(path, framework="np") as file:  # checks that all is there
+            header = (file.metadata() or {}).get(metadata_key)
+        with path.open("rb") as raw:
+            length = int.from_bytes(raw.read(8), "little")
+            entries = json.loads(raw.read(length))
+        entries.pop("__metadata__", None)
+        data = np.memmap(path, mode="r", offset=8 + length) if entries else np.empty(0, np.uint8)
+        state: dict[str, Arrays] = {}
+        for key, entry in sorted(entries.items(), key=lambda item: item[1]["data_offsets"]):
+            network, _, name = key.partition(".")
+            state.setdefault(network, {})[name] = _view(np.asarray(data), key, entry)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"checkpoint {path} is not a readable safetensors file ({error}); was it copied in "
+            "full?"
+        ) from error
+    return header, StateDicts(state, path)
+
+
+def as_arrays(state: Mapping[str, Tensor]) -> Arrays:
+    """View tensors as arrays; bfloat16, which NumPy does not know, is copied as float32."""
+    return {name: _array(tensor) for name, tensor in state.items()}
+
+
+def check_weights(
+    state: Mapping[str, Any] | None, network: str, num_layers: int, source: str
+) -> None:
+    """Refuse weights that do not fit the architecture.
+
+    Parameters
+    ----------
+    state : mapping of str to Tensor or ndarray, or None
+        State dict; None if there is none.
+    network : {"encoder", "depth"}
+    num_layers : int
+        Depth of the ResNet.
+    source : str
+        Name of the checkpoint, for the error.
+
+    Raises
+    ------
+    CheckpointError
+        If entries are missing or of another shape, or there are none.
+    """
+    if state is None:
+        raise CheckpointError(f"checkpoint {source} has no network '{network}'")
+    shapes = network_shapes(num_layers)[network]
+    # The classifier is never used; files may leave it out.
+    used = {name: shape for name, shape in shapes.items() if not name.startswith("encoder.fc.")}
+    missing = sorted(used.keys() - state.keys())
+    if missing:
+        raise CheckpointError(
+            f"checkpoint {source}: network '{network}' lacks {len(missing)} of {len(shapes)} "
+            f"entries, '{missing[0]}' for one; it is another architecture or a damaged file"
+        )
+    for name, shape in used.items():
+        if tuple(state[name].shape) != shape:
+            raise CheckpointError(
+                f"checkpoint {source}: '{network}.{name}' has shape {tuple(state[name].shape)} "
+                f"instead of {shape}"
+            )
+
+
+def random_weights(num_layers: int, seed: int) -> StateDicts:
+    """Draw untrained weights from the distributions that torch draws them from.
+
+    Parameters
+    ----------
+    num_layers : int
+        Depth of the ResNet.
+    seed : int
+        The same seed gives the same weights.
+    """
+    generator = np.random.default_rng(seed)
+    return StateDicts(
+        {
+            network: {name: _draw(name, shape, generator) for name, shape in shapes.items()}
+            for network, shapes in network_shapes(num_layers).items()
+        }
+    )
+
+
+def digest(state: Mapping[str, Mapping[str, Any]], networks: tuple[str, ...]) -> str:
+    """Name weights by their content.
+
+    A file whose weights nobody has changed is named by its bytes: it is read in blocks, which takes
+    no memory, and its weights need not be unpacked.
+    """
+    sha = hashlib.sha256()
+    file = state.unchanged_file() if isinstance(state, StateDicts) else None
+    if file is not None:
+        with file.open("rb") as raw:
+            while block := raw.read(_BLOCK):
+                sha.update(block)
+        return sha.hexdigest()
+    for network in networks:
+        if network not in state:
+            continue
+        for name, array in sorted(arrays_of(state, network).items()):
+            sha.update(f"{network}.{name} {array.dtype}{array.shape}".encode())
+            sha.update(np.ascontiguousarray(array).tobytes())
+    return sha.hexdigest()
+
+
+def arrays_of(state: Mapping[str, Mapping[str, Any]], network: str) -> Arrays:
+    """Return a network's state dict as arrays."""
+    return state.arrays(network) if isinstance(state, StateDicts) else as_arrays(state[network])
+
+
+def _draw(name: str, shape: tuple[int, ...], generator: np.random.Generator) -> NDArray[Any]:
+    """Draw an entry of a state dict."""
+    if name.endswith("num_batches_tracked"):
+        return np.zeros(shape, np.int64)
+    if len(shape) == 4 and name.startswith("encoder."):
+        # He et al., 2015, by the number of outputs.
+        deviation = math.sqrt(2.0 / (shape[0] * shape[2] * shape[3]))
+        drawn = generator.standard_normal(shape, dtype=np.float32)
+        return drawn * np.float32(deviation)
+    if name.startswith("encoder.fc.") or not name.startswith("encoder."):
+        # Torch's default for layers without a choice of their own. Of a bias, too, the bound is
+        # that of the weight's inputs; here, of 9 · 32 of them.
+        inputs = math.prod(shape[1:]) if len(shape) > 1 else 288
+        bound = 1.0 / math.sqrt(inputs)
+        return generator.uniform(-bound, bound, shape).astype(np.float32)
+    is_one = name.endswith(("running_var", ".weight"))
+    return np.full(shape, 1.0 if is_one else 0.0, np.float32)
+
+
+def _view(data: NDArray[np.uint8], key: str, entry: dict[str, Any]) -> NDArray[Any]:
+    """View bytes as an entry of a safetensors file."""
+    start, end = entry["data_offsets"]
+    raw = data[start:end]
+    kind = entry["dtype"]
+    if kind == "BF16":
+        # The upper half of a float32.
+        array: NDArray[Any] = (raw.view("<u2").astype(np.uint32) << 16).view(np.float32)
+    elif kind in _DTYPES:
+        array = raw.view(_DTYPES[kind])
+    else:
+        raise ValueError(f"'{key}' is of type {kind}; only floats and integers are known")
+    return array.reshape(entry["shape"])
+
+
+def _array(value: Any) -> NDArray[Any]:
+    """View a tensor as an array."""
+    if isinstance(value, np.ndarray):
+        return value
+    tensor = value.detach().cpu()
+    if str(tensor.dtype) == "torch.bfloat16":
+        tensor = tensor.float()
+    return np.asarray(tensor.numpy())
+
+
+def _tensor(array: NDArray[Any]) -> Tensor:
+    """View an array as a tensor."""
+    import torch
+
+    return torch.from_numpy(array)
+
+
+def _read_tensors(file: Path, network: str, names: Arrays) -> dict[str, Tensor]:
+    """Read a network's weights as tensors, mapped into memory and safe to be changed."""
+    with safe_open(file, framework="pt") as opened:
+        return {name: opened.get_tensor(f"{network}.{name}") for name in names}
