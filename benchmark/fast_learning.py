@@ -22,6 +22,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from training.train import NOTHING_LEARNED
+
 ROOT = Path(__file__).resolve().parents[1]
 
 #: What the plain formulation of a training is made of.
@@ -30,7 +32,9 @@ PLAIN = ("--channels-last", "no", "--precision", "float32", "--no-compile")
 
 def run(module: str, arguments: Sequence[str]) -> None:
     """Run a program of the training module."""
-    subprocess.run([sys.executable, "-m", f"training.{module}", *arguments], cwd=ROOT, check=True)
+    done = subprocess.run([sys.executable, "-m", f"training.{module}", *arguments], cwd=ROOT)
+    if done.returncode not in (0, NOTHING_LEARNED):
+        done.check_returncode()
 
 
 def make_store(arguments: argparse.Namespace, out: Path) -> Path:

@@ -35,6 +35,7 @@ from training.evaluation.predictors import constant_predictor, depth_predictor, 
 from training.evaluation.protocol import Predict, Protocol, Selection, aligned_depth, truth_of
 from training.evaluation.splits import frames_of_stretch
 from training.frames.store import FrameStore
+from training.train import NOTHING_LEARNED
 
 ROOT = Path(__file__).resolve().parents[1]
 PROTOCOL = Protocol(scaling="median")
@@ -43,7 +44,9 @@ PROTOCOL = Protocol(scaling="median")
 def run(module: str, arguments: list[str]) -> None:
     """Run a program of the training module."""
     command = [sys.executable, "-m", f"training.{module}", *arguments]
-    subprocess.run(command, cwd=ROOT, check=True)
+    done = subprocess.run(command, cwd=ROOT)
+    if done.returncode not in (0, NOTHING_LEARNED):
+        done.check_returncode()
 
 
 def make_store(arguments: argparse.Namespace, out: Path) -> FrameStore:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from training.learning.trainer import Trainer
 
 
+#: Exit status of a run that ended without a model better than what it began with.
+NOTHING_LEARNED = 3
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``depth_train`` and return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -73,9 +77,16 @@ def train(options: TrainOptions, resume: bool = False) -> int:
                 run_state.prepare_folder(folder, trainer.options.as_dict())
             print(_summary(trainer))
         status = trainer.run()
-        if processes.is_first and trainer.state.step >= trainer.total_steps:
+        collapsed = trainer.collapsed
+        if trainer.state.step < trainer.total_steps and collapsed is None:
+            return status
+        outcome = trainer.outcome
+        if processes.is_first:
+            if collapsed is not None:
+                print(f"stopped at step {trainer.state.step}: {collapsed}")
             print(_conclusion(trainer))
-        return status
+            print(outcome.text)
+        return 0 if outcome.has_learned else NOTHING_LEARNED
     finally:
         leave_processes()
 
@@ -110,6 +121,11 @@ def _summary(trainer: Trainer) -> str:
         motion = (
             "solved from optical flow (a constant depth explains "
             f"{100 * trainer.constant_depth_share:.0f} % of it)"
+        )
+    elif motion == "tracks":
+        motion = (
+            "from tracked corners (they determine it for "
+            f"{100 * trainer.determined_share:.0f} % of the samples)"
         )
     labelled = training.with_truth
     if labelled == len(training):

@@ -26,11 +26,14 @@ from training.learning import trainer as trainer_module
 from training.learning.health import TrainingFailure
 from training.learning.options import TrainOptions
 from training.learning.trainer import Trainer
-from training.train import main
+from training.train import NOTHING_LEARNED, main
 from training.worlds.film import synthesize
 from training.worlds.take import camera_from_field_of_view
 
 STEPS = 6
+
+# A few steps from random weights may or may not learn something.
+COMPLETE = (0, NOTHING_LEARNED)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +97,7 @@ def arguments(options, out):
 def uninterrupted(options, tmp_path_factory):
     """The weights of a run that nothing disturbed."""
     folder = tmp_path_factory.mktemp("run") / "whole"
-    assert main(arguments(options, folder)) == 0
+    assert main(arguments(options, folder)) in COMPLETE
     return load_checkpoint(folder / "last.safetensors")
 
 
@@ -139,10 +142,10 @@ def test_a_run_leaves_a_model_that_the_predictor_takes(uninterrupted):
 
 
 def test_a_run_can_be_repeated(options, uninterrupted, tmp_path):
-    assert main(arguments(options, tmp_path / "again")) == 0
+    assert main(arguments(options, tmp_path / "again")) in COMPLETE
     assert_same_weights(uninterrupted, load_checkpoint(tmp_path / "again" / "last.safetensors"))
     other = dataclasses.replace(options, seed=1)
-    assert main(arguments(other, tmp_path / "other")) == 0
+    assert main(arguments(other, tmp_path / "other")) in COMPLETE
     changed = load_checkpoint(tmp_path / "other" / "last.safetensors")
     weight = "decoder.0.conv.conv.weight"
     assert not torch.equal(changed.state["depth"][weight], uninterrupted.state["depth"][weight])
@@ -175,7 +178,7 @@ def test_signals_save_and_resuming_is_exact(options, uninterrupted, tmp_path, nu
     if steps < STEPS:  # else the signal came after the last step
         assert f"depth_train --resume {folder}" in output
         assert process.returncode == (130 if number == signal.SIGINT else 0)
-    assert main(["--resume", str(folder)]) == 0
+    assert main(["--resume", str(folder)]) in COMPLETE
     assert_same_weights(uninterrupted, load_checkpoint(folder / "last.safetensors"))
 
 
@@ -186,14 +189,14 @@ def test_kill_at_any_moment_leaves_a_run_that_resumes(options, uninterrupted, tm
     process.kill()
     process.communicate(timeout=60)
     load_checkpoint(folder / "last.safetensors")
-    assert main(["--resume", str(folder)]) == 0
+    assert main(["--resume", str(folder)]) in COMPLETE
     assert_same_weights(uninterrupted, load_checkpoint(folder / "last.safetensors"))
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
 
 def test_run_with_motion_from_flow_resumes_exactly(options, tmp_path, capsys):
     solved = dataclasses.replace(options, pose="flow", motion_steps=0)
-    assert main(arguments(solved, tmp_path / "whole")) == 0
+    assert main(arguments(solved, tmp_path / "whole")) in COMPLETE
     assert "motion solved from optical flow" in capsys.readouterr().out
     whole = load_checkpoint(tmp_path / "whole" / "last.safetensors")
     assert set(whole.state) == {"encoder", "depth"}
@@ -202,12 +205,12 @@ def test_run_with_motion_from_flow_resumes_exactly(options, tmp_path, capsys):
     wait_for_save(process, folder)
     process.terminate()
     process.communicate(timeout=120)
-    assert main(["--resume", str(folder)]) == 0
+    assert main(["--resume", str(folder)]) in COMPLETE
     assert_same_weights(whole, load_checkpoint(folder / "last.safetensors"))
     tuned = dataclasses.replace(
         options, checkpoint=str(folder / "last.safetensors"), motion_steps=None, steps=1
     )
-    assert main(arguments(tuned, tmp_path / "tuned")) == 0
+    assert main(arguments(tuned, tmp_path / "tuned")) in COMPLETE
     assert "motion solved from optical flow" in capsys.readouterr().out
 
 
@@ -225,7 +228,7 @@ def test_full_disk_does_not_end_the_run_and_keeps_the_old_file(
         real(path, *rest)
 
     monkeypatch.setattr(trainer_module, "save_checkpoint", sometimes_full)
-    assert main(arguments(options, folder)) == 0
+    assert main(arguments(options, folder)) in COMPLETE
     assert "could not be saved" in capsys.readouterr().err
     assert_same_weights(uninterrupted, load_checkpoint(folder / "last.safetensors"))
 
@@ -268,7 +271,7 @@ def test_two_processes_learn_what_one_does(options, tmp_path):
     both = dataclasses.replace(options, freeze_batch_norm=True, steps=3, tie_break=0.0)
     both = dataclasses.replace(both, motion_steps=1, coarse_steps=2)  # the depth network rests once
     one, two = tmp_path / "one", tmp_path / "two"
-    assert main(arguments(both, one)) == 0
+    assert main(arguments(both, one)) in COMPLETE
     subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--standalone"),

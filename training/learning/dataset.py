@@ -22,6 +22,12 @@ from torch import Tensor
 from training.frames.read_ahead import in_parallel
 from training.frames.store import FrameStore
 from training.learning.flow import MeasureFlow
+from training.learning.motion_from_tracks import (
+    MOST_POINTS,
+    MeasureTracks,
+    SparseGeometry,
+    TrackedMotion,
+)
 
 #: Whether the stereo partner is no source, one more source, or the only one.
 StereoMode = Literal["none", "add", "only"]
@@ -56,6 +62,8 @@ class Batch:
     self_supervised : int or None
         The first N = `self_supervised` samples learn from their sources, the others from their
         truth alone; all N = B if None.
+    tracked : TrackedMotion of N samples, or None
+        Motion and sparse depth from tracked corners, where the samples have them measured.
     """
 
     images: Tensor
@@ -64,6 +72,7 @@ class Batch:
     flow: Tensor | None = None
     truth: Tensor | None = None
     self_supervised: int | None = None
+    tracked: TrackedMotion | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Copy to a device without waiting for it."""
@@ -74,6 +83,7 @@ class Batch:
             None if self.flow is None else self.flow.to(device, non_blocking=True),
             None if self.truth is None else self.truth.to(device, non_blocking=True),
             self.self_supervised,
+            None if self.tracked is None else self.tracked.to(device),
         )
 
 
@@ -91,6 +101,8 @@ class Samples:
     measure_flow : callable, optional
         Measures the optical flow from targets to sources, for motion that is solved from it.
     learn_truth : TruthMode
+    measure_tracks : callable, optional
+        Triangulates a sample, for motion from tracked corners.
     """
 
     stores: tuple[FrameStore, ...]
@@ -98,6 +110,7 @@ class Samples:
     frames: NDArray[np.int64]
     measure_flow: MeasureFlow | None = None
     learn_truth: TruthMode = "none"
+    measure_tracks: MeasureTracks | None = None
 
     def __len__(self) -> int:
         return len(self.store)
@@ -152,6 +165,11 @@ class Samples:
             first = chosen[:self_supervised].tolist()
             if first:
                 flow = torch.from_numpy(np.stack([self._flow(sample) for sample in first]))
+        tracked = None
+        if self.measure_tracks is not None and chosen[:self_supervised].size:
+            tracked = self._tracked(chosen[:self_supervised])
+            if pin_memory:
+                tracked = TrackedMotion(*(part.pin_memory() for part in tracked))
         truth = None
         if self.learn_truth != "none":
             truth = torch.from_numpy(np.stack([self._truth(sample) for sample in chosen.tolist()]))
@@ -162,6 +180,7 @@ class Samples:
             None if flow is None else pinned(flow),
             None if truth is None else pinned(truth),
             self_supervised,
+            tracked,
         )
 
     def arranged(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -190,6 +209,33 @@ class Samples:
         rows = ((np.arange(self.height) + 0.5) * truth.shape[0] / self.height).astype(int)
         columns = ((np.arange(self.width) + 0.5) * truth.shape[1] / self.width).astype(int)
         return np.asarray(truth[rows[:, None], columns])
+
+    def geometries(self, chosen: NDArray[np.int64]) -> list[SparseGeometry | None]:
+        """Triangulate some samples; None for those whose motion is undetermined."""
+        return [self._geometry(sample) for sample in chosen.tolist()]
+
+    def self_supervised(self) -> NDArray[np.bool_]:
+        """Tell which samples learn from their sources, shape (N,)."""
+        if self.learn_truth != "instead":
+            return np.ones(len(self), bool)
+        return ~self._has_truth(np.arange(len(self)))
+
+    def _geometry(self, sample: int) -> SparseGeometry | None:
+        """Triangulate a sample."""
+        assert self.measure_tracks is not None
+        owner, (target, *sources) = int(self.store[sample]), self.frames[sample].tolist()
+        return self.measure_tracks(owner, target, tuple(sources))
+
+    def _tracked(self, chosen: NDArray[np.int64]) -> TrackedMotion:
+        """Stack the motions of some samples; an undetermined one stands and has no points."""
+        found = self.geometries(chosen)
+        standing = np.tile(np.eye(4, dtype=np.float32), (self.frames.shape[1] - 1, 1, 1))
+        nothing = np.zeros((MOST_POINTS, 4), np.float32)
+        nothing[:, 2] = 1.0
+        return TrackedMotion(
+            torch.from_numpy(np.stack([standing if g is None else g.transforms for g in found])),
+            torch.from_numpy(np.stack([nothing if g is None else g.points for g in found])),
+        )
 
     def _flow(self, sample: int) -> NDArray[np.float16]:
         """Measure the flow of a sample's target to its sources."""
@@ -443,7 +489,15 @@ def _arrived(batch: Batch, event: torch.cuda.Event) -> Batch:
     """Let the current stream wait for a copy, and keep its memory until that stream is done."""
     stream = torch.cuda.current_stream(batch.images.device)
     stream.wait_event(event)
-    for tensor in (batch.images, batch.intrinsics, batch.baselines, batch.flow, batch.truth):
+    tracked = batch.tracked or ()
+    for tensor in (
+        batch.images,
+        batch.intrinsics,
+        batch.baselines,
+        batch.flow,
+        batch.truth,
+        *tracked,
+    ):
         if tensor is not None:
             tensor.record_stream(stream)
     return batch

@@ -25,6 +25,7 @@ from training.learning.augmentation import (
 from training.learning.dataset import Batch
 from training.learning.depth_and_motion import (
     DepthAndMotion,
+    PoseKind,
     Predictions,
     initial_disparity,
     load_initial_trunk,
@@ -33,7 +34,8 @@ from training.learning.depth_and_motion import (
 )
 from training.learning.flow import mirror_flow
 from training.learning.motion_from_flow import solve_motion
-from training.learning.options import OptionError, TrainOptions
+from training.learning.motion_from_tracks import TrackedMotion, sparse_loss, weighted_median
+from training.learning.options import SOLVED, OptionError, TrainOptions
 from training.learning.truth_loss import truth_loss
 from training.objective import ObjectiveOutput, SelfSupervisedObjective, nothing_judged
 
@@ -56,6 +58,7 @@ class Views:
     flow : Tensor, shape (N, F - 1, 3, h, w), or None
     truth : Tensor, shape (B, H, W), or None
     self_supervised : int or None
+    tracked : TrackedMotion or None
         See :class:`training.learning.dataset.Batch`.
     """
 
@@ -66,6 +69,7 @@ class Views:
     flow: Tensor | None = None
     truth: Tensor | None = None
     self_supervised: int | None = None
+    tracked: TrackedMotion | None = None
 
 
 def prepare(batch: Batch, draws: Draws | None = None, compiled: bool = False) -> Views:
@@ -85,11 +89,14 @@ def prepare(batch: Batch, draws: Draws | None = None, compiled: bool = False) ->
     flow = None if batch.flow is None else batch.flow.float()
     truth, count = batch.truth, batch.self_supervised
     if draws is None:
-        return Views(images, images, intrinsics, baselines, flow, truth, count)
+        return Views(images, images, intrinsics, baselines, flow, truth, count, batch.tracked)
     turns = truth is not None and is_turned(draws)
     draws = draws.to(images.device)
     images, intrinsics, baselines = mirror_samples(images, intrinsics, baselines, draws.mirror)
     flow = None if flow is None else mirror_flow(flow, draws.mirror[:count])
+    tracked = batch.tracked
+    if tracked is not None:
+        tracked = tracked.mirrored(draws.mirror[:count], images.shape[-1])
     truth = None if truth is None else mirror_truth(truth, draws.mirror)
     if truth is not None and turns and count is not None and count < len(images):
         # Those that learn from truth alone; between frames, motion would have to turn, too.
@@ -98,7 +105,7 @@ def prepare(batch: Batch, draws: Draws | None = None, compiled: bool = False) ->
         images = torch.cat([images[:count], part[0]])
         truth = torch.cat([truth[:count], part[1]])
     inputs = jitter_colors(images, draws, compiled)
-    return Views(images, inputs, intrinsics, baselines, flow, truth, count)
+    return Views(images, inputs, intrinsics, baselines, flow, truth, count, tracked)
 
 
 @dataclass(frozen=True)
@@ -125,6 +132,9 @@ class Learner:
         nothing to hold the scale, and a scale that drifts ends at the limits of the range.
     truth_weight : float
         Weight of :func:`training.learning.truth_loss.truth_loss`, where views come with truth.
+    sparse_weight : float
+        Weight of the error against triangulated depth
+        (:func:`training.learning.motion_from_tracks.sparse_loss`).
     """
 
     model: nn.Module
@@ -136,6 +146,7 @@ class Learner:
     constant: float | None = None
     anchor: float | None = None
     truth_weight: float = 1.0
+    sparse_weight: float = 0.0
 
     def at_step(self, options: TrainOptions, step: int) -> Learner:
         """Return the learner that trains at a step: at the start, an easier one.
@@ -180,7 +191,8 @@ class Learner:
             torch.compiler.cudagraph_mark_step_begin()
         count = len(views.inputs) if views.self_supervised is None else views.self_supervised
         # Neighbours are seen by networks that predict motion alone.
-        precedes = self.precedes if views.flow is None and count > 0 else ()
+        is_known = views.flow is not None or views.tracked is not None
+        precedes = () if is_known or count == 0 else self.precedes
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         target, *neighbours = (
             frame.contiguous(memory_format=layout)
@@ -192,10 +204,20 @@ class Learner:
             disparity = predictions.disparities[0][:count]
             transforms = self._solve(disparity, views.flow, views.intrinsics[:count])
             predictions = predictions._replace(transforms=transforms)
+        sparse = None
+        if views.tracked is not None:
+            disparity = predictions.disparities[0][:count]
+            ratio = views.tracked.log_ratio(self._depth(disparity))
+            weights = views.tracked.points[..., 3]
+            length = weighted_median(ratio.detach(), weights)
+            predictions = predictions._replace(transforms=views.tracked.lengthened(length.exp()))
+            sparse = sparse_loss(ratio, weights, length)
         if count > 0:
             output = self._judge_views(views, predictions, count, generator, keep_images)
         else:
             output = nothing_judged(predictions.disparities)
+        if sparse is not None:
+            output = replace(output, loss=output.loss + self.sparse_weight * sparse)
         if views.truth is not None:
             low, high = self.objective.min_depth, self.objective.max_depth
             truth = truth_loss(predictions.disparities, views.truth, low, high).mean()
@@ -302,10 +324,11 @@ def build_learner(options: TrainOptions, device: torch.device) -> tuple[DepthAnd
     pose = "none" if stereo and not offsets else options.pose
     if pose == "auto":
         raise ValueError("build_learner: pose is 'auto'; apply the recipe first")
+    network: PoseKind = "none" if pose == "flow" or pose == "tracks" else pose
     model = DepthAndMotion(
         options.num_layers,
         options.pose_layers,
-        "none" if pose == "flow" else pose,
+        network,
         (len(offsets) + stereo) if options.predictive_mask else 0,
         options.min_depth,
         options.max_depth,
@@ -334,8 +357,10 @@ def build_learner(options: TrainOptions, device: torch.device) -> tuple[DepthAnd
     precedes = tuple(offset < 0 for offset in offsets)
     learner = Learner(model, objective, precedes, stereo, bfloat16, channels_last)
     learner = replace(learner, truth_weight=options.truth_weight)
+    if pose == "tracks":
+        learner = replace(learner, sparse_weight=options.sparse_weight)
     # True depth holds the scale better.
-    if options.pose == "flow" and options.initial_depth and options.truth == "none":
+    if options.pose in SOLVED and options.initial_depth and options.truth == "none":
         learner = replace(learner, anchor=1 / options.initial_depth)
     return model, learner
 

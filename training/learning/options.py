@@ -13,6 +13,9 @@ from monodepth2_ros.option_fields import OptionError as OptionError
 from monodepth2_ros.option_fields import check_options, option
 from monodepth2_ros.option_fields import flag as flag
 
+#: Kinds of `pose` without a network: motion is solved from the images.
+SOLVED = ("flow", "tracks")
+
 
 def _option(
     default: Any,
@@ -64,11 +67,11 @@ class TrainOptions:
     num_layers: Literal[18, 34, 50, 101, 152] = _option(
         18, "networks", "Depth of the ResNet that encodes the image."
     )
-    pose: Literal["auto", "separate", "posecnn", "shared", "flow", "none"] = _option(
+    pose: Literal["auto", "separate", "posecnn", "shared", "flow", "tracks", "none"] = _option(
         "auto",
         "networks",
-        "Motion from a ResNet of its own, a small network (posecnn) or the depth encoder (shared), "
-        "or solved from optical flow (flow).",
+        "Motion from tracked corners (tracks), from a ResNet of its own (separate), a small "
+        "network (posecnn) or the depth encoder (shared), or solved from flow and depth (flow).",
     )
     pose_layers: Literal[18, 34, 50, 101, 152] = _option(
         18, "networks", "Depth of the ResNet for motion (pose separate)."
@@ -110,6 +113,12 @@ class TrainOptions:
     use_ssim: bool = _option(True, "objective", "Compare structure (SSIM) as well as colours.")
     smoothness_weight: float = _option(
         1e-3, "objective", "Weight of smooth disparity away from image edges.", least=0
+    )
+    sparse_weight: float = _option(
+        0.05,
+        "objective",
+        "Weight of the error against the triangulated depth of corners (pose tracks).",
+        least=0,
     )
     tie_break: float = _option(
         1e-5, "objective", "Noise that decides between equal errors.", least=0
@@ -180,8 +189,11 @@ class TrainOptions:
     seed: int = _option(0, "running", "Of weights, order, augmentation and noise.", least=0)
 
     out: str = _option("runs/depth", "output", "Folder of the run; must be new.")
-    best_by: Literal["auto", "loss", "abs_rel"] = _option(
-        "auto", "output", "What best.safetensors is best at; auto is abs_rel where there is truth."
+    best_by: Literal["auto", "loss", "abs_rel", "sparse"] = _option(
+        "auto",
+        "output",
+        "What best.safetensors is best at: abs_rel against ground truth, against triangulated "
+        "depth (sparse), or the loss; auto is the first of these that the held-out part allows.",
     )
     validate_every: int = _option(
         100, "output", "Validate after an epoch, but not before this many steps.", least=1
@@ -212,10 +224,10 @@ class TrainOptions:
                 f"--motion-steps is {self.motion_steps}, but --stereo only has no motion to learn; "
                 "give 0"
             )
-        if self.pose == "flow" and (self.stereo != "none" or self.motion_steps):
+        if self.pose in SOLVED and (self.stereo != "none" or self.motion_steps):
             raise OptionError(
-                f"--pose flow goes neither with --stereo ({self.stereo}) nor with --motion-steps "
-                f"({self.motion_steps}); choose --pose separate"
+                f"--pose {self.pose} goes neither with --stereo ({self.stereo}) nor with "
+                f"--motion-steps ({self.motion_steps}); choose --pose separate"
             )
         if self.pose == "none" and self.stereo != "only":
             raise OptionError("--pose none needs --stereo only; choose another, auto for example")

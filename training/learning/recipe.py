@@ -14,7 +14,7 @@ import torch
 from training.learning.dataset import Samples
 from training.learning.flow import cell_size
 from training.learning.motion_from_flow import solve_motion
-from training.learning.options import TrainOptions
+from training.learning.options import SOLVED, TrainOptions
 
 #: With fewer training samples than this, ``--recipe auto`` takes the recipe for short recordings.
 SMALL = 8000
@@ -22,13 +22,18 @@ SMALL = 8000
 #: Length of the published training, and of the recipe for short recordings.
 PUBLISHED_EPOCHS, SMALL_STEPS = 20, 3000
 
-#: Motion is solved from optical flow where a constant depth explains this share of it.
+#: Motion comes from tracked corners where they determine it for this share of the samples.
+DETERMINED = 0.5
+
+#: Else motion is solved from optical flow where a constant depth explains this share of it.
 FLAT = 0.8
 
 _T = TypeVar("_T")
 
 
-def apply_recipe(options: TrainOptions, samples: int, flat: float = 0.0) -> TrainOptions:
+def apply_recipe(
+    options: TrainOptions, samples: int, flat: float = 0.0, determined: float = 0.0
+) -> TrainOptions:
     """Fill in the options that are None or "auto".
 
     Parameters
@@ -38,6 +43,8 @@ def apply_recipe(options: TrainOptions, samples: int, flat: float = 0.0) -> Trai
         Number of training samples.
     flat : float
         See :func:`constant_depth_share`.
+    determined : float
+        See :func:`determined_share`.
 
     Returns
     -------
@@ -65,15 +72,19 @@ def apply_recipe(options: TrainOptions, samples: int, flat: float = 0.0) -> Trai
     easy = starts_easily(options, samples)
     pose = options.pose
     if pose == "auto":
-        pose = "flow" if easy and flat >= FLAT and not options.motion_steps else "separate"
+        pose = "separate"
+        if may_solve_motion(options, samples) and determined >= DETERMINED:
+            pose = "tracks"
+        elif easy and flat >= FLAT and not options.motion_steps:
+            pose = "flow"
     depth = min(10 * options.min_depth, math.sqrt(options.min_depth * options.max_depth))
-    motion_steps = min(300, filled.steps // 8) if easy and pose != "flow" else 0
-    coarse_steps = min(200, filled.steps // 6) if pose == "flow" else min(1000, filled.steps // 3)
+    motion_steps = min(300, filled.steps // 8) if easy and pose not in SOLVED else 0
+    coarse_steps = min(200, filled.steps // 6) if pose in SOLVED else min(1000, filled.steps // 3)
     return replace(
         filled,
         pose=pose,
         epochs=math.ceil(filled.steps / epoch_steps),
-        initial_depth=_given(options.initial_depth, depth if easy or pose == "flow" else 0.0),
+        initial_depth=_given(options.initial_depth, depth if easy or pose in SOLVED else 0.0),
         difference_filters=_given(options.difference_filters, easy),
         motion_steps=_given(options.motion_steps, motion_steps),
         coarse_steps=_given(options.coarse_steps, coarse_steps if easy else 0),
@@ -94,6 +105,12 @@ def starts_easily(options: TrainOptions, samples: int) -> bool:
     """
     small = recipe_name(options, samples) == "small"
     return small and not options.checkpoint and options.stereo == "none"
+
+
+def may_solve_motion(options: TrainOptions, samples: int) -> bool:
+    """Whether ``--pose auto`` may do without a pose network."""
+    is_small = recipe_name(options, samples) == "small"
+    return is_small and options.stereo == "none" and not options.motion_steps
 
 
 def _given(value: _T | None, default: _T) -> _T:
@@ -118,6 +135,23 @@ def learning_rate(options: TrainOptions, step: int) -> float:
     if options.warmup_steps:
         rate *= min(1.0, (step + 1) / options.warmup_steps)
     return rate
+
+
+def determined_share(samples: Samples, most: int = 40) -> float:
+    """Return the share of the samples whose motion tracked corners determine.
+
+    Parameters
+    ----------
+    samples : Samples
+        With `measure_tracks`; those that learn from ground truth alone do not count.
+    most : int
+        At most this many samples are looked at, evenly spread over all.
+    """
+    needed = np.flatnonzero(samples.self_supervised())
+    if not len(needed):
+        return 0.0
+    chosen = needed[np.unique(np.linspace(0, len(needed) - 1, min(most, len(needed))).astype(int))]
+    return float(np.mean([found is not None for found in samples.geometries(chosen)]))
 
 
 def constant_depth_share(samples: Samples, most: int = 40) -> float:

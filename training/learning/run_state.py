@@ -45,6 +45,8 @@ class RunState:
         Steps taken.
     best : float or None
         The best figure so far; lower is better.
+    anchor : float or None
+        Mean inverse depth that training is drawn to, where a checkpoint decides it.
     history : list of dict
         The validations.
     fingerprint : dict
@@ -55,6 +57,7 @@ class RunState:
 
     step: int = 0
     best: float | None = None
+    anchor: float | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     fingerprint: dict[str, int] = field(default_factory=dict)
     networks: dict[str, Tensor] = field(default_factory=dict)

@@ -8,6 +8,7 @@ and resumed takes the same steps as one that was not.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import sys
@@ -26,12 +27,16 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from monodepth2_ros.checkpoint import CheckpointMetadata, open_checkpoint, save_checkpoint
+from monodepth2_ros.geometry import disparity_to_depth
+from monodepth2_ros.preprocessing import to_network_input
 from training.frames.store import FrameStore
 from training.learning import run_state
 from training.learning.augmentation import draw
+from training.learning.baselines import measure_baselines
 from training.learning.dataset import (
     Batch,
     DatasetError,
+    Samples,
     epoch_order,
     find_samples,
     iterate_batches,
@@ -49,18 +54,30 @@ from training.learning.health import (
     explain_not_finite,
 )
 from training.learning.interrupt import StopRequest
+from training.learning.judgement import (
+    Measure,
+    Outcome,
+    choose_measure,
+    collapse,
+    conclude,
+    describe_entry,
+)
 from training.learning.learner import Learner, Views, build_learner, load_initial_weights, prepare
 from training.learning.logbook import Logbook, Meter
-from training.learning.options import TrainOptions
+from training.learning.motion_from_tracks import remember_tracks
+from training.learning.options import SOLVED, TrainOptions
 from training.learning.processes import Processes
 from training.learning.recipe import (
+    DETERMINED,
     apply_recipe,
     constant_depth_share,
+    determined_share,
     learning_rate,
+    may_solve_motion,
     starts_easily,
 )
 from training.learning.run_state import RunState
-from training.learning.validation import validate
+from training.learning.validation import MOST_SPARSE, evenly, validate
 from training.objective import ObjectiveOutput, compile_mode
 
 # Streams of random numbers that must not be the same.
@@ -112,18 +129,29 @@ class Trainer:
                 f"{len(self.training)} samples to train on, {len(self.validation)} held out; a "
                 f"step takes {options.batch_size}. Use a smaller --batch-size or record more"
             )
-        options = _like_checkpoint(options)
         measure = remember_flow(stores)
-        flat = 0.0
-        is_open = options.pose == "auto" and starts_easily(options, len(self.training))
-        if options.pose == "flow" or is_open:
-            flat = constant_depth_share(replace(self.training, measure_flow=measure))
-        self.options = options = apply_recipe(options, len(self.training), flat)
+        # Stereo pairs are rectified, and their depth is metric: nothing is to be triangulated.
+        self._measure_tracks = remember_tracks(stores) if options.stereo == "none" else None
+        flat = determined = 0.0
+        if options.pose == "auto" and may_solve_motion(options, len(self.training)):
+            determined = determined_share(
+                replace(self.training, measure_tracks=self._measure_tracks)
+            )
+        if determined < DETERMINED:
+            options = _like_checkpoint(options)
+            is_open = options.pose == "auto" and starts_easily(options, len(self.training))
+            if options.pose == "flow" or is_open:
+                flat = constant_depth_share(replace(self.training, measure_flow=measure))
+        self.options = options = apply_recipe(options, len(self.training), flat, determined)
         if options.pose == "flow":
             self.training = replace(self.training, measure_flow=measure)
             self.validation = replace(self.validation, measure_flow=measure)
-        self.constant_depth_share = flat
+        self.constant_depth_share, self.determined_share = flat, determined
         self.processes = processes
+        if options.pose == "tracks":
+            self.training = replace(self.training, measure_tracks=self._measure_tracks)
+            self.validation = replace(self.validation, measure_tracks=self._measure_tracks)
+            self.training = self._with_known_motion(self.training)
         self.folder = Path(options.out).expanduser()
         self._rows = processes.share(options.batch_size)
         self._epoch_steps = len(self.training) // options.batch_size
@@ -149,6 +177,11 @@ class Trainer:
         if state is not None:
             self.optimizer.load_state_dict(state.optimizer)
         self.state = replace(state or RunState(fingerprint=fingerprint), networks={}, optimizer={})
+        if options.pose in SOLVED and options.checkpoint and options.truth == "none":
+            # Drawn to the depth the checkpoint began with, not to a depth from an option.
+            if self.state.anchor is None:
+                self.state.anchor = self._mean_inverse_depth()
+            self.learner = replace(self.learner, anchor=self.state.anchor)
         self.learner = replace(self.learner, model=self._wrapped(self.model))
         self._health = Health()
         self._stop = StopRequest()
@@ -156,6 +189,39 @@ class Trainer:
         self._meter = Meter(options.batch_size)
         self._recent_loss = float("nan")
         self._told = time.monotonic()
+
+    def _with_known_motion(self, samples: Samples) -> Samples:
+        """Leave out the samples that tracked corners do not determine the motion of."""
+        kept = ~samples.self_supervised()
+        asked = np.flatnonzero(~kept)
+        hidden = None if self.processes.is_first else True
+        for sample in tqdm(asked, "triangulate", unit="sample", disable=hidden):
+            kept[sample] = samples.geometries(np.array([sample]))[0] is not None
+        if kept.sum() < self.options.batch_size:
+            raise DatasetError(
+                f"--pose tracks: the motion of {kept[asked].sum()} of {len(asked)} samples can be "
+                "determined from tracked corners; there is too little texture or parallax. Take "
+                "another --pose, a larger --spacing, or record while the camera travels"
+            )
+        self.determined_share = float(kept[asked].mean()) if len(asked) else 0.0
+        return samples.select(kept)
+
+    def _mean_inverse_depth(self, most: int = 32) -> float:
+        """Return what the model predicts for training samples on average, 1 / metres."""
+        count = len(self.training)
+        chosen = np.unique(np.linspace(0, count - 1, min(most, count)).astype(np.int64))
+        low, high = self.options.min_depth, self.options.max_depth
+        total = 0.0
+        self.model.eval()
+        with torch.no_grad():
+            for sample in chosen.tolist():
+                store = self.training.stores[int(self.training.store[sample])]
+                image = store.images[self.training.frames[sample, :1]]
+                inputs = to_network_input(torch.from_numpy(image).to(self.processes.device))
+                disparity = self.model(inputs, (), ()).disparities[0].float()
+                total += (1 / disparity_to_depth(disparity, low, high)).mean().item()
+        self.model.train()
+        return total / len(chosen)
 
     def run(self) -> int:
         """Train to the end, or until asked to stop.
@@ -182,14 +248,18 @@ class Trainer:
             dynamic_ncols=True,
             disable=None if self.processes.is_first else True,
         )
-        self._set_train_mode()
         try:
             with self._stop, bar:
+                if not self.state.history and self.state.step == 0:
+                    self._validate(bar)
+                self._set_train_mode()
                 for batch in self._batches():
                     self._step(batch, bar)
                     bar.update()
                     if self._validation_is_due():
                         self._validate(bar)
+                        if self.collapsed is not None:
+                            break
                     elif self.state.step % self.options.save_every == 0:
                         self._save()
                     if self._asked_to_stop():
@@ -309,11 +379,9 @@ class Trainer:
     def _validate(self, bar: tqdm[Any]) -> None:
         """Evaluate on held-out samples, save, and note what was best."""
         options, step = self.options, self.state.step
-        entry: dict[str, Any] = {
-            "step": step,
-            "epoch": step / self._epoch_steps,
-            "train_loss": self._recent_loss,
-        }
+        entry: dict[str, Any] = {"step": step, "epoch": step / self._epoch_steps}
+        if step:
+            entry["train_loss"] = self._recent_loss
         if len(self.validation):
             result = validate(
                 self._validated(),
@@ -324,28 +392,34 @@ class Trainer:
                 metric=options.stereo != "none",
                 seed=options.seed,
                 keep_picture=options.tensorboard,
+                measure_tracks=self._measure_tracks,
             )
-            entry |= {"loss": result.loss, "abs_rel": result.abs_rel}
+            entry |= {
+                "loss": result.loss,
+                "abs_rel": result.abs_rel,
+                "sparse": result.sparse,
+                "spread": result.spread,
+            }
+            if not self.state.history:
+                entry["baselines"] = self._baselines()
             self._set_train_mode()
             curves = {"validation/loss": result.loss}
             if result.abs_rel is not None:
                 curves["validation/abs_rel"] = result.abs_rel
+            if result.sparse is not None:
+                curves["validation/abs_rel_triangulated"] = result.sparse
             self._logbook.scalars(step, curves)
             if result.picture is not None:
                 self._logbook.picture(step, "validation", result.picture)
         self.state.history.append(entry)
-        figure = entry.get(self._figure(entry))
+        figure = entry.get(choose_measure(options.best_by, entry))
         is_best = figure is not None and (self.state.best is None or figure < self.state.best)
         if is_best:
             self.state.best = figure
         self._save(best=is_best)
         if self.processes.is_first:
-            shown = ", ".join(
-                f"{name} {entry[name]:.4f}"
-                for name in ("train_loss", "loss", "abs_rel")
-                if entry.get(name) is not None
-            )
-            bar.write(f"step {step}: {shown}{' (best)' if is_best else ''}")
+            shown = describe_entry(entry, self.state.history[0])
+            bar.write(f"step {step}: {shown}{' (best)' if is_best and step else ''}")
 
     def _validated(self) -> Learner:
         """Return the learner to validate with: not compiled, which every other shape would be anew.
@@ -356,13 +430,33 @@ class Trainer:
         model = self.model if self.processes.count == 1 else self.learner.model
         return replace(self.learner, objective=objective, model=model)
 
-    def _figure(self, entry: dict[str, Any]) -> str:
-        """Name the figure that decides which checkpoint is the best."""
-        if "loss" not in entry:
-            return "train_loss"
-        if self.options.best_by == "auto":
-            return "loss" if entry["abs_rel"] is None else "abs_rel"
-        return self.options.best_by
+    def _baselines(self) -> dict[str, float | None]:
+        """Judge what was not learned, once."""
+        chosen = evenly(len(self.validation), self.options.validation_samples)
+        measure = self._measure_tracks
+        found = measure_baselines(
+            replace(self.training, measure_tracks=measure),
+            replace(self.validation, measure_tracks=measure),
+            chosen,
+            chosen[evenly(len(chosen), MOST_SPARSE)],
+        )
+        return dataclasses.asdict(found)
+
+    @property
+    def measure(self) -> Measure:
+        """The figure that decides which checkpoint is the best."""
+        last = self.state.history[-1] if self.state.history else {}
+        return choose_measure(self.options.best_by, last)
+
+    @property
+    def collapsed(self) -> str | None:
+        """Why the run should not go on, or None."""
+        return collapse(self.state.history, self.measure)
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the run has come to."""
+        return conclude(self.state.history, self.measure, bool(self.options.checkpoint))
 
     def _save(self, best: bool = False, must: bool = False) -> None:
         """Save the model and what resuming needs."""
@@ -464,7 +558,8 @@ class Trainer:
             # The depth network rests while motion alone is learned, and that for motion in a
             # batch that learns from truth alone.
             rests = bool(self.options.motion_steps) or (
-                self.options.truth == "instead" and self.options.pose not in ("flow", "none")
+                self.options.truth == "instead"
+                and self.options.pose not in ("flow", "tracks", "none")
             )
             model = DistributedDataParallel(model, find_unused_parameters=rests)
         return model

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,11 +13,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from monodepth2_ros.geometry import disparity_to_depth
+from training.learning.baselines import sparse_error
 from training.learning.dataset import Samples, iterate_batches
 from training.learning.learner import Learner, prepare
 from training.learning.logbook import training_picture
+from training.learning.motion_from_tracks import MeasureTracks, sample_at
 from training.learning.processes import Processes
 from training.metrics import evaluate_frame
+
+#: At most this many held-out samples are triangulated, and fewer than this do not judge a model.
+MOST_SPARSE, FEWEST_SPARSE = 60, 4
 
 
 @dataclass(frozen=True)
@@ -29,15 +34,27 @@ class Validation:
     loss : float
         The objective, averaged over samples.
     abs_rel : float or None
-        Mean absolute relative depth error, averaged over images, where there is truth; scaled by
-        the medians unless the model is metric.
+        Mean absolute relative depth error, averaged over images, where there is ground truth;
+        scaled by the medians unless the model is metric.
+    sparse : float or None
+        The same against triangulated depth of corners, always scaled by the medians; where the
+        motion of enough held-out samples is determined.
+    spread : float
+        Standard deviation of log depth over an image, averaged over images.
     picture : Tensor or None
         What :func:`training.learning.logbook.training_picture` shows of the first samples.
     """
 
     loss: float
     abs_rel: float | None
+    sparse: float | None
+    spread: float
     picture: Tensor | None
+
+
+def evenly(count: int, most: int) -> NDArray[np.int64]:
+    """Choose at most so many samples, evenly spread over all."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).round()).astype(np.int64)
 
 
 def validate(
@@ -49,6 +66,7 @@ def validate(
     metric: bool = False,
     seed: int = 0,
     keep_picture: bool = False,
+    measure_tracks: MeasureTracks | None = None,
 ) -> Validation:
     """Evaluate on held-out samples, shared among the processes.
 
@@ -69,13 +87,18 @@ def validate(
         Of the noise that breaks ties.
     keep_picture : bool
         Make a picture.
+    measure_tracks : callable, optional
+        Triangulates samples, to compare depth with.
     """
-    chosen = np.unique(np.linspace(0, len(samples) - 1, min(most, len(samples))).round())
-    chosen = chosen.astype(np.int64)[processes.rank :: processes.count]
+    chosen = evenly(len(samples), most)
+    compared = set(chosen[evenly(len(chosen), MOST_SPARSE)].tolist())
+    chosen = chosen[processes.rank :: processes.count]
+    tracked = replace(samples, measure_tracks=measure_tracks)
     chunks = [samples.arranged(chosen[i : i + batch]) for i in range(0, len(chosen), batch)]
     generator = torch.Generator(processes.device).manual_seed(seed)
-    # Sums over samples: loss, their number, abs_rel, images with truth.
-    sums = torch.zeros(4, dtype=torch.float64)
+    # Sums over samples: loss, their number, abs_rel, images with truth, error against triangulated
+    # depth, images with that, spread.
+    sums = torch.zeros(7, dtype=torch.float64)
     picture = None
     model = learner.model
     was_training = model.training
@@ -91,14 +114,49 @@ def validate(
                 errors = _depth_errors(learner, samples, chunk, predictions.disparities[0], metric)
                 sums[2] += sum(errors)
                 sums[3] += len(errors)
+                depth = _full_depth(learner, predictions.disparities[0])
+                sums[6] += float(depth.log().std(dim=(1, 2, 3)).sum())
+                if measure_tracks is not None:
+                    errors = _sparse_errors(tracked, chunk, depth, compared)
+                    sums[4] += sum(errors)
+                    sums[5] += len(errors)
                 if wants_picture and output.images:
                     picture = training_picture(
                         views.images[:, 0], predictions.disparities[0], output
                     )
     finally:
         model.train(was_training)
-    loss, count, abs_rel, images = processes.total(sums.to(processes.device)).tolist()
-    return Validation(loss / count, abs_rel / images if images else None, picture)
+    totals = processes.total(sums.to(processes.device)).tolist()
+    loss, count, abs_rel, images, sparse, points, spread = totals
+    return Validation(
+        loss / count,
+        abs_rel / images if images else None,
+        sparse / points if points >= FEWEST_SPARSE else None,
+        spread / count,
+        picture,
+    )
+
+
+def _full_depth(learner: Learner, disparity: Tensor) -> Tensor:
+    """Turn sigmoid disparity into depth."""
+    low, high = learner.objective.min_depth, learner.objective.max_depth
+    return disparity_to_depth(disparity.float(), low, high)
+
+
+def _sparse_errors(
+    samples: Samples, chunk: NDArray[np.int64], depth: Tensor, compared: set[int]
+) -> list[float]:
+    """abs_rel against triangulated depth, of each compared image whose motion is determined."""
+    errors = []
+    for row, sample in enumerate(chunk.tolist()):
+        if sample not in compared:
+            continue
+        geometry = samples.geometries(np.array([sample]))[0]
+        if geometry is not None:
+            points = torch.from_numpy(geometry.points[None, :, :2]).to(depth.device)
+            read = sample_at(depth[row : row + 1], points)[0].cpu().numpy()
+            errors.append(sparse_error(geometry, read))
+    return errors
 
 
 def _depth_errors(

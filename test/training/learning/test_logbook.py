@@ -21,7 +21,7 @@ from training.learning import logbook
 from training.learning.logbook import Logbook, Meter, training_picture
 from training.learning.processes import Processes
 from training.objective import ObjectiveOutput, ScaleImages
-from training.train import main
+from training.train import NOTHING_LEARNED, main
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 
@@ -113,14 +113,14 @@ def test_a_resumed_run_continues_the_curves(tmp_path: Path) -> None:
         "validation_fraction": 0.25,
     }
     words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-    assert main(words) == 0
+    assert main(words) in (0, NOTHING_LEARNED)
     # A step that was taken but not saved, as after a power failure.
     book = Logbook(run, first_step=3)
     book.scalars(3, {"train/loss": 99.0})
     book.close()
     before = curve(run, "train/loss")
     assert [step for step, _ in before] == [1, 2, 3]
-    assert main(["--resume", str(run), "--steps", "4"]) == 0
+    assert main(["--resume", str(run), "--steps", "4"]) in (0, NOTHING_LEARNED)
     after = curve(run, "train/loss")
     assert [step for step, _ in after] == [1, 2, 3, 4]
     assert after[:2] == before[:2]

@@ -1,0 +1,203 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a run has learned anything: its validations against its start and against no learning.
+
+The photometric loss does not tell: with the right rotation, a flat depth explains a recording with
+little parallax nearly as well as the right depth. So a run is judged by depth: against ground truth
+where there is some, else against depth that was triangulated from the images alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+#: Figures that can decide which model is the best; "sparse" is abs_rel against triangulated depth.
+Measure = Literal["abs_rel", "sparse", "loss", "train_loss"]
+
+#: What is learned must lower the measure by this share, or it is within the noise.
+LEAST_GAIN = 0.01
+
+#: Depth has collapsed where, after starting better, its error is at least this share of a constant
+#: depth's and its spread at most this share of the start's, at so many validations in a row.
+_NEAR_CONSTANT, _SPREAD_LEFT, COLLAPSE_PATIENCE = 0.95, 0.35, 2
+
+#: Or where its error is this many times the start's at so many validations in a row.
+_MUCH_WORSE, WORSE_PATIENCE = 1.25, 4
+
+_NAMES = {
+    "abs_rel": "abs_rel",
+    "sparse": "abs_rel against triangulated depth",
+    "loss": "validation loss",
+    "train_loss": "training loss",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to.
+
+    Attributes
+    ----------
+    has_learned : bool
+    text : str
+        One or two lines for the user.
+    """
+
+    has_learned: bool
+    text: str
+
+
+def choose_measure(best_by: str, entry: Mapping[str, Any]) -> Measure:
+    """Name the figure that decides which checkpoint is the best.
+
+    Parameters
+    ----------
+    best_by : str
+        Option of that name.
+    entry : mapping
+        A validation.
+    """
+    if entry.get("loss") is None:
+        return "train_loss"
+    if best_by == "auto":
+        order: tuple[Measure, ...] = ("abs_rel", "sparse", "loss")
+        for name in order:
+            if entry.get(name) is not None:
+                return name
+    if best_by == "abs_rel" and entry.get("abs_rel") is not None:
+        return "abs_rel"
+    if best_by == "sparse" and entry.get("sparse") is not None:
+        return "sparse"
+    return "loss"
+
+
+def describe_entry(entry: Mapping[str, Any], start: Mapping[str, Any] | None) -> str:
+    """Write a validation as one line, next to the start and to what needs no learning."""
+    parts = []
+    for name in ("train_loss", "loss"):
+        if entry.get(name) is not None and entry[name] == entry[name]:
+            parts.append(f"{name} {entry[name]:.4f}")
+    for name, others in (
+        ("abs_rel", (("constant", "constant"), ("mean image", "mean_image"))),
+        (
+            "sparse",
+            (
+                ("constant", "sparse_constant"),
+                ("plane", "sparse_plane"),
+                ("mean image", "sparse_mean_image"),
+            ),
+        ),
+    ):
+        if entry.get(name) is None:
+            continue
+        beside = []
+        if start is not None and start is not entry and start.get(name) is not None:
+            beside.append(f"start {start[name]:.3f}")
+        baselines = (start or entry).get("baselines", {})
+        beside += [f"{word} {baselines[key]:.3f}" for word, key in others if baselines.get(key)]
+        compared = f" ({', '.join(beside)})" if beside else ""
+        parts.append(f"{_NAMES[name]} {entry[name]:.3f}{compared}")
+    return ", ".join(parts)
+
+
+def collapse(history: Sequence[Mapping[str, Any]], measure: Measure) -> str | None:
+    """Say why a run that began with depth should not go on, or None.
+
+    Parameters
+    ----------
+    history : sequence of mapping
+        Validations; the first is the start.
+    measure : Measure
+    """
+    if measure not in ("abs_rel", "sparse") or len(history) < 1 + COLLAPSE_PATIENCE:
+        return None
+    start = history[0]
+    if start.get(measure) is None:
+        return None
+    constant = _constant(start, measure)
+    began = start[measure]
+    if constant is None or began > _NEAR_CONSTANT * constant:
+        return None  # it began with no depth to lose
+    later = [entry for entry in history[1:] if entry.get(measure) is not None]
+
+    def is_flat(entry: Mapping[str, Any]) -> bool:
+        assert constant is not None
+        is_thin = entry["spread"] <= _SPREAD_LEFT * start["spread"]
+        return bool(entry[measure] >= _NEAR_CONSTANT * constant and is_thin)
+
+    last = later[-COLLAPSE_PATIENCE:]
+    if len(last) == COLLAPSE_PATIENCE and all(is_flat(entry) for entry in last):
+        return (
+            f"the depth has collapsed: its {_NAMES[measure]} is {last[-1][measure]:.3f}, that of a "
+            f"constant depth {constant:.3f}, and the spread of log depth fell from "
+            f"{start['spread']:.2f} to {last[-1]['spread']:.2f}. {_CAUSES}"
+        )
+    last = later[-WORSE_PATIENCE:]
+    if len(last) == WORSE_PATIENCE and all(e[measure] > _MUCH_WORSE * began for e in last):
+        return (
+            f"the depth is getting worse than what training began with: its {_NAMES[measure]} is "
+            f"{last[-1][measure]:.3f}, at the start {began:.3f}. {_CAUSES}"
+        )
+    return None
+
+
+_CAUSES = (
+    "Usual causes: too little parallax (see the verdict of depth_extract), wrong intrinsics, "
+    "motion that is found badly (try another --pose) or a learning rate that is too high"
+)
+
+
+def conclude(
+    history: Sequence[Mapping[str, Any]], measure: Measure, from_checkpoint: bool
+) -> Outcome:
+    """Compare the best validation with the start and with a constant depth.
+
+    Parameters
+    ----------
+    history : sequence of mapping
+        Validations; the first is the start. Perhaps empty.
+    measure : Measure
+    from_checkpoint : bool
+        Whether the start was a trained model: then it is what must be beaten. Otherwise a constant
+        depth must be beaten, too.
+    """
+    known = [entry for entry in history if entry.get(measure) is not None]
+    if not known or known[0]["step"] != 0 or measure == "train_loss":
+        return Outcome(True, "not judged: nothing was held out (--validation-fraction)")
+    start = known[0]
+    best = min(known, key=lambda entry: float(entry[measure]))
+    name, began, came = _NAMES[measure], start[measure], best[measure]
+    gain = (began - came) / began
+    figures = f"{name} {began:.4f} at the start, {came:.4f} at step {best['step']}"
+    if measure == "loss":
+        hint = (
+            "judged by the photometric loss alone, which a flat depth can satisfy: there is "
+            "neither ground truth nor measurable parallax in what was held out"
+        )
+        if gain < LEAST_GAIN:
+            return Outcome(False, f"nothing was learned: {figures} ({hint})")
+        return Outcome(True, f"better by {100 * gain:.0f} %: {figures} ({hint})")
+    constant = _constant(start, measure)
+    if constant is not None:
+        figures += f", {constant:.4f} for the best constant depth"
+    if gain < LEAST_GAIN:
+        return Outcome(
+            False,
+            f"nothing was learned: {figures}. best.safetensors is the model that training began "
+            f"with. {_CAUSES}",
+        )
+    if not from_checkpoint and constant is not None and came > (1 - LEAST_GAIN) * constant:
+        return Outcome(
+            False,
+            f"nothing was learned: no better than a constant depth: {figures}. {_CAUSES}",
+        )
+    return Outcome(True, f"better by {100 * gain:.0f} %: {figures}")
+
+
+def _constant(start: Mapping[str, Any], measure: Measure) -> float | None:
+    """Return the error of the best constant depth."""
+    key = "constant" if measure == "abs_rel" else "sparse_constant"
+    value = start.get("baselines", {}).get(key)
+    return None if value is None else float(value)

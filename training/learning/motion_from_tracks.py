@@ -1,0 +1,258 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Motion of training samples from tracked corners, and its length from the predicted depth.
+
+The rotation and the direction of the translation come from the images alone
+(:mod:`training.learning.triangulation`), so the predicted depth cannot change them. Only the
+length, one number for a sample, is taken from the predicted depth: it is the factor between that
+depth and the triangulated depth of the corners.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from training.frames.store import FrameStore
+from training.learning.triangulation import (
+    FEWEST,
+    Tracks,
+    Triangulation,
+    median_parallax,
+    track_corners,
+    triangulate,
+)
+
+#: Triangulated corners that a sample carries; more are thinned out evenly.
+MOST_POINTS = 256
+
+#: A sample's motion is determined if so many corners have a measurable depth, so much of what was
+#: tracked is explained, and the median parallax is at least so many pixels.
+FEWEST_POINTS, LEAST_EXPLAINED, LEAST_PARALLAX = 25, 0.6, 0.4
+
+# Frames so many times as far away help where the median parallax is below so many pixels.
+_FARTHER = ((2, 2.5), (3, 1.0))
+
+# A triangulated depth counts by its precision; none counts as more precise than this.
+_LEAST_DEVIATION = 0.05
+
+
+class TrackedMotion(NamedTuple):
+    """Motion and sparse depth of a batch.
+
+    Attributes
+    ----------
+    transforms : Tensor, shape (B, S, 4, 4), float32
+        From the target's camera to each source's, up to a factor for each sample.
+    points : Tensor, shape (B, P, 4), float32
+        x and y in pixels, depth in the unit of the transforms, and weight; weight 0 fills up.
+    """
+
+    transforms: Tensor
+    points: Tensor
+
+    def to(self, device: torch.device) -> TrackedMotion:
+        """Copy to a device without waiting for it."""
+        return TrackedMotion(*(part.to(device, non_blocking=True) for part in self))
+
+    def mirrored(self, mirror: Tensor, width: int) -> TrackedMotion:
+        """Mirror some samples left to right.
+
+        Parameters
+        ----------
+        mirror : Tensor, shape (B,), bool
+        width : int
+            Of the image in pixels.
+        """
+        mirror = mirror.to(self.points.device)
+        flip = torch.ones(4, device=self.points.device)
+        flip[0] = -1.0
+        transforms = self.transforms * flip[:, None] * flip
+        points = self.points.clone()
+        points[..., 0] = width - 1 - points[..., 0]
+        return TrackedMotion(
+            torch.where(mirror[:, None, None, None], transforms, self.transforms),
+            torch.where(mirror[:, None, None], points, self.points),
+        )
+
+    def log_ratio(self, depth: Tensor) -> Tensor:
+        """Compare a predicted depth with the triangulated one.
+
+        Parameters
+        ----------
+        depth : Tensor, shape (B, 1, H, W)
+
+        Returns
+        -------
+        Tensor, shape (B, P)
+            log(predicted / triangulated) at the points.
+        """
+        return torch.log(sample_at(depth, self.points[..., :2]) / self.points[..., 2])
+
+    def lengthened(self, factor: Tensor) -> list[Tensor]:
+        """Return the transform to each source with translations multiplied, shape (B,)."""
+        scale = torch.ones_like(self.transforms)
+        scale[:, :, :3, 3] = factor[:, None, None]
+        return list((self.transforms * scale).unbind(dim=1))
+
+
+@dataclass(frozen=True)
+class SparseGeometry:
+    """What :class:`TrackedMotion` is made from, for one sample, as arrays."""
+
+    transforms: NDArray[np.float32]
+    points: NDArray[np.float32]
+
+
+#: Triangulates a frame of a store with its sources: store, target, sources; None if undetermined.
+MeasureTracks = Callable[[int, int, tuple[int, ...]], SparseGeometry | None]
+
+
+def is_determined(found: Triangulation | None) -> bool:
+    """Tell whether the motion of a sample is known well enough to train with."""
+    return (
+        found is not None
+        and len(found.points) >= FEWEST_POINTS
+        and found.explained >= LEAST_EXPLAINED
+        and found.parallax >= LEAST_PARALLAX
+    )
+
+
+def remember_tracks(stores: Sequence[FrameStore]) -> MeasureTracks:
+    """Return a function that triangulates each sample once.
+
+    Parameters
+    ----------
+    stores : sequence of FrameStore
+    """
+
+    @cache
+    def measure(store: int, target: int, sources: tuple[int, ...]) -> SparseGeometry | None:
+        found = triangulate_frames(stores[store], target, sources)
+        if found is None or not is_determined(found):
+            return None
+        return SparseGeometry(found.transforms.astype(np.float32), packed(found))
+
+    return measure
+
+
+def triangulate_frames(
+    store: FrameStore, target: int, sources: Sequence[int]
+) -> Triangulation | None:
+    """Triangulate the corners of a frame of a store with other frames of it.
+
+    Where these show little parallax, frames two and three times as far away help, as far as the
+    segment goes and corners can be followed.
+
+    Parameters
+    ----------
+    store : FrameStore
+    target : int
+    sources : sequence of int
+        Frames whose motion is wanted.
+
+    Returns
+    -------
+    Triangulation, or None
+        Its transforms are those to `sources`.
+    """
+    images = store.images.view(np.ndarray)
+    matrix = store.cameras[int(store.camera_index[target])].matrix4
+    tracks = track_corners(images[target], [images[source] for source in sources])
+    if len(tracks.points) < FEWEST:
+        return None
+    start, stop = store.segment_ranges()[int(store.segment[target])]
+    parallax = float(median_parallax(tracks, matrix).max())
+    far = [
+        target + times * (source - target)
+        for times, least in _FARTHER
+        for source in sources
+        if parallax < least
+    ]
+    far = [frame for frame in dict.fromkeys(far) if start <= frame < stop and frame not in sources]
+    if far:
+        more = track_corners(images[target], [images[frame] for frame in (*sources, *far)])
+        useful = more.seen.sum(axis=1) >= FEWEST_POINTS + FEWEST
+        useful[: len(sources)] = True
+        tracks = Tracks(more.points, more.ends[useful], more.seen[useful])
+    found = triangulate(tracks, matrix)
+    return None if found is None else replace(found, transforms=found.transforms[: len(sources)])
+
+
+def packed(found: Triangulation) -> NDArray[np.float32]:
+    """Return points as (P, 4): x, y, depth, weight; see :class:`TrackedMotion`."""
+    rows = np.zeros((MOST_POINTS, 4), np.float32)
+    count = min(len(found.points), MOST_POINTS)
+    chosen = np.linspace(0, len(found.points) - 1, count).astype(int)
+    deviation = np.maximum(found.deviation[chosen], _LEAST_DEVIATION)
+    rows[:, 2] = 1.0
+    rows[:count, :2] = found.points[chosen]
+    rows[:count, 2] = found.depth[chosen]
+    rows[:count, 3] = (_LEAST_DEVIATION / deviation) ** 2
+    return rows
+
+
+def sample_at(values: Tensor, points: Tensor) -> Tensor:
+    """Read an image at pixels, bilinearly.
+
+    Parameters
+    ----------
+    values : Tensor, shape (B, 1, H, W)
+    points : Tensor, shape (B, P, 2)
+        x and y; centres of pixels are whole numbers.
+
+    Returns
+    -------
+    Tensor, shape (B, P)
+    """
+    height, width = values.shape[-2:]
+    size = torch.tensor([width, height], device=points.device, dtype=points.dtype)
+    grid = (2 * points + 1) / size - 1
+    read = functional.grid_sample(
+        values, grid[:, None], mode="bilinear", padding_mode="border", align_corners=False
+    )
+    return read[:, 0, 0]
+
+
+def weighted_median(values: Tensor, weights: Tensor) -> Tensor:
+    """Return the weighted median of each row.
+
+    Parameters
+    ----------
+    values, weights : Tensor, shape (B, P)
+
+    Returns
+    -------
+    Tensor, shape (B,)
+    """
+    ordered, order = values.sort(dim=1)
+    share = weights.gather(1, order).cumsum(dim=1)
+    place = (share < 0.5 * share[:, -1:]).sum(dim=1, keepdim=True)
+    return ordered.gather(1, place.clamp_max(values.shape[1] - 1))[:, 0]
+
+
+def sparse_loss(log_ratio: Tensor, weights: Tensor, length: Tensor) -> Tensor:
+    """Return the error against triangulated depth, up to each sample's factor.
+
+    Parameters
+    ----------
+    log_ratio, weights : Tensor, shape (B, P)
+        See :meth:`TrackedMotion.log_ratio`.
+    length : Tensor, shape (B,)
+        Log of the factor between the two depths.
+
+    Returns
+    -------
+    Tensor, scalar
+        Weighted mean of |log ratio − length|, which is robust against corners on things that move.
+    """
+    error = (log_ratio - length[:, None]).abs()
+    return (weights * error).sum() / weights.sum().clamp_min(1e-6)
