@@ -362,7 +362,13 @@ def _choose_spacings(
         max(0, length - 2 * spacing) for length, spacing in zip(lengths, spacings, strict=True)
     )
     report.verdict = asdict(
-        judge(measured, report.seen, report.samples, is_stereo=report.baseline != 0.0)
+        judge(
+            measured,
+            report.seen,
+            report.samples,
+            is_stereo=report.baseline != 0.0,
+            width=rules.width,
+        )
     )
     _enter_segments(book, report, spacings)
 

@@ -41,6 +41,14 @@ FAINT_FLOW = 0.003
 #: Parallax below this share of the width (0.6 of 640 pixels) cannot be told from noise.
 FAINT_PARALLAX = 0.001
 
+#: Less parallax than this at the stored size is within the noise of matching, in pixels. What is
+#: measured is a lower bound: the rotation that fits best swallows some of the parallax.
+LEAST_PARALLAX_PIXELS = 0.4
+
+#: Where less than this share of the motion is parallax, the camera mostly turns, and an error of
+#: the rotation is as large as the parallax.
+LEAST_PARALLAX_SHARE = 0.1
+
 #: The spacing grows only while this share of the textured pixels is found again.
 ENOUGH_MATCHED = 0.75
 

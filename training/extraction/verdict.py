@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from training.extraction.motion import (
@@ -12,6 +13,8 @@ from training.extraction.motion import (
     FAINT_PARALLAX,
     GOOD_FLOW,
     LARGEST_SPACING,
+    LEAST_PARALLAX_PIXELS,
+    LEAST_PARALLAX_SHARE,
     SpacingMotion,
 )
 
@@ -43,7 +46,11 @@ class Verdict:
 
 
 def judge(
-    measured: list[SpacingMotion], frames: int, samples: int, is_stereo: bool = False
+    measured: list[SpacingMotion],
+    frames: int,
+    samples: int,
+    is_stereo: bool = False,
+    width: int = 640,
 ) -> Verdict:
     """Judge a recording by its motion.
 
@@ -57,6 +64,8 @@ def judge(
         Frames that have neighbours on both sides at the chosen spacing.
     is_stereo : bool
         The partner of a stereo pair gives parallax where the motion does not.
+    width : int
+        Of the stored images in pixels: parallax is measurable in pixels, not in shares of a width.
 
     Returns
     -------
@@ -78,8 +87,8 @@ def judge(
     reasons = [
         f"neighbours at spacing {spacing} move {_percent(chosen.flow)} of the image width (median; "
         f"aim for {_percent(GOOD_FLOW[0])} to {_percent(GOOD_FLOW[1])})",
-        f"of that at least {_percent(chosen.parallax)} is parallax; the camera turns "
-        f"{chosen.rotation:.1f}° between them",
+        f"of that at least {_percent(chosen.parallax)} is parallax, {chosen.parallax * width:.1f} "
+        f"of {width} pixels; the camera turns {chosen.rotation:.1f}° between them",
         f"{chosen.matched:.0%} of the texture is found again in the neighbour",
     ]
     advice = []
@@ -108,6 +117,21 @@ def judge(
         advice.insert(0, "move faster, or nearer to things")
         summary = f"cannot train: even {spacing} frames apart the picture hardly moves"
         return Verdict("static", summary, *_both(reasons, advice))
+    if chosen.parallax < LEAST_PARALLAX_SHARE * chosen.flow:
+        advice.insert(0, "travel more while turning less: parallax is what depth is learned from")
+        summary = (
+            f"weak: mostly turning. Neighbours move {_percent(chosen.flow)} of the width, but only "
+            f"{_percent(chosen.parallax)} of it is parallax"
+        )
+        return Verdict("weak", summary, *_both(reasons, advice))
+    if chosen.parallax * width < LEAST_PARALLAX_PIXELS:
+        needed = 32 * math.ceil(LEAST_PARALLAX_PIXELS / chosen.parallax / 32)
+        advice.insert(0, f"store larger images (--width {needed}), or move faster")
+        summary = (
+            f"weak at this size: {chosen.parallax * width:.1f} pixels of parallax at a width of "
+            f"{width} cannot be told from noise"
+        )
+        return Verdict("weak", summary, *_both(reasons, advice))
     if chosen.flow < GOOD_FLOW[0]:
         advice.insert(0, "near, textured surroundings and sideways views give more parallax")
         if chosen.matched < ENOUGH_MATCHED + 0.1 or spacing == LARGEST_SPACING:

@@ -20,7 +20,7 @@ from training.metrics import depth_metrics, evaluate_frame, valid_mask
 Floats = NDArray[np.float64]
 
 #: Frames of the training stretch from which the mean depth image is taken, at most.
-_MOST_FRAMES = 60
+_MOST_FRAMES = 30
 
 #: Columns of the grid in which triangulated depth is averaged to a mean depth image.
 _COLUMNS = 12

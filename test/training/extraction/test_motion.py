@@ -149,6 +149,7 @@ def measured(*motions: tuple[int, float, float, float]) -> list[SpacingMotion]:
         ([(1, 0.06, 0.01, 0.8)], "too fast", "6.0 % of the width and 1.0° from frame to frame"),
         ([(1, 0.018, 0.0005, 0.95)], "rotation only", "no parallax"),
         ([(1, 0.0004, 0.0003, 0.99), (10, 0.002, 0.001, 0.99)], "static", "hardly moves"),
+        ([(1, 0.022, 0.0018, 0.95)], "weak", "mostly turning"),
         ([], "static", "nothing moves"),
     ],
 )
@@ -157,6 +158,15 @@ def test_verdicts(motions: list, level: str, summary: str) -> None:
     assert verdict.level == level
     assert summary in verdict.summary
     assert verdict.advice or level == "good"
+
+
+def test_parallax_must_survive_at_the_stored_size() -> None:
+    motion = measured((1, 0.012, 0.0015, 0.95))
+    assert judge(motion, 5000, 4000, width=640).level == "good"
+    small = judge(motion, 5000, 4000, width=192)
+    assert small.level == "weak" and "0.3 pixels of parallax at a width of 192" in small.summary
+    assert "--width 288" in small.advice[0]
+    assert judge(motion, 5000, 4000, width=288).level == "good"
 
 
 def test_verdict_on_what_else_matters() -> None:

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from training.frames.store import FrameStore, write_frame_store
+from training.frames.store import FrameStore
+from training.frames.writer import write_frame_store
 from training.learning.motion_from_tracks import (
     is_determined,
     remember_tracks,

@@ -1,0 +1,120 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A run is judged by its start and by what needs no learning."""
+
+from __future__ import annotations
+
+import pytest
+
+from training.learning.judgement import (
+    COLLAPSE_PATIENCE,
+    WORSE_PATIENCE,
+    choose_measure,
+    collapse,
+    conclude,
+    describe_entry,
+)
+
+BASELINES = {
+    "constant": 0.40,
+    "mean_image": 0.20,
+    "sparse_constant": 0.50,
+    "sparse_plane": 0.30,
+    "sparse_mean_image": 0.35,
+}
+
+
+def run(*figures, measure="abs_rel", spreads=None):
+    """Make a history of a measure; the loss always falls, as it does when depth goes flat."""
+    spreads = spreads or [0.6] * len(figures)
+    history = [
+        {
+            "step": 100 * i,
+            "loss": 0.1 / (i + 1),
+            "abs_rel": None,
+            "sparse": None,
+            "spread": spread,
+            measure: figure,
+        }
+        for i, (figure, spread) in enumerate(zip(figures, spreads, strict=True))
+    ]
+    history[0]["baselines"] = BASELINES
+    return history
+
+
+def test_ground_truth_decides_else_triangulated_depth_else_the_loss():
+    entry = {"loss": 0.1, "abs_rel": 0.3, "sparse": 0.4}
+    assert choose_measure("auto", entry) == "abs_rel"
+    assert choose_measure("sparse", entry) == "sparse"
+    assert choose_measure("loss", entry) == "loss"
+    assert choose_measure("auto", {**entry, "abs_rel": None}) == "sparse"
+    assert choose_measure("abs_rel", {**entry, "abs_rel": None}) == "loss"
+    assert choose_measure("auto", {"loss": 0.1, "abs_rel": None, "sparse": None}) == "loss"
+    assert choose_measure("auto", {"train_loss": 0.1}) == "train_loss"
+
+
+@pytest.mark.parametrize("measure", ["abs_rel", "sparse"])
+def test_what_got_better_has_learned_by_how_much(measure):
+    outcome = conclude(run(0.30, 0.24, 0.26, measure=measure), measure, from_checkpoint=True)
+    assert outcome.has_learned
+    assert outcome.text.startswith("better by 20 %") and "0.2400 at step 100" in outcome.text
+
+
+@pytest.mark.parametrize("figures", [(0.30, 0.35, 0.31), (0.30, 0.2995), (0.30,)])
+def test_what_did_not_get_better_says_so(figures):
+    outcome = conclude(run(*figures), "abs_rel", from_checkpoint=True)
+    assert not outcome.has_learned
+    assert "nothing was learned" in outcome.text and "began with" in outcome.text
+
+
+def test_from_random_weights_a_constant_depth_must_be_beaten():
+    history = run(0.60, 0.40)
+    assert not conclude(history, "abs_rel", from_checkpoint=False).has_learned
+    assert "no better than a constant" in conclude(history, "abs_rel", False).text
+    assert conclude(history, "abs_rel", from_checkpoint=True).has_learned
+    assert conclude(run(0.60, 0.38), "abs_rel", from_checkpoint=False).has_learned
+
+
+def test_the_loss_alone_is_called_what_it_is():
+    history = [{"step": 0, "loss": 0.10}, {"step": 9, "loss": 0.05}]
+    outcome = conclude(history, "loss", from_checkpoint=True)
+    assert outcome.has_learned and "a flat depth can satisfy" in outcome.text
+    assert not conclude([history[0], {"step": 9, "loss": 0.11}], "loss", True).has_learned
+    assert (
+        "nothing was held out"
+        in conclude([{"step": 5, "train_loss": 1.0}], "train_loss", True).text
+    )
+    assert conclude([], "train_loss", False).has_learned
+
+
+def test_depth_that_went_flat_is_noticed_though_the_loss_falls():
+    """The recorded case: 0.288 became the constant's figure, the spread 0.37 became 0.02."""
+    flat = run(0.29, 0.39, 0.40, spreads=[0.37, 0.05, 0.02])
+    assert COLLAPSE_PATIENCE == 2
+    assert "collapsed" in collapse(flat, "abs_rel")
+    assert "from 0.37 to 0.02" in collapse(flat, "abs_rel")
+    assert collapse(flat[:2], "abs_rel") is None
+    recovers = run(0.29, 0.39, 0.30, spreads=[0.37, 0.05, 0.3])
+    assert collapse(recovers, "abs_rel") is None
+
+
+def test_depth_that_turns_upside_down_is_noticed():
+    worse = run(0.29, *[0.6] * WORSE_PATIENCE)
+    assert "getting worse" in collapse(worse, "abs_rel")
+    assert collapse(worse[:-1], "abs_rel") is None
+
+
+def test_what_began_flat_may_stay_so_for_a_while():
+    slow = run(0.41, *[0.40] * 9, spreads=[0.02] * 10)
+    assert collapse(slow, "abs_rel") is None
+    assert collapse(run(0.1, *[0.2] * 9), "loss") is None
+
+
+def test_a_line_shows_start_and_baselines_next_to_the_model():
+    history = run(0.30, 0.25)
+    line = describe_entry(history[1], history[0])
+    assert "abs_rel 0.250 (start 0.300, constant 0.400, mean image 0.200)" in line
+    first = describe_entry(history[0], history[0])
+    assert "start" not in first and "constant 0.400" in first
+    sparse = describe_entry(run(0.3, 0.2, measure="sparse")[0], None)
+    assert "triangulated depth 0.300 (constant 0.500, plane 0.300, mean image 0.350)" in sparse

@@ -1,0 +1,123 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Motion from tracked corners: its length from the depth, its mirror image, its loss."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from monodepth2_ros import geometry
+from training.learning.augmentation import mirror_samples
+from training.learning.motion_from_tracks import (
+    MOST_POINTS,
+    TrackedMotion,
+    packed,
+    sample_at,
+    sparse_loss,
+    weighted_median,
+)
+from training.learning.triangulation import Triangulation
+
+HEIGHT, WIDTH = 24, 40
+INTRINSICS = torch.tensor([[[30.0, 0, 18.0, 0], [0, 28.0, 12.5, 0], [0, 0, 1, 0], [0, 0, 0, 1]]])
+
+
+@pytest.fixture
+def depth():
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand((2, 1, HEIGHT, WIDTH), generator=generator) * 3 + 2
+
+
+@pytest.fixture
+def tracked(depth):
+    """Points with the depth of the image, in a unit of a third."""
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randint(0, WIDTH, (2, 30), generator=generator).float()
+    y = torch.randint(0, HEIGHT, (2, 30), generator=generator).float()
+    values = torch.stack([depth[i, 0, y[i].long(), x[i].long()] for i in range(2)]) / 3
+    points = torch.stack([x, y, values, torch.ones_like(x)], dim=2)
+    axis = torch.tensor([[[0.01, 0.03, -0.02]], [[0.0, -0.05, 0.01]]])
+    shift = torch.tensor([[[0.1, -0.05, -0.3]], [[-0.2, 0.0, 0.1]]])
+    transform = geometry.pose_matrix(axis, shift)
+    return TrackedMotion(torch.stack([transform, transform.inverse()], dim=1), points)
+
+
+def test_length_comes_from_the_depth_and_nothing_else_does(depth, tracked):
+    ratio = tracked.log_ratio(depth)
+    length = weighted_median(ratio, tracked.points[..., 3])
+    torch.testing.assert_close(length.exp(), torch.full((2,), 3.0))
+    for found, given in zip(
+        tracked.lengthened(length.exp()), tracked.transforms.unbind(dim=1), strict=True
+    ):
+        torch.testing.assert_close(found[:, :3, :3], given[:, :3, :3])
+        torch.testing.assert_close(found[:, :3, 3], 3 * given[:, :3, 3])
+    flat = tracked.log_ratio(torch.full_like(depth, 7.0))
+    flat_length = weighted_median(flat, tracked.points[..., 3]).exp()
+    first, second = tracked.lengthened(flat_length)[0], tracked.transforms[:, 0]
+    torch.testing.assert_close(first[:, :3, :3], second[:, :3, :3])
+    direction = torch.nn.functional.normalize(first[:, :3, 3], dim=1)
+    torch.testing.assert_close(direction, torch.nn.functional.normalize(second[:, :3, 3], dim=1))
+
+
+def test_loss_is_zero_for_the_right_depth_at_any_scale_and_ignores_weight_zero(depth, tracked):
+    weights = tracked.points[..., 3].clone()
+    for factor in (1.0, 0.1, 25.0):
+        ratio = tracked.log_ratio(factor * depth)
+        assert sparse_loss(ratio, weights, weighted_median(ratio, weights)) < 1e-5
+    flat = tracked.log_ratio(torch.ones_like(depth))
+    assert sparse_loss(flat, weights, weighted_median(flat, weights)) > 0.1
+    wrong = tracked.points.clone()
+    wrong[:, :5, 2] *= 40
+    weights[:, :5] = 0
+    ratio = TrackedMotion(tracked.transforms, wrong).log_ratio(depth)
+    assert sparse_loss(ratio, weights, weighted_median(ratio, weights)) < 1e-5
+    nothing = torch.zeros_like(weights)
+    assert sparse_loss(ratio, nothing, weighted_median(ratio, nothing)) == 0
+
+
+def test_mirrored_motion_explains_the_mirrored_images(depth, tracked):
+    """A point projects into the mirrored source where its mirror image is."""
+    mirror = torch.tensor([True, False])
+    images = torch.zeros(2, 3, 3, HEIGHT, WIDTH)
+    intrinsics = INTRINSICS.repeat(2, 1, 1)
+    _, changed, _ = mirror_samples(images, intrinsics, torch.zeros(2), mirror)
+    turned = tracked.mirrored(mirror, WIDTH)
+
+    def seen(motion, matrix, row):
+        x, y, z = motion.points[row, :, :3].T
+        rays = torch.linalg.inv(matrix[row, :3, :3]) @ torch.stack([x, y, torch.ones_like(x)])
+        transform = motion.transforms[row, 0]
+        moved = matrix[row, :3, :3] @ (transform[:3, :3] @ (rays * z) + transform[:3, 3:])
+        return moved[:2] / moved[2:]
+
+    before, after = seen(tracked, intrinsics, 0), seen(turned, changed, 0)
+    torch.testing.assert_close(after[0], WIDTH - 1 - before[0], atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(after[1], before[1], atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(turned.transforms[1], tracked.transforms[1])
+    torch.testing.assert_close(turned.points[1], tracked.points[1])
+
+
+def test_median_counts_weights():
+    values = torch.tensor([[3.0, 1.0, 2.0, 9.0], [3.0, 1.0, 2.0, 9.0]])
+    weights = torch.tensor([[1.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.1, 1.0]])
+    assert weighted_median(values, weights).tolist() == [2.0, 9.0]
+
+
+def test_an_image_is_read_at_pixel_centres():
+    image = torch.arange(12.0).view(1, 1, 3, 4)
+    points = torch.tensor([[[0.0, 0.0], [3.0, 2.0], [1.5, 1.0]]])
+    torch.testing.assert_close(sample_at(image, points), torch.tensor([[0.0, 11.0, 5.5]]))
+
+
+def test_many_points_are_thinned_and_precise_ones_weigh_more():
+    count = 2 * MOST_POINTS
+    points = np.column_stack([np.arange(count), np.zeros(count)]).astype(float)
+    deviation = np.linspace(0.01, 0.25, count)
+    found = Triangulation(points, np.ones(count), deviation, np.eye(4)[None], 2.0, 1.0, 0.1)
+    rows = packed(found)
+    assert rows.shape == (MOST_POINTS, 4) and rows[0, 0] == 0 and rows[-1, 0] == count - 1
+    assert rows[0, 3] == 1 and 0 < rows[-1, 3] < 0.1
+    few = Triangulation(points[:3], np.ones(3), deviation[:3], np.eye(4)[None], 2.0, 1.0, 0.1)
+    assert (packed(few)[3:, 3] == 0).all() and (packed(few)[:, 2] > 0).all()
