@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -379,6 +379,10 @@ class Trainer:
     def _validate(self, bar: tqdm[Any]) -> None:
         """Evaluate on held-out samples, save, and note what was best."""
         options, step = self.options, self.state.step
+        if not all_finite(self.model):
+            if step == 0:
+                return  # the first step says why
+            self._fail_weights()
         entry: dict[str, Any] = {"step": step, "epoch": step / self._epoch_steps}
         if step:
             entry["train_loss"] = self._recent_loss
@@ -461,10 +465,7 @@ class Trainer:
     def _save(self, best: bool = False, must: bool = False) -> None:
         """Save the model and what resuming needs."""
         if not all_finite(self.model):
-            raise TrainingFailure(
-                f"step {self.state.step}: some weights are not finite; the last good checkpoint "
-                f"is {self.folder / 'last.safetensors'}. Use a lower --learning-rate"
-            )
+            self._fail_weights()
         if not self.processes.is_first:
             return
         names = ["last"] + ["best"] * best
@@ -492,6 +493,13 @@ class Trainer:
                 f"previous one in {self.folder} stays, training goes on",
                 file=sys.stderr,
             )
+
+    def _fail_weights(self) -> NoReturn:
+        """Stop because weights are not finite."""
+        raise TrainingFailure(
+            f"step {self.state.step}: some weights are not finite; the last good checkpoint "
+            f"is {self.folder / 'last.safetensors'}. Use a lower --learning-rate"
+        )
 
     def _metadata(self) -> CheckpointMetadata:
         """Describe the model."""
