@@ -8,7 +8,9 @@ decodes, predicts and publishes. See docs/reference/node.md for topics and param
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import math
 import threading
 import time
 import traceback
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
+from numpy.typing import NDArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -38,6 +41,7 @@ from monodepth2_ros.conversions import (
     fill_point_cloud,
     stamp_ns,
 )
+from monodepth2_ros.encoded_size import check_encoded_size
 from monodepth2_ros.node.diagnostics import (
     FrameStatistics,
     NodeStatus,
@@ -49,11 +53,11 @@ from monodepth2_ros.node.image_camera import ImageCamera, find_image_camera
 from monodepth2_ros.node.mailbox import Mailbox
 from monodepth2_ros.node.pairing import CameraInfoPairing
 from monodepth2_ros.node.parameters import BY_NAME, check_together, declare_parameters
-from monodepth2_ros.node.shutdown import EndSignals
+from monodepth2_ros.node.shutdown import EndSignals, run_in_thread
 from monodepth2_ros.options import BackendError, CheckpointError, OutputOptions
 
 if TYPE_CHECKING:
-    from monodepth2_ros.predictor import DepthPredictor
+    from monodepth2_ros.predictor import DepthPredictor, Prediction
 
 # What is published, as diagnostics call it.
 _OUTPUTS = ("depth", "camera_info", "color", "points")
@@ -61,8 +65,8 @@ _OUTPUTS = ("depth", "camera_info", "color", "points")
 # An image waits at most this long for its camera_info before it goes on without.
 _PAIRING_PATIENCE = 0.2
 
-# Seconds until the same trouble is logged again.
-_REPEAT_AFTER = 1.0
+# A camera that alternates between settings does not pay for rectification maps with each frame.
+_CAMERAS_KEPT = 4
 
 # The end of builtin_interfaces/Time, which counts seconds in 32 bits.
 _LATEST_STAMP = 2**31 * 1_000_000_000 - 1
@@ -130,8 +134,10 @@ class DepthNode(LifecycleNode):
         self._mailbox: Mailbox[_Frame] = Mailbox()
         self._worker: threading.Thread | None = None
         self._image_camera: ImageCamera | None = None
+        self._cameras: dict[Any, ImageCamera] = {}
         self._statistics = FrameStatistics()
         self._failure = ""
+        self._is_empty = False
         self._told: dict[str, float] = {}
         self._last_stamp_ns = 0
         # Steady clocks: these timers must run while a simulated clock stands still.
@@ -181,21 +187,10 @@ class DepthNode(LifecycleNode):
         """Load the model and create publishers."""
         values = self._values
         started = time.monotonic()
-        crop = tuple(values["crop"])
         try:
-            # Here and not above: torch takes most of the start, and while it is imported others
-            # can discover the node already.
-            from monodepth2_ros.predictor import DepthPredictor
-
-            self._predictor = DepthPredictor(
-                values["checkpoint"],
-                backend=values["backend"],
-                device=values["device"],
-                precision=values["precision"],
-                threads=values["threads"],
-                cache_dir=values["cache_dir"] or None,
-                crop=None if crop[0] < 0.0 else crop,
-            )
+            # In a thread: a file on a dead network mount may never be read, and only the main
+            # thread hears signals.
+            self._predictor = run_in_thread(lambda: _load(values), "model_loader")
         except (CheckpointError, BackendError) as error:
             self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
@@ -234,7 +229,9 @@ class DepthNode(LifecycleNode):
         self._pairing = CameraInfoPairing(tolerance)
         self._mailbox = Mailbox()
         self._failure = ""
+        self._is_empty = False
         self._image_camera = None
+        self._cameras = {}
         self._worker = threading.Thread(
             target=self._work, args=(self._mailbox,), name="depth_worker", daemon=True
         )
@@ -356,9 +353,7 @@ class DepthNode(LifecycleNode):
         self._statistics.count_refusal(origin, reason)
         where = traceback.extract_tb(error.__traceback__)
         last = f" ({Path(where[-1].filename).name}:{where[-1].lineno})" if where else ""
-        now = time.monotonic()
-        if now - self._told.get(origin, -_REPEAT_AFTER) >= _REPEAT_AFTER:  # for each origin
-            self._told[origin] = now
+        if self._may_tell(origin, 1.0):
             # repr: a message may hold line feeds and terminal escapes.
             self.get_logger().error(f"{origin}: refused: {reason!r}{last}")
 
@@ -420,8 +415,7 @@ class DepthNode(LifecycleNode):
             self._failure = ""
             return
         started = time.monotonic()
-        decode = decode_compressed if isinstance(frame.image, CompressedImage) else decode_image
-        pixels = decode(frame.image)
+        pixels = self._decode(frame.image)
         decoded = time.monotonic()
         known = self._find_camera(frame.info, pixels.shape[1], pixels.shape[0])
         if known.maps is not None:
@@ -429,6 +423,8 @@ class DepthNode(LifecycleNode):
         rectified = time.monotonic()
 
         wanted = [name for name in ("depth", "color", "points") if listeners[name]]
+        if wanted == ["color"] and self._may_look():
+            wanted.append("depth")
         if known.camera is None and "points" in wanted:
             wanted.remove("points")
         options = self._options
@@ -436,12 +432,13 @@ class DepthNode(LifecycleNode):
         prediction = self._predictor.predict(pixels, known.camera, options, tuple(wanted))
         predicted = time.monotonic()
 
+        self._is_empty = not _has_depth(prediction)
         header = frame.image.header
         if prediction.camera is not None and listeners["camera_info"]:
             info = CameraInfo(header=header)
             fill_camera_info(info, prediction.camera)
             self._publishers_by_output["camera_info"].publish(info)
-        if prediction.depth is not None:
+        if prediction.depth is not None and listeners["depth"]:
             message = Image(header=header)
             fill_image(message, prediction.depth, options.depth_encoding, self._payloads["depth"])
             self._publishers_by_output["depth"].publish(message)
@@ -468,16 +465,54 @@ class DepthNode(LifecycleNode):
             }
         )
 
+    def _may_look(self) -> bool:
+        """Return whether it is time to see if a picture comes of any depth: once a second."""
+        return self._may_tell("empty picture", 1.0)
+
+    def _decode(self, image: Image | CompressedImage) -> NDArray[np.uint8]:
+        """Turn a message into RGB, unless it is too large."""
+        most = self._values["max_image_pixels"]
+        if isinstance(image, CompressedImage):
+            check_encoded_size(image.data, most)
+            return decode_compressed(image)
+        if image.width * image.height > most:
+            raise ValueError(
+                f"the image has {image.width}x{image.height} pixels, more than max_image_pixels "
+                f"({most})"
+            )
+        return decode_image(image)
+
+    def _may_tell(self, subject: str, seconds: float) -> bool:
+        """Return whether a log line on a subject is due, `seconds` after the last one."""
+        now = time.monotonic()
+        if now - self._told.get(subject, -math.inf) < seconds:
+            return False
+        self._told[subject] = now
+        return True
+
     def _find_camera(self, info: CameraInfo | None, width: int, height: int) -> ImageCamera:
         """Return the camera of a frame, computed again only when something changed."""
+        key = (_fingerprint(info), width, height)
+        known = self._cameras.pop(key, None)
+        if known is None:
+            known = self._new_camera(info, width, height)
+        self._cameras[key] = known  # the last one is the newest
+        while len(self._cameras) > _CAMERAS_KEPT:
+            del self._cameras[next(iter(self._cameras))]
+        self._image_camera = known
+        return known
+
+    def _new_camera(self, info: CameraInfo | None, width: int, height: int) -> ImageCamera:
+        """Compute the camera of a frame, and log what is wrong with it."""
         calibration = None if info is None else Calibration.from_camera_info(info)
-        known = self._image_camera
-        if known is None or known.calibration != calibration or known.size != (width, height):
-            rectify = self._values["rectify"]
-            known = find_image_camera(calibration, width, height, rectify, self._image_topic())
-            self._image_camera = known
-            if known.problem and calibration is not None:
-                self.get_logger().warning(known.problem)
+        rectify, topic = self._values["rectify"], self._image_topic()
+        try:
+            known = find_image_camera(calibration, width, height, rectify, topic)
+        except cv2.error as error:  # coefficients that OpenCV cannot compute with
+            problem = f"camera_info cannot be used: {error}. Depth is published, points are not"
+            known = ImageCamera(calibration, (width, height), None, None, problem)
+        if known.problem and calibration is not None and self._may_tell("camera", 5.0):
+            self.get_logger().warning(known.problem)
         return known
 
     # Diagnostics
@@ -500,6 +535,7 @@ class DepthNode(LifecycleNode):
             period=self._values["diagnostics_period"],
             listeners=sum(listeners.values()),
             failure=self._failure,
+            is_empty=self._is_empty,
             camera_problem=self._camera_problem(),
             weights_are_random=bool(self._predictor and self._predictor.checkpoint.is_random),
             output_rate=statistics.rate("published"),
@@ -558,6 +594,42 @@ class DepthNode(LifecycleNode):
         return ""
 
 
+def _load(values: dict[str, Any]) -> DepthPredictor:
+    """Load the model that the parameters ask for."""
+    _read_through(values["checkpoint"])
+    # Here and not above: torch takes most of the start, and while it is imported others can
+    # discover the node already.
+    from monodepth2_ros.predictor import DepthPredictor
+
+    crop = tuple(values["crop"])
+    return DepthPredictor(
+        values["checkpoint"],
+        backend=values["backend"],
+        device=values["device"],
+        precision=values["precision"],
+        threads=values["threads"],
+        cache_dir=values["cache_dir"] or None,
+        crop=None if crop[0] < 0.0 else crop,
+    )
+
+
+def _read_through(checkpoint: str) -> None:
+    """Read the files of a checkpoint once, so that they are in memory when libraries map them.
+
+    Libraries read while they hold the GIL. If the files never come, from a dead network mount,
+    nothing of Python would run any more, not even a signal handler. Python's own reads release it.
+    """
+    if checkpoint in ("", "default", "random"):
+        return
+    path = Path(checkpoint).expanduser()
+    files = sorted(path.glob("*.pth")) if path.is_dir() else [path, path.with_suffix(".bin")]
+    for file in files:
+        # What cannot be read is reported by those who load it.
+        with contextlib.suppress(OSError), file.open("rb", buffering=0) as stream:
+            while stream.read(1 << 20):
+                pass
+
+
 def _output_options(values: dict[str, Any]) -> OutputOptions:
     """Turn parameters into the predictor's options."""
     return OutputOptions(
@@ -571,6 +643,27 @@ def _output_options(values: dict[str, Any]) -> OutputOptions:
         depth_encoding=values["depth_encoding"],
         color_map=values["color_map"],
         color_range=tuple(values["color_range"]),
+    )
+
+
+def _has_depth(prediction: Prediction) -> bool:
+    """Return whether any pixel has a depth; True where only the picture was computed."""
+    if prediction.depth is not None:
+        return bool(np.any(prediction.depth > 0))  # NaN or 0 is none
+    if prediction.points is not None:
+        return bool(np.any(prediction.points[..., 2] > 0))
+    return True
+
+
+def _fingerprint(info: CameraInfo | None) -> Any:
+    """Return what two camera_infos have in common if they say the same; NaN is equal to NaN."""
+    if info is None:
+        return None
+    roi = info.roi
+    return (
+        *(info.width, info.height, info.distortion_model, info.binning_x, info.binning_y),
+        *(roi.x_offset, roi.y_offset, roi.width, roi.height),
+        *(np.asarray(values, np.float64).tobytes() for values in (info.k, info.d, info.r, info.p)),
     )
 
 

@@ -136,6 +136,8 @@ class NodeStatus:
         Subscribers of all outputs.
     failure : str
         The last frame's error, "" if it went well.
+    is_empty : bool
+        Whether the last frame had no depth at all.
     camera_problem : str
         Why the last frame had no camera, or was rectified doubtfully; "" if all is well.
     weights_are_random : bool
@@ -150,6 +152,7 @@ class NodeStatus:
     period: float = 1.0
     listeners: int = 0
     failure: str = ""
+    is_empty: bool = False
     camera_problem: str = ""
     weights_are_random: bool = False
     output_rate: float = 0.0
@@ -181,6 +184,11 @@ def judge(status: NodeStatus) -> tuple[int, str]:
         return ERROR, f"frames fail: {status.failure}"
     if status.listeners == 0:
         return OK, "idle: nobody subscribes to an output"
+    if status.is_empty:
+        return ERROR, (
+            "the depth is NaN everywhere: weights or scale are corrupt, or all depth lies outside "
+            "min_range to max_range"
+        )
     if status.camera_problem:
         return WARN, status.camera_problem
     if status.weights_are_random:

@@ -171,6 +171,15 @@ PARAMETERS: tuple[Parameter, ...] = (
         minimum=1,
         maximum=1000,
     ),
+    Parameter(
+        "max_image_pixels",
+        40_000_000,
+        "Larger images are refused, compressed ones before they are decoded: a few kilobytes can "
+        "declare an image of gigabytes.",
+        minimum=1,
+        maximum=2_000_000_000,
+        live=True,
+    ),
     # The outputs
     Parameter(
         "output_reliability",

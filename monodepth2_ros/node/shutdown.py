@@ -10,9 +10,19 @@ from __future__ import annotations
 import os
 import signal
 
+TYPE_CHECKING = False  # importing typing would delay the signal handlers
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    Result = TypeVar("Result")
+
 # <signal.h> of Linux.
 _SIGEV_THREAD = 2
 _SIGEVENT_BYTES = 64
+
+# Seconds. A join that never ends may not be interrupted on every system.
+_SIGNAL_LATENCY = 0.2
 
 _END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -55,6 +65,48 @@ class EndSignals:
         if self._nothing_is_open:
             os._exit(0)
         raise KeyboardInterrupt
+
+
+def run_in_thread(function: Callable[[], Result], name: str) -> Result:
+    """Run a function in a thread and wait for it, so that the main thread still hears signals.
+
+    A signal handler of Python runs in the main thread only, and not while that thread waits inside
+    a library or for a file.
+
+    Parameters
+    ----------
+    function : callable
+    name : str
+        Of the thread.
+
+    Returns
+    -------
+    object
+        What the function returns.
+
+    Raises
+    ------
+    BaseException
+        What the function raises, or KeyboardInterrupt at a signal; then the thread is left behind.
+    """
+    import threading
+
+    results: list[Result] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(function())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(_SIGNAL_LATENCY)
+    if errors:
+        raise errors[0]
+    return results[0]
 
 
 def exit_after(seconds: float, status: int) -> bool:
