@@ -11,6 +11,7 @@ installed ROS 2, and keeps pictures.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from launch.actions import (
     RegisterEventHandler,
     TimerAction,
 )
-from launch.event_handlers import OnProcessExit
+from launch.event_handlers import OnProcessExit, OnProcessIO
 from launch.events import Shutdown
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.logging import get_logger
@@ -45,6 +46,12 @@ DEPTH_LAUNCH = Path(__file__).parent / "depth.launch.py"
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 STORAGES = (".mcap", ".db3")
 
+# In the node's message (severity info) about the model that it has loaded.
+LOADED = b"loaded in"
+
+# Seconds that the player waits where that message is not to be heard.
+UNHEARD_DELAY = 10.0
+
 NODE_DEFAULTS = {
     "image": "",
     "camera_info": "",
@@ -53,7 +60,7 @@ NODE_DEFAULTS = {
     "fixed_frame": "",
     **{argument.name: "" for argument in parameter_arguments()},
 }
-PLAYER_DEFAULTS = {"rviz": "auto", "rate": "1.0", "loop": "true", "delay": "5.0"}
+PLAYER_DEFAULTS = {"rviz": "auto", "rate": "1.0", "loop": "true", "delay": "auto"}
 
 # Handed on to depth.launch.py.
 NODE_ARGUMENTS = [
@@ -123,7 +130,8 @@ PLAYER_ARGUMENTS = [
     DeclareLaunchArgument(
         "delay",
         default_value=PLAYER_DEFAULTS["delay"],
-        description="Seconds before the recording starts, in which the node loads.",
+        description="Seconds before the recording starts; auto waits until the node has loaded its "
+        "model.",
     ),
 ]
 
@@ -139,12 +147,16 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     declared = {"bag": "", **PLAYER_DEFAULTS, **NODE_DEFAULTS}
     value = argument_values(context, declared, log.warning)
     rate = read_number("rate", value["rate"], above=0.0)
-    delay = read_number("delay", value["delay"], least=0.0)
+    delay = None if value["delay"] == "auto" else read_number("delay", value["delay"], least=0.0)
+    if delay is None and (value["log_level"] not in ("debug", "info") or value["autostart"]):
+        delay = UNHEARD_DELAY
     loops = read_boolean("loop", value["loop"])
     shows = _has_rviz() if value["rviz"] == "auto" else read_boolean("rviz", value["rviz"])
     if not shows and value["rviz"] == "auto":
         log.info("rviz2 is not installed, so the demo runs without it; see topics with ros2 topic")
     bag = _find_bag(value["bag"])
+    if shutil.which("ros2") is None:  # else the node would wait for ever
+        raise RuntimeError("the command 'ros2', which plays the recording, is not on the PATH")
 
     handed_on = {
         name: text for name, text in value.items() if name not in ("bag", *PLAYER_DEFAULTS)
@@ -157,7 +169,13 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     play += ["--disable-keyboard-controls"]
     play += ["--loop"] if loops else []
     player = ExecuteProcess(cmd=play, output="screen")
+    if delay is None:
+        hear = _start_when_loaded(player)
+        start = RegisterEventHandler(OnProcessIO(on_stdout=hear, on_stderr=hear))
+    else:
+        start = TimerAction(period=delay, actions=[player])
     return [
+        start,
         # Scoped, so that the arguments of the demo and of the node end with them.
         GroupAction(
             [
@@ -170,8 +188,23 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
                 ),
             ]
         ),
-        TimerAction(period=delay, actions=[player]),
     ]
+
+
+def _start_when_loaded(player: ExecuteProcess) -> Any:
+    """Return a handler that starts the player once the node says that its model is loaded."""
+    waiting = True
+
+    def hear(event: Any) -> list[LaunchDescriptionEntity] | None:
+        nonlocal waiting
+        if not waiting or not event.process_name.startswith("depth_node"):
+            return None
+        if LOADED not in bytes(event.text):
+            return None
+        waiting = False
+        return [player]
+
+    return hear
 
 
 def _end_with(player: ExecuteProcess, shows: bool) -> Any:

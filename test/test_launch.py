@@ -86,7 +86,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
             *("IncludeLaunchDescription", "OpaqueFunction", "RegisterEventHandler"),
             *("SetEnvironmentVariable", "TimerAction"),
         ),
-        "launch.event_handlers": ("OnProcessExit",),
+        "launch.event_handlers": ("OnProcessExit", "OnProcessIO"),
         "launch.events": ("Shutdown",),
         "launch.launch_description_sources": ("PythonLaunchDescriptionSource",),
         "launch.logging": (),
@@ -105,6 +105,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
     index = sys.modules["ament_index_python.packages"]
     monkeypatch.setattr(index, "PackageNotFoundError", KeyError, False)
     monkeypatch.setattr(index, "get_package_prefix", {"rviz2": "/opt/ros"}.__getitem__, False)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/opt/ros/bin/{name}")
 
     def load_file(name: str) -> ModuleType:
         spec = importlib.util.spec_from_file_location("launch_file", REPOSITORY / "launch" / name)
@@ -492,33 +493,59 @@ def test_rviz_that_is_not_installed(
     assert handed_on["rviz"] == "true"
 
 
-def _demo(module: ModuleType, **given: str) -> tuple[dict[str, str], Recorder]:
-    """What the demo hands on to depth.launch.py, and the timer of its player."""
-    group, timer = _start(module, **given)
+def _demo(module: ModuleType, **given: str) -> tuple[dict[str, str], list[str]]:
+    """What the demo hands on to depth.launch.py, and the command of its player."""
+    timer, group = _start(module, delay="1", **given)
     _, include = group.arguments[0]
     assert include.arguments[0].arguments == (str(REPOSITORY / "launch" / "depth.launch.py"),)
-    return dict(include.options["launch_arguments"]), timer
+    (player,) = timer.options["actions"]
+    return dict(include.options["launch_arguments"]), player.options["cmd"]
 
 
-def test_demo_plays_after_the_node_is_started(
-    load: Callable[[str], ModuleType], tmp_path: Path
-) -> None:
+def test_demo_plays_through_the_node(load: Callable[[str], ModuleType], tmp_path: Path) -> None:
     _write_metadata(tmp_path, ("/camera/image_raw/compressed", "CompressedImage"))
     module = load("demo.launch.py")
-    handed_on, timer = _demo(module, bag=str(tmp_path), rate="0.5", checkpoint="random", scale="2")
+    handed_on, command = _demo(
+        module, bag=str(tmp_path), rate="0.5", checkpoint="random", scale="2"
+    )
     assert handed_on.keys() <= _arguments(load("depth.launch.py")).keys()
     assert handed_on["image"] == "/camera/image_raw/compressed"
     assert handed_on["checkpoint"] == "random"
     assert handed_on["scale"] == "2"
     assert handed_on["use_sim_time"] == "true"
-    assert timer.options["period"] == 5.0
-    command = timer.options["actions"][0].options["cmd"]
     assert command[:4] == ["ros2", "bag", "play", str(tmp_path)]
     assert command[command.index("--rate") + 1] == "0.5"
     assert "--clock" in command
     assert "--loop" in command
-    _, timer = _demo(module, bag=str(tmp_path), loop="false")
-    assert "--loop" not in timer.options["actions"][0].options["cmd"]
+    _, command = _demo(module, bag=str(tmp_path), loop="false")
+    assert "--loop" not in command
+
+
+def test_demo_plays_once_the_model_is_loaded(
+    load: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    _write_metadata(tmp_path, ("/camera/image_raw", "Image"))
+    module = load("demo.launch.py")
+    start, _ = _start(module, bag=str(tmp_path))
+    hear = start.arguments[0].options["on_stderr"]
+
+    def said(process: str, text: bytes) -> Any:
+        return hear(SimpleNamespace(process_name=process, text=text))
+
+    loaded = b"[INFO] [depth]: default model: ResNet-18 at 192x128 on cpu; loaded in 5.1 s"
+    assert not said("depth_node-1", b"[INFO] [depth]: something else")
+    assert not said("another-2", loaded)
+    (player,) = said("depth_node-1", loaded)
+    assert player.options["cmd"][:3] == ["ros2", "bag", "play"]
+    assert not said("depth_node-1", loaded)  # as after it is configured again
+    # The node says so, in these words.
+    sources = (REPOSITORY / "monodepth2_ros" / "node").glob("*.py")
+    assert any("loaded in" in path.read_text(encoding="utf-8") for path in sources)
+    for given in ({"log_level": "warn"}, {"autostart": "false"}):  # nothing is heard
+        start, _ = _start(module, bag=str(tmp_path), **given)
+        assert start.options["period"] == module.UNHEARD_DELAY
+    start, _ = _start(module, bag=str(tmp_path), delay="2.5")
+    assert start.options["period"] == 2.5
 
 
 @pytest.mark.parametrize(
@@ -575,9 +602,9 @@ def test_demo_takes_a_file_as_well_as_its_folder(
         (tmp_path / name).touch()
 
     def played(file: str) -> str:
-        handed_on, timer = _demo(module, bag=str(tmp_path / file))
+        handed_on, command = _demo(module, bag=str(tmp_path / file))
         assert handed_on["image"] == "/camera/image_rect"
-        return timer.options["actions"][0].options["cmd"][3]
+        return command[3]
 
     # The only file of a recording is the recording; of several, the one that is named is played.
     _write_metadata(tmp_path, ("/camera/image_rect", "Image"), files=("x_0.mcap",))
@@ -597,9 +624,9 @@ def test_demo_reads_the_topics_of_a_file_without_metadata(
     (tmp_path / "bag" / "metadata.yaml").unlink()
     (file,) = (tmp_path / "bag").glob("*.mcap")
     for given in (file, file.parent):
-        handed_on, timer = _demo(load("demo.launch.py"), bag=str(given))
+        handed_on, command = _demo(load("demo.launch.py"), bag=str(given))
         assert handed_on["image"] == "/cam/image_raw"
-        assert timer.options["actions"][0].options["cmd"][3] == str(file)
+        assert command[3] == str(file)
 
 
 def test_demo_asks_which_images(load: Callable[[str], ModuleType], tmp_path: Path) -> None:
@@ -644,7 +671,9 @@ def test_demo_ends(
     outcome: str,
 ) -> None:
     _write_metadata(tmp_path, ("/camera/image_raw", "Image"))
-    group, timer = _start(load("demo.launch.py"), bag=str(tmp_path), rviz=rviz, loop="false")
+    timer, group = _start(
+        load("demo.launch.py"), bag=str(tmp_path), rviz=rviz, loop="false", delay="1"
+    )
     handler, _ = group.arguments[0]
     (player,) = timer.options["actions"]
     event = SimpleNamespace(

@@ -14,6 +14,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ from sensor_msgs.msg import Image
 
 from monodepth2_ros.visualization.rviz_configuration import fit_configuration
 
-# Seconds between messages about what is waited for.
+# Seconds until the first message about what is waited for; each later one takes twice as long.
 _PATIENCE = 5.0
 
 
@@ -143,12 +144,12 @@ def wait_for_scene(ros_arguments: Sequence[str]) -> Scene:
     received: list[Any] = []
     quality = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
     subscription = node.create_subscription(Image, "/depth/image_rect", received.append, quality)
-    waited = 0.0
+    begin, patience = time.monotonic(), _PATIENCE
     try:
         while not received:
             rclpy.spin_once(node, timeout_sec=0.5)
-            waited += 0.5
-            if not received and waited % _PATIENCE < 0.5:
+            if not received and time.monotonic() - begin > patience:
+                patience *= 2.0
                 node.get_logger().info(
                     f"rviz starts with the first depth image on {subscription.topic_name}, from "
                     f"which its frame is learned; {_say_why_none(node)}"
