@@ -61,6 +61,14 @@ class EvaluateOptions:
         metavar="A:B",
     )
 
+    sparse_truth: bool = option(
+        False,
+        "Compare with the depth of image corners, triangulated from the recording itself, instead "
+        "of recorded depth; for recordings without ground truth. It has no unit, so each frame is "
+        "scaled by the ratio of the medians",
+        section="what to compare with",
+    )
+
     scaling: Literal["median", "metric", "none"] | None = option(
         None,
         "median: scale each frame by the ratio of the medians; metric: take predictions for "
@@ -140,6 +148,10 @@ class EvaluateOptions:
             )
         if (self.kitti_raw is None) != (self.kitti_split is None):
             raise OptionError("--kitti-raw DIR and --kitti-split FILE belong together; give both")
+        if self.sparse_truth and self.scaling not in (None, "median"):
+            raise OptionError(
+                f"--sparse-truth has no unit, but --scaling is {self.scaling}; give median"
+            )
         if self.min_truth >= self.cap:
             raise OptionError(
                 f"--min-truth is {self.min_truth:g} and --cap {self.cap:g}; give "

@@ -25,12 +25,16 @@ from training.evaluation.predictors import (
 )
 from training.evaluation.protocol import Frames, Predict, Protocol, Selection
 from training.evaluation.report import EvaluatedModel, Report
+from training.evaluation.sparse_depth import mean_sparse_predictor, with_sparse_truth
 from training.evaluation.splits import frames_of_stretch, training_split
 from training.evaluation.steadiness import Candidate, Recording, evaluate_temporal
 from training.extraction.console import Console
 from training.extraction.job import ExtractOptions
 from training.extraction.open_frames import extract_every_frame, open_frames
 from training.frames.store import FrameStore
+
+#: With sparse ground truth, the mean depth image is taken from about so many frames.
+_AVERAGED_FRAMES = 60
 
 
 class EvaluationError(ValueError):
@@ -56,28 +60,39 @@ def evaluate(options: EvaluateOptions, scratch: Path, console: Console | None = 
     console = console or Console()
     checkpoints = [open_checkpoint(name) for name in options.models]
     protocol = Protocol(
-        scaling=_scaling(options.scaling, checkpoints),
+        scaling="median" if options.sparse_truth else _scaling(options.scaling, checkpoints),
         min_depth=options.min_truth,
         max_depth=options.cap,
         garg_crop=options.garg_crop,
         flip=options.flip,
     )
     stores = _open_data(options, checkpoints, scratch, console)
-    has_truth = any(store.truth is not None for store in stores)
+    has_truth = options.sparse_truth or any(store.truth is not None for store in stores)
     if not (has_truth or options.ego_motion or options.temporal):
         raise EvaluationError(
             f"there is no depth to compare with in {', '.join(store.path.name for store in stores)}"
-            "; extract with --truth-topic TOPIC, or give --ego-motion to compare the motion alone, "
-            "or --temporal to see how steady the depth is"
+            "; extract with --truth-topic TOPIC, or give --sparse-truth to compare with depth that "
+            "is triangulated from the images, --ego-motion to compare the motion alone, or "
+            "--temporal to see how steady the depth is"
         )
     selections, learnable = [], []
     for store in stores:
         chosen, rest = _split(store, checkpoints[0], options)
+        if options.sparse_truth:
+            rest = rest[:: max(1, len(rest) // _AVERAGED_FRAMES)]
+            frames = np.union1d(chosen, rest)
+            with console.progress(len(frames), "triangulate") as progress:
+                store = with_sparse_truth(store, frames, progress)
         window = _window(store, checkpoints)
         selections.append(Selection(store, chosen, window))
         if store.truth is not None:
             learnable.append(Selection(store, rest, window))
     notes = notes_on(checkpoints, selections, options.split)
+    if options.sparse_truth:
+        notes.append(
+            "ground truth is the depth of image corners, triangulated from the recording itself; "
+            "distances are in units of each frame's median"
+        )
 
     models, candidates = [], []
     for label, checkpoint in zip(_labels(options.models), checkpoints, strict=True):
@@ -97,7 +112,7 @@ def evaluate(options: EvaluateOptions, scratch: Path, console: Console | None = 
     baselines = []
     if has_truth:
         scaled = dataclasses.replace(protocol, scaling="median", flip=False)
-        for name, predict in _baselines(learnable, protocol, notes).items():
+        for name, predict in _baselines(learnable, protocol, notes, options.sparse_truth).items():
             baselines.append(_depth(name, predict, selections, scaled, options.batch_size, console))
             candidates.append(Candidate(name, predict, needs_truth=True))
     elif models[0].odometry is None and not options.temporal:
@@ -229,13 +244,18 @@ def _odometry(
 
 
 def _baselines(
-    learnable: Sequence[Selection], protocol: Protocol, notes: list[str]
+    learnable: Sequence[Selection], protocol: Protocol, notes: list[str], sparse: bool
 ) -> dict[str, Predict]:
     """Return what needs no network, by name."""
     suffix = "" if protocol.scaling == "median" else ", median-scaled"
     found: dict[str, Predict] = {f"best constant depth{suffix}": constant_predictor}
     try:
-        found[f"mean depth image{suffix}"] = mean_depth_predictor(learnable, protocol)
+        mean = (
+            mean_sparse_predictor(learnable)
+            if sparse
+            else mean_depth_predictor(learnable, protocol)
+        )
+        found[f"mean depth image{suffix}"] = mean
     except ValueError:
         notes.append(
             "no mean depth image to compare with: it is taken from frames that are not evaluated; "

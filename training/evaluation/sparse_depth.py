@@ -11,12 +11,14 @@ compared with them after median scaling.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from training.evaluation.protocol import Predict, Selection
 from training.frames.store import FrameStore
 from training.learning.motion_from_tracks import is_determined, triangulate_frames
 
@@ -75,3 +77,40 @@ def neighbours_of(store: FrameStore, frame: int) -> list[int]:
     steps = (-spacing, spacing, -2 * spacing, 2 * spacing)
     inside = [frame + step for step in steps if start <= frame + step < stop]
     return sorted(inside[:2])
+
+
+def mean_sparse_predictor(training: Sequence[Selection]) -> Predict:
+    """Return a predictor that knows nothing but the mean triangulated depth of each store.
+
+    Parameters
+    ----------
+    training : sequence of Selection
+        Frames of each store from which the mean is taken, with triangulated depth.
+
+    Raises
+    ------
+    ValueError
+        If some store has none.
+    """
+    images = {}
+    for selection in training:
+        store = selection.store
+        truth = None if store.truth is None else store.truth[selection.frames].astype(np.float32)
+        if truth is None or not truth.any():
+            raise ValueError(f"{store.path}: no frame to average has triangulated depth")
+        known = truth > 0
+        nearness = np.where(known, 1.0 / np.maximum(truth, 1e-3), 0.0).sum(axis=0)
+        side = max(3, store.width // 8)
+        total, count = (
+            cv2.blur(part.astype(np.float32), (side, side), borderType=cv2.BORDER_REPLICATE)
+            for part in (nearness, known.sum(axis=0))
+        )
+        # Far from all points the mean over the image remains.
+        weak = 1e-3 * float(count.max())
+        image = (total + weak * float(total.sum() / count.sum())) / (count + weak)
+        images[store.path] = (1.0 / image).astype(np.float32)
+
+    def predict(store: FrameStore, frames: NDArray[np.int64]) -> NDArray[np.float32]:
+        return np.repeat(images[store.path][None], len(frames), axis=0)
+
+    return predict
