@@ -141,6 +141,8 @@ def _summary(trainer: Trainer) -> str:
         f"{processes.count} process(es) on {processes.device}, "
         f"{'bfloat16' if learner.bfloat16 else 'float32'} convolutions; out: {trainer.folder}",
     ]
+    if trainer.duration is not None:
+        lines += _expectation(trainer)
     if trainer.state.step:
         lines.append(f"continuing after step {trainer.state.step}")
     crops = {store.crop for store in training.stores}
@@ -150,6 +152,25 @@ def _summary(trainer: Trainer) -> str:
             "notes the first one's crop"
         )
     return "\n".join(lines)
+
+
+def _expectation(trainer: Trainer) -> list[str]:
+    """Say how long it will take on this machine."""
+    from training.learning.timing import FEW_STEPS, describe_duration
+
+    assert trainer.duration is not None
+    seconds = trainer.duration.of_run(trainer.total_steps, trainer.validation_interval)
+    lines = [
+        f"a step takes {trainer.duration.step:.2f} s on this machine now, all of it about "
+        f"{describe_duration(seconds)}"
+    ]
+    if trainer.has_budget and trainer.total_steps < FEW_STEPS:
+        width = 32 * max(4, round(trainer.training.width / 32 / 2))
+        lines.append(
+            f"warning: the budget allows {trainer.total_steps} steps only; extract smaller images "
+            f"(--width {width}), which cost a quarter"
+        )
+    return lines
 
 
 def _conclusion(trainer: Trainer) -> str:

@@ -150,6 +150,11 @@ class TrainOptions:
     )
     epochs: int | None = _option(None, "optimisation", "Passes over the data.", least=1)
     steps: int | None = _option(None, "optimisation", "Steps, in place of epochs.", least=1)
+    budget: str = _option(
+        "",
+        "optimisation",
+        "Time that training may take on this machine, such as 45min; it decides the steps.",
+    )
     learning_rate: float | None = _option(None, "optimisation", "Adam's step size.", above=0)
     drop_after: float = _option(
         0.75, "optimisation", "Share of the steps after which the rate is divided by 10.", least=0
@@ -231,6 +236,10 @@ class TrainOptions:
             )
         if self.pose == "none" and self.stereo != "only":
             raise OptionError("--pose none needs --stereo only; choose another, auto for example")
+        if self.budget and self.steps is not None:
+            raise OptionError(
+                f"--budget is {self.budget} and --steps {self.steps}; give one of them"
+            )
         named = self.checkpoint not in ("", "default")
         if named and not os.path.exists(os.path.expanduser(self.checkpoint)):
             raise OptionError(

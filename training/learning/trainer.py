@@ -9,6 +9,7 @@ and resumed takes the same steps as one that was not.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import signal
 import sys
@@ -77,11 +78,15 @@ from training.learning.recipe import (
     starts_easily,
 )
 from training.learning.run_state import RunState
+from training.learning.timing import Duration, measure_duration, parse_duration
 from training.learning.validation import MOST_SPARSE, evenly, validate
 from training.objective import ObjectiveOutput, compile_mode
 
 # Streams of random numbers that must not be the same.
 _AUGMENTATION, _TIE_BREAK = 1, 2
+
+# A run with fewer steps than this is not worth timing first.
+_TIMED_STEPS = 50
 
 
 class Trainer:
@@ -142,6 +147,8 @@ class Trainer:
             is_open = options.pose == "auto" and starts_easily(options, len(self.training))
             if options.pose == "flow" or is_open:
                 flat = constant_depth_share(replace(self.training, measure_flow=measure))
+        budget = parse_duration(options.budget) if options.budget else None
+        asked = options = replace(options, budget="")
         self.options = options = apply_recipe(options, len(self.training), flat, determined)
         if options.pose == "flow":
             self.training = replace(self.training, measure_flow=measure)
@@ -182,6 +189,12 @@ class Trainer:
             if self.state.anchor is None:
                 self.state.anchor = self._mean_inverse_depth()
             self.learner = replace(self.learner, anchor=self.state.anchor)
+        self.duration: Duration | None = None
+        self.has_budget = False
+        if state is None and (budget or self.total_steps >= _TIMED_STEPS):
+            self.duration = self._measure_duration()
+        if budget is not None and state is None:
+            self.options = self._within(budget, asked, flat, determined)
         self.learner = replace(self.learner, model=self._wrapped(self.model))
         self._health = Health()
         self._stop = StopRequest()
@@ -189,6 +202,28 @@ class Trainer:
         self._meter = Meter(options.batch_size)
         self._recent_loss = float("nan")
         self._told = time.monotonic()
+
+    def _measure_duration(self) -> Duration:
+        """Time a step; with several processes, the slowest decides."""
+        held_out = min(len(self.validation), self.options.validation_samples)
+        held_out = math.ceil(held_out / self.processes.count)
+        own = measure_duration(self.learner, self.options, self.training, self._rows, held_out)
+        if self.processes.count == 1:
+            return own
+        values = torch.tensor([own.step, own.validation], device=self.processes.device)
+        step, validation = (self.processes.total(values) / self.processes.count).tolist()
+        return Duration(step, validation)
+
+    def _within(
+        self, budget: float, asked: TrainOptions, flat: float, determined: float
+    ) -> TrainOptions:
+        """Apply the recipe with as many steps as a budget allows, at most the recipe's own."""
+        assert self.duration is not None
+        self.has_budget = True
+        between = self.validation_interval
+        steps = min(self.total_steps, self.duration.steps_within(budget, between))
+        shorter = replace(asked, pose=self.options.pose, steps=steps)
+        return apply_recipe(shorter, len(self.training), flat, determined)
 
     def _with_known_motion(self, samples: Samples) -> Samples:
         """Leave out the samples that tracked corners do not determine the motion of."""
@@ -269,6 +304,12 @@ class Trainer:
         finally:
             self._logbook.close()
         return 0
+
+    @property
+    def validation_interval(self) -> int:
+        """About how many steps lie between validations."""
+        epochs = math.ceil(self.options.validate_every / self._epoch_steps)
+        return epochs * self._epoch_steps
 
     @property
     def total_steps(self) -> int:
