@@ -45,6 +45,9 @@ class OutputOptions:
         Keep every n-th row and column of the cloud.
     points_max_range : float
         Points farther away are left out; 0 for no bound of their own.
+    points_far_filter : float
+        Points where the network's output, 0 at its largest depth and 1 at its smallest, is less
+        than this are left out; 0 keeps all.
     points_edge_filter : float
         Threshold of :func:`monodepth2_ros.point_cloud.depth_edges`; 0 keeps all points.
     depth_encoding : {"32FC1", "16UC1"}
@@ -61,6 +64,7 @@ class OutputOptions:
     max_range: float = float("inf")
     points_stride: int = 1
     points_max_range: float = 0.0
+    points_far_filter: float = 0.0
     points_edge_filter: float = 0.0
     depth_encoding: str = "32FC1"
     color_map: str = "magma"

@@ -7,6 +7,7 @@ Written once, for NumPy arrays on a CPU and torch tensors on a GPU.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from monodepth2_ros.arrays import (
@@ -81,7 +82,8 @@ def make_outputs(
         results["color"] = colorize(disparity, low, high, options.color_map)
     if "points" in outputs:
         assert camera is not None
-        results["points"] = _points(depth, colors, edges, camera, options)
+        farthest = _farthest_point(metadata, options)
+        results["points"] = _points(depth, colors, edges, camera, farthest, options)
     return results
 
 
@@ -127,11 +129,22 @@ def _to_image(values: Any, box: tuple[int, int, int, int], height: int, width: i
     return surround_with_nan(resized, x, width - x - box_width, y, height - y - box_height)
 
 
+def _farthest_point(metadata: CheckpointMetadata, options: OutputOptions) -> float:
+    """Return the depth in metres beyond which the cloud has no points, infinity for none."""
+    bounds = [options.points_max_range] if options.points_max_range > 0.0 else []
+    if options.points_far_filter > 0.0:
+        near, far = 1.0 / metadata.min_depth, 1.0 / metadata.max_depth
+        unit = metadata.scale * options.scale
+        bounds.append(unit / (far + options.points_far_filter * (near - far)))
+    return min(bounds, default=math.inf)
+
+
 def _points(
     depth: Any,
     colors: Any,
     edges: Any,
     camera: PinholeCamera,
+    farthest: float,
     options: OutputOptions,
 ) -> Any:
     """Select and pack points."""
@@ -141,8 +154,8 @@ def _points(
         camera = camera.subsampled(stride)
         edges = edges if edges is None else edges[::stride, ::stride]
     drop = edges
-    if options.points_max_range > 0.0:
-        far = depth > options.points_max_range
+    if farthest < math.inf:
+        far = depth > farthest
         drop = far if drop is None else drop | far
     if drop is not None:
         depth = with_nan(depth, drop)

@@ -639,6 +639,7 @@ def _output_options(values: dict[str, Any]) -> OutputOptions:
         max_range=values["max_range"],
         points_stride=values["points.stride"],
         points_max_range=values["points.max_range"],
+        points_far_filter=values["points.far_filter"],
         points_edge_filter=values["points.edge_filter"],
         depth_encoding=values["depth_encoding"],
         color_map=values["color_map"],

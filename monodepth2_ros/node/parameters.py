@@ -252,6 +252,16 @@ PARAMETERS: tuple[Parameter, ...] = (
         live=True,
     ),
     Parameter(
+        "points.far_filter",
+        0.001,
+        "Drop points at the far end of the network's range, such as the sky: those where its "
+        "inverse depth is within this share of the range from the farthest (0.001 is beyond 50 m "
+        "for a model of 0.1 to 100 m); 0 keeps all.",
+        minimum=0.0,
+        maximum=1.0,
+        live=True,
+    ),
+    Parameter(
         "points.edge_filter",
         0.1,
         "Drop points at depth edges, which trail from an object to what is behind it: the second "

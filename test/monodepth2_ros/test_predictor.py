@@ -292,6 +292,33 @@ def test_edge_filter_removes_points_only(checkpoint, image, size):
     assert kept[35 * height // 64, 45 * width // 96] and kept[5, 5]
 
 
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+@pytest.mark.parametrize("size", ["network", "image"])
+def test_far_filter_removes_the_sky_from_the_cloud_only(checkpoint, image, size, scale):
+    class Sky(StepBackend):
+        def disparity(self, image):
+            sigmoid = super().disparity(image)
+            sigmoid[:16] = 4e-4
+            return sigmoid
+
+    predictor = DepthPredictor(checkpoint, backend="torch", device="cpu")
+    predictor.backend = Sky()
+    options = OutputOptions(output_size=size, scale=scale)
+    plain = predictor.predict(image, CAMERA, options, ("points",)).points.copy()
+    filtered = dataclasses.replace(options, points_far_filter=0.001)
+    result = predictor.predict(image, CAMERA, filtered, ("depth", "points"))
+    kept = np.isfinite(result.points[..., 2])
+    np.testing.assert_array_equal(result.points[kept], plain[kept])
+    assert np.isfinite(result.depth).all() and np.isfinite(plain).all()
+    rows = kept.shape[0]
+    assert not kept[: rows // 5].any() and kept[rows // 3 :].all()
+    # A bound that is nearer still holds.
+    nearest = float(np.nanmin(plain[..., 2]))
+    bounded = dataclasses.replace(filtered, points_max_range=1.1 * nearest)
+    points = predictor.predict(image, CAMERA, bounded, ("points",)).points
+    assert np.nanmax(points[..., 2]) <= 1.1 * nearest
+
+
 def test_millimetres(predictor, image):
     metres = predictor(image)
     options = OutputOptions(depth_encoding="16UC1", scale=10.0, max_range=float(metres.max()) * 9)
