@@ -231,7 +231,9 @@ class CommandLine(Generic[_Options]):
         if choices:
             arguments.setdefault("metavar", "{" + ",".join(map(str, choices)) + "}")
         if metadata.get("positional"):
-            if "nargs" not in arguments and not is_required:
+            if is_required:
+                del arguments["default"]
+            elif "nargs" not in arguments:
                 arguments["nargs"] = "?"
             group.add_argument(field.name, **arguments)
             return

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from commands import status_of
 
 import kitti_folders
 from bag_builder import scene, write_drive
@@ -947,11 +948,7 @@ def test_wrong_input_is_refused(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     names = {"M": str(recorded[0]), "S": str(recorded[1]), "E": "empty"}
-    try:
-        status = main([names.get(argument, argument) for argument in arguments])
-    except SystemExit as stopped:  # the command line alone says that it cannot be done
-        status = stopped.code
-    assert status in (1, 2)
+    assert status_of(main, [names.get(argument, argument) for argument in arguments]) in (1, 2)
     error = capsys.readouterr().err
     assert error.startswith("depth_evaluate: ")
     assert re.search(message, error), error

@@ -16,10 +16,6 @@ from training.evaluation.protocol import Selection
 from training.evaluation.splits import frames_of_stretch
 from training.frames.store import FrameStore, network_images
 
-#: Frames to calibrate with, and the most to judge with.
-CALIBRATION_FRAMES = 300
-
-
 #: With fewer frames neither ranges nor errors mean anything.
 FEWEST_FRAMES = 10
 

@@ -30,17 +30,8 @@ from training.deployment.check import (
 from training.deployment.depth_model import DepthModel, describe
 from training.deployment.onnx_format import open_onnx, write_onnx
 from training.deployment.openvino_format import open_openvino, write_openvino
+from training.deployment.options import FORMATS, HALF_TOLERANCE, TOLERANCE
 from training.deployment.published_format import write_published
-
-FORMATS = ("onnx", "openvino", "published", "safetensors")
-
-
-#: Largest difference of sigmoid disparity (0 … 1) from torch, by precision of the weights.
-TOLERANCE = 1e-4
-
-
-HALF_TOLERANCE = 1e-2
-
 
 _HALF_FORMATS = ("openvino", "safetensors")
 

@@ -16,25 +16,17 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional
-from tqdm import tqdm
 
-from monodepth2_ros.checkpoint import (
-    Checkpoint,
-    CheckpointMetadata,
-)
-from monodepth2_ros.geometry import disparity_to_depth
-from monodepth2_ros.preprocessing import crop_box, remaining_crop
+from monodepth2_ros.checkpoint import Checkpoint, CheckpointMetadata, open_checkpoint
+from monodepth2_ros.preprocessing import crop_box
 from training.deployment.calibration_frames import (
-    CALIBRATION_FRAMES,
     FEWEST_FRAMES,
     QuantizationError,
     calibration_images,
@@ -42,32 +34,25 @@ from training.deployment.calibration_frames import (
     network_input,
 )
 from training.deployment.check import ExportError, test_images
-from training.deployment.depth_model import METADATA_KEY, DepthModel, Images, describe
+from training.deployment.depth_model import METADATA_KEY, DepthModel, describe
 from training.deployment.equalization import EqualizedDepthNetwork
-from training.deployment.exporter import HALF_TOLERANCE, check_request, format_of, move_into_place
+from training.deployment.exporter import check_request, format_of, move_into_place
 from training.deployment.openvino_format import compile_openvino, convert_openvino, open_openvino
+from training.deployment.options import (
+    CALIBRATION_FRAMES,
+    HALF_TOLERANCE,
+    LARGEST_DIFFERENCE,
+    LARGEST_WORSENING,
+    PRESETS,
+)
+from training.evaluation.predictors import depth_predictor
 from training.evaluation.protocol import Predict, Protocol, Selection, compare, truth_of
-from training.extraction.console import ProgressBars
+from training.extraction.console import Console
 from training.extraction.open_frames import open_frames as open_source
 from training.frames.store import FrameStore, depth_size
 
-PRESETS = ("performance", "mixed")
-
-
-#: Frames of these on which the ranges of channels are measured before.
+#: Calibration frames on which the ranges of channels are measured before quantisation.
 EQUALIZATION_FRAMES = 40
-
-
-#: abs_rel may grow by this share of itself.
-LARGEST_WORSENING = 0.01
-
-
-#: Where there is no truth: largest median of |int8 − float32| / float32 of the depth.
-LARGEST_DIFFERENCE = 0.02
-
-
-#: Runs a network: (1, 3, H, W) float32 in [0, 1] → its sigmoid, (1, 1, H, W) float32.
-Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -158,7 +143,10 @@ def check_int8_request(
 
 
 def open_frames(
-    paths: Sequence[Path], metadata: CheckpointMetadata, scratch: Path
+    paths: Sequence[Path],
+    metadata: CheckpointMetadata,
+    scratch: Path,
+    console: Console | None = None,
 ) -> list[FrameStore]:
     """Open frame stores; recordings are extracted first, as the network sees them.
 
@@ -168,6 +156,8 @@ def open_frames(
     metadata : CheckpointMetadata
     scratch : Path
         Folder for the frames of recordings.
+    console : Console, optional
+        Shows progress.
 
     Raises
     ------
@@ -189,7 +179,7 @@ def open_frames(
         out = scratch / str(index) / path.stem
         size = (metadata.width, metadata.height)
         try:
-            stores.append(open_source(path, out, size, metadata.crop, console=ProgressBars()))
+            stores.append(open_source(path, out, size, metadata.crop, console=console))
         except (OSError, ValueError) as error:
             raise QuantizationError(
                 f"--calibrate {path} cannot be read as frames: {error}; give a frame store of "
@@ -254,40 +244,14 @@ def head_names(graph: Any) -> list[str]:
     ]
 
 
-def depth_predictor_of(run: Run, metadata: CheckpointMetadata) -> Predict:
-    """Return the prediction of anything that computes the network's sigmoid, one frame at a time.
-
-    The same as :func:`training.evaluation.predictors.depth_predictor` for the network in torch.
-
-    Parameters
-    ----------
-    run : callable
-        See :data:`Run`.
-    metadata : CheckpointMetadata
-    """
-
-    def predict(store: FrameStore, frames: NDArray[np.int64]) -> NDArray[np.float32]:
-        height, width = depth_size(store)
-        crop = remaining_crop(store.crop, metadata.crop)
-        x, y, box_width, box_height = crop_box(width, height, crop)
-        depth = np.ones((len(frames), height, width), np.float32)
-        for place, frame in zip(depth, frames.tolist(), strict=True):
-            sigmoid = torch.from_numpy(run(network_input(store, frame, metadata)))
-            # Disparity and sigmoid differ by a linear function, so resizing either is the same.
-            resized = functional.interpolate(
-                sigmoid, (box_height, box_width), mode="bilinear", align_corners=False
-            )
-            found = disparity_to_depth(resized[0, 0], metadata.min_depth, metadata.max_depth)
-            place[y : y + box_height, x : x + box_width] = metadata.scale * found.numpy()
-        return depth
-
-    return predict
-
-
-def judge(
-    float32: Predict, int8: Predict, held_out: Sequence[Selection], is_metric: bool
+def compare_with_float32(
+    float32: Predict,
+    int8: Predict,
+    held_out: Sequence[Selection],
+    is_metric: bool,
+    console: Console | None = None,
 ) -> Judgement:
-    """Compare a quantised network with its original, and both with the truth where there is any.
+    """Compare a quantised network with its original, and both with ground truth if there is any.
 
     Parameters
     ----------
@@ -296,32 +260,36 @@ def judge(
         Frames that did not calibrate, at least one.
     is_metric : bool
         Take predictions for metres; otherwise each frame is scaled by its medians.
+    console : Console, optional
+        Shows progress.
 
     Raises
     ------
     QuantizationError
-        If a prediction is not a number.
+        If a prediction is NaN or infinite.
     """
     protocol = Protocol(scaling="metric" if is_metric else "median")
     differences, errors = [], []
     pairs = [(selection, int(frame)) for selection in held_out for frame in selection.frames]
-    for selection, frame in tqdm(pairs, "held-out frames", unit="frame", disable=None):
-        store = selection.store
-        height, width = depth_size(store)
-        x, y, box_width, box_height = crop_box(width, height, selection.window)
-        first, second = (predict(store, np.array([frame]))[0] for predict in (float32, int8))
-        seen = slice(y, y + box_height), slice(x, x + box_width)
-        differences.append(float(np.median(np.abs(second[seen] / first[seen] - 1.0))))
-        if not np.isfinite(first).all() or not np.isfinite(second).all():
-            raise QuantizationError(
-                f"depth is not a number on frame {frame} of {store.path.name}; the checkpoint's "
-                "weights are damaged"
-            )
-        truth = None if store.truth is None else truth_of(selection, frame, protocol)
-        if truth is not None and truth.any():
-            errors.append(
-                [compare(truth, depth, protocol).metrics["abs_rel"] for depth in (first, second)]
-            )
+    with (console or Console()).progress(len(pairs), "held-out frames") as progress:
+        for selection, frame in pairs:
+            store = selection.store
+            height, width = depth_size(store)
+            x, y, box_width, box_height = crop_box(width, height, selection.window)
+            depths = [predict(store, np.array([frame]))[0] for predict in (float32, int8)]
+            if not np.isfinite(depths).all():
+                raise QuantizationError(
+                    f"depth is NaN or infinite on frame {frame} of {store.path.name}; the "
+                    "checkpoint's weights are corrupt"
+                )
+            first, second = (depth[y : y + box_height, x : x + box_width] for depth in depths)
+            differences.append(float(np.median(np.abs(second / first - 1.0))))
+            truth = None if store.truth is None else truth_of(selection, frame, protocol)
+            if truth is not None and truth.any():
+                errors.append(
+                    [compare(truth, depth, protocol).metrics["abs_rel"] for depth in depths]
+                )
+            progress(1)
     means = [float(mean) for mean in np.mean(errors, axis=0)] if errors else []
     known = len(errors) >= FEWEST_FRAMES
     return Judgement(
@@ -360,6 +328,7 @@ def export_int8(
     stores: Sequence[FrameStore],
     frames: int = CALIBRATION_FRAMES,
     preset: str = PRESETS[0],
+    console: Console | None = None,
 ) -> Int8Result:
     """Write OpenVINO IR that computes in 8-bit integers, if it is about as good as float32.
 
@@ -376,6 +345,8 @@ def export_int8(
         Frames to calibrate with, and the most to judge with.
     preset : {"performance", "mixed"}
         See :func:`training.deployment.int8.quantize_graph`.
+    console : Console, optional
+        Shows progress.
 
     Raises
     ------
@@ -393,32 +364,11 @@ def export_int8(
     check_request(output, "openvino", 1, False)
     metadata = checkpoint.metadata
     calibration, held_out = choose_frames(stores, metadata, frames)
-    model = DepthModel(checkpoint.depth_network(), metadata).eval()
-
-    def run_torch(image: Images) -> Images:
-        with torch.inference_mode():
-            return model.network(torch.from_numpy(image)).numpy()
-
     samples = calibration_images(calibration, metadata, EQUALIZATION_FRAMES)
     equalized = EqualizedDepthNetwork(checkpoint.depth_network(), samples)
     plain = convert_openvino(DepthModel(equalized, metadata), 1)
     graph = quantize_graph(plain, calibration, metadata, preset)
-    quantized = compile_openvino(graph)
-    judgement = judge(
-        depth_predictor_of(run_torch, metadata),
-        depth_predictor_of(lambda image: quantized(image)[1], metadata),
-        held_out,
-        metadata.is_metric,
-    )
-    if not judgement.is_accepted:
-        raise ExportError(
-            f"{output} was not written: {judgement}; calibrate with more frames, and with such as "
-            f"the robot will see, try the other --preset ({' or '.join(PRESETS)}), or stay with "
-            "float32"
-        )
     used = sum(len(selection.frames) for selection in calibration)
-    metadata = _with_int8(metadata, stores, used, preset, judgement)
-    graph.set_rt_info(describe(metadata), [METADATA_KEY])
     try:
         folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
     except OSError as error:
@@ -426,13 +376,37 @@ def export_int8(
     try:
         import openvino
 
+        # Compared is what the node would load, run as the node would run it.
+        noted = _with_int8(metadata, stores, used, preset, None)
+        graph.set_rt_info(describe(noted), [METADATA_KEY])
+        candidate = folder / "candidate.xml"
+        openvino.save_model(graph, candidate, compress_to_fp16=False)
+        protocol = Protocol(scaling="metric")  # the metadata's scale; 1 if it is not metric
+        judgement = compare_with_float32(
+            depth_predictor(checkpoint, "cpu", protocol),
+            depth_predictor(open_checkpoint(str(candidate)), "cpu", protocol),
+            held_out,
+            metadata.is_metric,
+            console,
+        )
+        if not judgement.is_accepted:
+            raise ExportError(
+                f"{output} was not written: {judgement}; calibrate with more frames, and with such "
+                f"as the robot will see, try the other --preset ({' or '.join(PRESETS)}), or stay "
+                "with float32"
+            )
+        metadata = _with_int8(metadata, stores, used, preset, judgement)
+        graph.set_rt_info(describe(metadata), [METADATA_KEY])
+        quantized = compile_openvino(graph)
         part = folder / output.name
         openvino.save_model(graph, part, compress_to_fp16=False)
+        for suffix in (".xml", ".bin"):
+            candidate.with_suffix(suffix).unlink()
         written = open_openvino(part)
         difference = 0.0
         for images in test_images(metadata, 1):
-            found, judged = written.run(images)[1], quantized(images)[1]
-            difference = float(np.maximum(difference, np.abs(found - judged).max()))
+            found, expected = written.run(images)[1], quantized(images)[1]
+            difference = float(np.maximum(difference, np.abs(found - expected).max()))
         # Rounding to integers makes the last digit of a sum a whole step now and then.
         problem = "" if difference <= HALF_TOLERANCE else f"differs by up to {difference:.3g}"
         if written.description != json.loads(describe(metadata)):
@@ -455,9 +429,9 @@ def _with_int8(
     stores: Sequence[FrameStore],
     frames: int,
     preset: str,
-    judgement: Judgement,
+    judgement: Judgement | None,
 ) -> CheckpointMetadata:
-    """Write down how the network was quantised; names only, paths are nobody's business."""
+    """Record how the network was quantised: names of the data only, not local paths."""
     import nncf
 
     note = {
@@ -465,6 +439,6 @@ def _with_int8(
         "preset": preset,
         "calibration": [store.path.name for store in stores],
         "calibration_frames": frames,
-        "held_out": dataclasses.asdict(judgement),
+        "held_out": None if judgement is None else dataclasses.asdict(judgement),
     }
     return dataclasses.replace(metadata, provenance={**metadata.provenance, "int8": note})

@@ -7,7 +7,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from monodepth2_ros.checkpoint import (
     Checkpoint,
@@ -35,7 +33,6 @@ from training.deployment import (
 from training.deployment.check import ExportError
 from training.deployment.exporter import export_checkpoint
 from training.deployment.provenance import depth_only, with_provenance
-from training.export import main
 
 WIDTH, HEIGHT = 96, 64
 
@@ -266,28 +263,6 @@ def test_provenance_that_says_nothing_is_refused(
         with_provenance(checkpoint, path)
 
 
-def test_a_checkpoint_can_be_shown(
-    tmp_path: Path, checkpoint: Checkpoint, capsys: pytest.CaptureFixture[str]
-) -> None:
-    source, target = str(tmp_path / "source.safetensors"), str(tmp_path / "target.safetensors")
-    save_checkpoint(source, published(checkpoint).metadata, checkpoint.state)
-    (tmp_path / "about.yaml").write_text("licences: MIT\n")
-    options = ["--depth-only", "--half", "--provenance", str(tmp_path / "about.yaml")]
-    assert main([source, target, *options]) == 0
-    capsys.readouterr()
-    before = sorted(os.listdir(tmp_path))
-    assert main([target, "--show"]) == 0
-    shown = yaml.safe_load(capsys.readouterr().out)
-    assert shown["checkpoint"] == target and shown["provenance"] == {"licences": "MIT"}
-    assert (shown["width"], shown["height"], shown["crop"]) == (WIDTH, HEIGHT, [0.0] * 4)
-    assert set(shown["networks"]) == {"encoder", "depth"}
-    assert shown["networks"]["depth"] == "3152724 numbers in 28 tensors (float16, float32)"
-    for wrong in ([target], [target, "x.onnx", "--show"]):
-        assert main(wrong) == 1
-        assert "either OUTPUT" in capsys.readouterr().err
-    assert sorted(os.listdir(tmp_path)) == before
-
-
 def tampered_onnx(path: Path, model: Any, batch: int) -> None:
     with torch.no_grad():
         model.network.depth.decoder[10].conv.bias += 0.1
@@ -437,24 +412,3 @@ def test_a_missing_library_is_named(
     name = {"onnx": "model.onnx", "openvino": "model.xml"}[missing]
     with pytest.raises(ExportError, match=f"{missing} is not installed; 'pip install {missing}'"):
         export_checkpoint(checkpoint, tmp_path / name)
-
-
-def test_the_command(
-    tmp_path: Path, checkpoint: Checkpoint, capsys: pytest.CaptureFixture[str]
-) -> None:
-    source = str(tmp_path / "source.safetensors")
-    save_checkpoint(source, published(checkpoint).metadata, checkpoint.state)
-    assert main([source, str(tmp_path / "folder")]) == 0
-    said = capsys.readouterr().out
-    assert "folder: published, 59.5 MB; run by torch" in said
-    assert "(allowed 0.0001)" in said
-    for arguments, message in (
-        ([source, str(tmp_path / "folder")], "depth_export: .*folder exists"),
-        ([source, str(tmp_path / "x.onnx"), "--batch", "none"], "--batch is 'none'; give a number"),
-        ([source, str(tmp_path / "x.onnx"), "--batch", "0"], "--batch is '0'; give a number"),
-        ([str(tmp_path / "no"), str(tmp_path / "x.onnx")], "checkpoint .*no does not exist"),
-    ):
-        assert main(arguments) == 1
-        error = capsys.readouterr().err
-        assert error.startswith("depth_export: ")
-        assert re.search(message, error), error
