@@ -223,7 +223,10 @@ class CommandLine(Generic[_Options]):
         if get_origin(hint) is tuple:
             members = get_args(hint)
             member = members[0]
-            arguments["nargs"] = "*" if members[-1] is Ellipsis else len(members)
+            if metadata.get("repeated"):
+                arguments["action"] = "append"
+            else:
+                arguments["nargs"] = "*" if members[-1] is Ellipsis else len(members)
         if metadata.get("metavar") is not None:
             arguments["metavar"] = metadata["metavar"]
         choices = get_args(member) if get_origin(member) is Literal else metadata.get("choices", ())

@@ -53,6 +53,7 @@ def option(
     positional: bool = False,
     short: str = "",
     choices: tuple[str, ...] = (),
+    repeated: bool = False,
     least: float | None = None,
     above: float | None = None,
     most: float | None = None,
@@ -76,6 +77,8 @@ def option(
         One-letter spelling, "-p" for example.
     choices : tuple of str
         What a text may be, where no Literal says so.
+    repeated : bool
+        Whether each value of a list has its own "--name".
     least, most : float, optional
         Limits that are allowed themselves.
     above, below : float, optional
@@ -88,6 +91,7 @@ def option(
         "positional": positional,
         "short": short,
         "choices": choices,
+        "repeated": repeated,
         "least": least,
         "above": above,
         "most": most,

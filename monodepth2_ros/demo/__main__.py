@@ -7,7 +7,6 @@ The node runs in its own process and is reached over DDS, as on a robot.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -26,10 +25,11 @@ from monodepth2_ros.demo.options import (
     FILES,
     UNSEEN_NOTE,
     DemoError,
-    Model,
+    DemoModel,
+    DemoOptions,
     choose_model,
     is_rectifying,
-    make_parser,
+    make_command_line,
     node_arguments,
     own_recording,
 )
@@ -71,12 +71,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0 for success, 1 for a failure whose reason is printed, 130 after ctrl-C.
     """
-    arguments = make_parser().parse_args(argv)
+    options = make_command_line().parse(argv)
     # SIGINT as well: a shell script starts what it puts in the background with it ignored.
     for number in _END_SIGNALS:
         signal.signal(number, signal.default_int_handler)
     try:
-        return _run(arguments)
+        return _run(options)
     except (DemoError, PlaybackError, OSError) as error:
         print(f"depth_demo: {error}", file=sys.stderr)
         return 1
@@ -85,9 +85,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _run(options: DemoOptions) -> int:
     """Play a recording and write what came out."""
-    _check_targets(arguments)
+    _check_targets(options)
     try:
         # The ROS wheels start Python once more here, so it comes before anything with an effect.
         import monodepth2_ros.demo.node_client  # noqa: F401
@@ -99,42 +99,42 @@ def _run(arguments: argparse.Namespace) -> int:
     from monodepth2_ros.demo.gallery import RANDOM_BANNER, Gallery, Style
 
     _spare_cores()
-    model = choose_model(arguments)
+    model = choose_model(options)
     if model.is_random:
         print(_RANDOM_NOTICE, flush=True)
-    bag = arguments.bag or own_recording()
-    name = bag.resolve().stem if arguments.bag else "a rendered street"
+    bag = options.bag or own_recording()
+    name = bag.resolve().stem if options.bag else "a rendered street"
     with ExitStack() as stack:
         playback = stack.enter_context(
-            Playback(bag, arguments.image_topic, arguments.camera_info_topic, arguments.depth_topic)
+            Playback(bag, options.image_topic, options.camera_info_topic, options.truth_topic)
         )
-        folder = stack.enter_context(_folder_beside(arguments.output))
+        folder = stack.enter_context(_folder_beside(options.out))
         banner = RANDOM_BANNER if model.is_random else None
-        style = Style(name, model.unit, banner, is_rectifying(arguments))
+        style = Style(name, model.unit, banner, is_rectifying(options))
         gallery = Gallery(folder, style)
-        recorder = _recorder(arguments, playback)
+        recorder = _recorder(options, playback)
         if recorder:
             stack.callback(recorder.discard)
-        outcome = _play(arguments, playback, model, gallery, recorder, folder)
+        outcome = _play(options, playback, model, gallery, recorder, folder)
         if gallery.figures.published == 0:
             if outcome.interrupted:
                 raise KeyboardInterrupt
             raise DemoError(outcome.error)
-        files = _write(arguments, gallery, outcome)
-        note = UNSEEN_NOTE if model.is_default and arguments.bag is None else ""
+        files = _write(options, gallery, outcome)
+        note = UNSEEN_NOTE if model.is_default and options.bag is None else ""
         report = build_report(playback, model, gallery.figures, outcome, files, note)
         (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         if recorder:
-            recorder.finish(replace=arguments.force)
-        _move(folder, arguments.output)
-    print(summarise(report, arguments.output))
+            recorder.finish(replace=options.force)
+        _move(folder, options.out)
+    print(summarise(report, options.out))
     if recorder:
         counts = ", ".join(f"{count} on {topic}" for topic, count in recorder.counts.items())
-        print(f"{arguments.record}: {counts}")
+        print(f"{options.record}: {counts}")
     if model.is_random:
         print(_RANDOM_NOTICE)
     if outcome.error:
-        raise DemoError(f"{outcome.error}\nWhat came before is in {arguments.output}")
+        raise DemoError(f"{outcome.error}\nWhat came before is in {options.out}")
     return 130 if outcome.interrupted else 0
 
 
@@ -145,27 +145,25 @@ def _spare_cores() -> None:
     cv2.setNumThreads(1)
 
 
-def _check_targets(arguments: argparse.Namespace) -> None:
+def _check_targets(options: DemoOptions) -> None:
     """Refuse at once what could not be written in the end."""
-    output, record = arguments.output, arguments.record
+    output, record = options.out, options.record
     if output.exists() and not output.is_dir():
-        raise DemoError(f"--output {output} is a file; give a folder")
-    if output.is_dir() and not arguments.force:
+        raise DemoError(f"--out {output} is a file; give a folder")
+    if output.is_dir() and not options.force:
         foreign = sorted(path.name for path in output.iterdir() if path.name not in FILES)
         if foreign and not (output / "report.json").is_file():
             raise DemoError(
-                f"--output {output} holds other files ({', '.join(foreign[:3])}); give another "
+                f"--out {output} holds other files ({', '.join(foreign[:3])}); give another "
                 "folder, or --force to write among them"
             )
     if record is not None and record.exists() and not _is_empty(record):
-        if not arguments.force:
+        if not options.force:
             raise DemoError(f"--record {record} exists; give another folder, or --force to replace")
         if not (record / "metadata.yaml").is_file():
             raise DemoError(f"--record {record} exists and is no recording; give another folder")
-    if arguments.video != "auto" and not can_write(arguments.video):
-        raise DemoError(f"--video {arguments.video}: this OpenCV cannot write it; give another")
-    if arguments.rate is not None and arguments.as_fast_as_possible:
-        raise DemoError("--rate and --as-fast-as-possible exclude each other; give one of them")
+    if options.video != "auto" and not can_write(options.video):
+        raise DemoError(f"--video {options.video}: this OpenCV cannot write it; give another")
 
 
 def _is_empty(path: Path) -> bool:
@@ -185,32 +183,32 @@ def _folder_beside(output: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _recorder(arguments: argparse.Namespace, playback: Playback) -> RecordingWriter | None:
+def _recorder(options: DemoOptions, playback: Playback) -> RecordingWriter | None:
     """Begin the recording of --record."""
-    if arguments.record is None:
+    if options.record is None:
         return None
     from monodepth2_ros.demo.node_client import OUTPUT_TOPICS, OUTPUT_TYPES
 
-    names = _outputs(arguments, playback)
+    names = _outputs(options, playback)
     return RecordingWriter(
-        arguments.record, {OUTPUT_TOPICS[name]: OUTPUT_TYPES[name] for name in names}
+        options.record, {OUTPUT_TOPICS[name]: OUTPUT_TYPES[name] for name in names}
     )
 
 
-def _outputs(arguments: argparse.Namespace, playback: Playback) -> tuple[str, ...]:
+def _outputs(options: DemoOptions, playback: Playback) -> tuple[str, ...]:
     """Name the node's outputs to subscribe to; the node computes no others."""
     names = ["depth"]
     if playback.topics.camera_info is not None:
         names += ["camera_info", "points"]
-    if arguments.record is not None:
+    if options.record is not None:
         names += ["color"]
     return tuple(names)
 
 
 def _play(
-    arguments: argparse.Namespace,
+    options: DemoOptions,
     playback: Playback,
-    model: Model,
+    model: DemoModel,
     gallery: Gallery,
     recorder: RecordingWriter | None,
     folder: Path,
@@ -220,18 +218,16 @@ def _play(
     from monodepth2_ros.demo.node_process import NodeProcess, prepare_environment
     from monodepth2_ros.demo.player import play
 
-    image, info = _first_messages(playback, arguments.start)
+    image, info = _first_messages(playback, options.start)
     is_own_domain = not os.environ.get("ROS_DOMAIN_ID")
     prepare_environment(os.environ)
     _print_plan(playback, is_own_domain)
-    rate = None if arguments.as_fast_as_possible else arguments.rate or 1.0
+    rate = None if options.as_fast_as_possible else options.rate or 1.0
     outcome = Outcome("as fast as possible" if rate is None else f"{rate:g} x recorded")
     with ExitStack() as stack:
         raise_if_interrupted = stack.enter_context(_interrupts_wait())
         process = stack.enter_context(
-            NodeProcess(
-                node_arguments(arguments, playback.topics, model), folder / "node.log", _say
-            )
+            NodeProcess(node_arguments(options, playback.topics, model), folder / "node.log", _say)
         )
 
         def check() -> None:
@@ -240,7 +236,12 @@ def _play(
                 raise PlayError(death)
 
         bar = stack.enter_context(
-            tqdm(total=_frame_count(arguments, playback), unit="frame", mininterval=0.5)
+            tqdm(
+                total=_frame_count(options, playback),
+                unit="frame",
+                mininterval=0.5,
+                disable=options.quiet,
+            )
         )
 
         def draw(frame: Frame) -> None:
@@ -254,12 +255,12 @@ def _play(
         link = None
         try:
             bar.set_description("starting the node")
-            link = stack.enter_context(Link(playback.topics, _outputs(arguments, playback), check))
+            link = stack.enter_context(Link(playback.topics, _outputs(options, playback), check))
             link.connect()
             link.warm_up(image, info)
             bar.set_description("playing")
             bar.reset()
-            events = playback.events(arguments.start, arguments.frames)
+            events = playback.events(options.start, options.frames)
             play(events, link, rate, gallery.add_truth, draw)
             link.wait_for_diagnostics()
         except (PlayError, PlaybackError) as error:
@@ -308,11 +309,11 @@ def _first_messages(playback: Playback, start: float) -> tuple[Event, Event | No
     return image, playback.first("camera_info", start) or playback.first("camera_info")
 
 
-def _frame_count(arguments: argparse.Namespace, playback: Playback) -> int:
+def _frame_count(options: DemoOptions, playback: Playback) -> int:
     """Estimate how many images will be played."""
-    share = 1.0 - min(arguments.start / max(playback.seconds, 1e-9), 1.0)
+    share = 1.0 - min(options.start / max(playback.seconds, 1e-9), 1.0)
     left = max(1, round(playback.topics.image.count * share))
-    return min(left, arguments.frames) if arguments.frames else left
+    return min(left, options.frames) if options.frames else left
 
 
 def _take_counts(link: Link, gallery: Gallery, outcome: Outcome) -> None:
@@ -335,10 +336,10 @@ def _take_counts(link: Link, gallery: Gallery, outcome: Outcome) -> None:
         outcome.error = f"no frame came back; the node says: {link.complaint}"
 
 
-def _write(arguments: argparse.Namespace, gallery: Gallery, outcome: Outcome) -> dict[str, str]:
+def _write(options: DemoOptions, gallery: Gallery, outcome: Outcome) -> dict[str, str]:
     """Write pictures, video and cloud."""
     # Who interrupts does not want to wait.
-    codec = "mp4v" if outcome.interrupted and arguments.video == "auto" else arguments.video
+    codec = "mp4v" if outcome.interrupted and options.video == "auto" else options.video
 
     def progress(pictures: Iterable[Any], count: int) -> Iterable[Any]:
         return tqdm(pictures, total=count, unit="frame", desc="writing the video")

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import subprocess
@@ -16,6 +15,8 @@ from typing import Any
 import yaml
 
 from monodepth2_ros import __version__
+from monodepth2_ros.command_line import CommandLine
+from monodepth2_ros.option_fields import OptionError, check_options, option, shared_option
 from monodepth2_ros.recordings.playback import Topics
 from monodepth2_ros.visualization.video import CODECS
 
@@ -52,7 +53,7 @@ class DemoError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Model:
+class DemoModel:
     """What is known of the model before the node has loaded it.
 
     Attributes
@@ -77,141 +78,136 @@ class Model:
         return "m" if self.is_metric else "m, unscaled"
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        prog="depth_demo",
-        description="Play a recording through the depth node, over DDS, and keep pictures of what "
-        "comes out.",
-        epilog=f"The output folder gets {', '.join(FILES)}.",
-    )
-    parser.add_argument(
-        "bag",
-        nargs="?",
-        type=Path,
+@dataclass(frozen=True)
+class DemoOptions:
+    """Options of ``depth_demo``.
+
+    Raises
+    ------
+    OptionError
+        If a value is outside its limits, or two contradict each other.
+    """
+
+    bag: Path | None = option(
+        None,
+        "Recording: a rosbag2 folder, or an .mcap, .db3 or ROS 1 .bag file; without it a short one "
+        "is rendered",
+        positional=True,
         metavar="BAG",
-        help="recording: a rosbag2 folder, or an .mcap, .db3 or ROS 1 .bag file; without it a "
-        "short one is rendered",
     )
 
-    add = parser.add_argument_group("what is played").add_argument
-    add("--image-topic", default="", metavar="T", help="images; without it they are found by type")
-    add(
-        "--camera-info-topic",
-        default="",
-        metavar="T",
-        help="calibration; without it that beside the images",
+    image_topic: str = shared_option(
+        "image_topic", "", "usually found by type", section="what is played", metavar="TOPIC"
     )
-    add(
-        "--depth-topic",
-        default="",
-        metavar="T",
-        help="true depth to compare with; without it that in the frame of the images",
+    camera_info_topic: str = shared_option(
+        "camera_info_topic",
+        "",
+        "usually the one that belongs to the images",
+        section="what is played",
+        metavar="TOPIC",
     )
-    add(
-        "--start",
-        type=_number(0.0, inclusive=True),
-        default=0.0,
-        metavar="S",
-        help="begin S seconds into the recording",
+    truth_topic: str = shared_option(
+        "truth_topic",
+        "",
+        "usually the one in the frame of the images",
+        section="what is played",
+        metavar="TOPIC",
     )
-    add("--frames", type=_count, metavar="N", help="end after N images")
-    add(
-        "--rate",
-        type=_number(0.0),
-        metavar="R",
-        help="speed, as a multiple of the recorded one (1); what the node cannot keep up with is "
-        "dropped",
+    start: float = option(
+        0.0,
+        "Begin so many seconds into the recording",
+        section="what is played",
+        metavar="SECONDS",
+        least=0,
     )
-    add(
-        "--as-fast-as-possible",
-        action="store_true",
-        help="send each image when the one before has come back: every frame is processed",
+    frames: int | None = shared_option(
+        "frames", None, "end after so many", section="what is played", metavar="N", least=1
+    )
+    rate: float | None = option(
+        None,
+        "Speed of playback, as a multiple of the recorded one (usually 1); what the node cannot "
+        "keep up with is dropped",
+        section="what is played",
+        metavar="FACTOR",
+        above=0,
+    )
+    as_fast_as_possible: bool = option(
+        False,
+        "Send each image when the one before has come back: every frame is processed",
+        section="what is played",
     )
 
-    add = parser.add_argument_group("the node").add_argument
-    add(
-        "--checkpoint",
-        metavar="C",
-        help="model: a .safetensors file, a folder with encoder.pth and depth.pth, or 'random'; "
-        "without it the one that the package ships",
+    checkpoint: str | None = shared_option(
+        "checkpoint",
+        None,
+        "usually the shipped one; 'random' for an untrained one",
+        section="the node",
+        metavar="MODEL",
     )
-    add("--params", type=Path, metavar="FILE", help="the node's parameter file (YAML)")
-    add(
-        "-p",
-        "--param",
-        action="append",
-        default=[],
-        type=_parameter,
+    params: Path | None = option(
+        None, "The node's parameter file (YAML)", section="the node", metavar="FILE"
+    )
+    param: tuple[str, ...] = option(
+        (),
+        "A parameter of the node, as after --ros-args; can be repeated",
+        section="the node",
         metavar="NAME:=VALUE",
-        help="a parameter of the node, as after --ros-args; can be repeated",
+        short="-p",
+        repeated=True,
     )
 
-    add = parser.add_argument_group("what is kept").add_argument
-    add(
-        "--output",
-        type=Path,
-        default=Path("demo_output"),
+    out: Path = shared_option(
+        "out",
+        Path("demo_output"),
+        "folder for the pictures; those of an earlier demo are replaced",
+        section="what is kept",
         metavar="DIR",
-        help="folder for the pictures; those of an earlier demo are replaced (demo_output)",
     )
-    add(
-        "--record",
-        type=Path,
+    record: Path | None = option(
+        None,
+        "Also write what the node published as a rosbag2 (MCAP)",
+        section="what is kept",
         metavar="DIR",
-        help="also write what the node published as a rosbag2 (MCAP)",
     )
-    add(
-        "--video",
+    video: str = option(
+        "auto",
+        "Codec: browsers play vp9, which takes long to write; mp4v is quick; auto takes vp9 for "
+        "short videos",
+        section="what is kept",
         choices=("auto", *CODECS),
-        default="auto",
-        help="codec: browsers play vp9, which takes long to write; mp4v is quick; auto takes vp9 "
-        "for short videos",
     )
-    add(
-        "--force",
-        action="store_true",
-        help="write into a folder that holds other files, and replace the recording of --record",
+    force: bool = shared_option(
+        "force",
+        False,
+        "write into a folder that holds other files, and replace the recording of --record",
+        section="what is kept",
     )
-    return parser
+    quiet: bool = shared_option("quiet", False, section="what is kept")
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        for text in self.param:
+            name, assigned, _ = text.partition(":=")
+            if not assigned or not name:
+                raise OptionError(
+                    f"--param '{text}' assigns nothing; write NAME:=VALUE, for example scale:=1.5"
+                )
+        if self.rate is not None and self.as_fast_as_possible:
+            raise OptionError("--rate and --as-fast-as-possible exclude each other; give one")
 
 
-def _number(least: float, inclusive: bool = False) -> Any:
-    """Return a parser of numbers above a bound."""
-
-    def parse(text: str) -> float:
-        value = float(text)
-        if not (value > least or (inclusive and value == least)) or value == float("inf"):
-            bound = "at least" if inclusive else "more than"
-            raise argparse.ArgumentTypeError(f"{text} is out of range; give {bound} {least:g}")
-        return value
-
-    parse.__name__ = "number"  # argparse names it in its errors
-    return parse
+def make_command_line() -> CommandLine[DemoOptions]:
+    """Describe the command line."""
+    return CommandLine(
+        "depth_demo",
+        DemoOptions,
+        "Play a recording through the depth node, over DDS, and keep pictures of what comes out.",
+        epilog=f"The output folder gets {', '.join(FILES)}.",
+        renamed={"--output": "--out DIR", "--depth-topic": "--truth-topic TOPIC"},
+    )
 
 
-def _count(text: str) -> int:
-    """Read a number of frames."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is too few; give at least 1")
-    return value
-
-
-_count.__name__ = "number"
-
-
-def _parameter(text: str) -> str:
-    """Check that a parameter is written as ROS wants it."""
-    name, assigned, _ = text.partition(":=")
-    if not assigned or not name:
-        raise argparse.ArgumentTypeError(
-            f"'{text}' assigns nothing; write NAME:=VALUE, for example scale:=1.5"
-        )
-    return text
-
-
-def choose_model(arguments: argparse.Namespace) -> Model:
+def choose_model(options: DemoOptions) -> DemoModel:
     """Find out which model the node will run.
 
     Raises
@@ -221,41 +217,41 @@ def choose_model(arguments: argparse.Namespace) -> Model:
     """
     from monodepth2_ros.checkpoint import CheckpointError, is_default, open_checkpoint
 
-    name = arguments.checkpoint
+    name = options.checkpoint
     if name is None:
-        name = str(_asked_for(arguments, "checkpoint") or "")
+        name = str(_asked_for(options, "checkpoint") or "")
     if name == "random":
-        return Model("random", is_random=True, is_metric=False)
+        return DemoModel("random", is_random=True, is_metric=False)
     try:
         metadata = open_checkpoint(name).metadata
     except CheckpointError as error:
         raise DemoError(str(error)) from error
-    scale = _asked_for(arguments, "scale")
+    scale = _asked_for(options, "scale")
     is_metric = metadata.is_metric or (scale is not None and float(scale) != 1.0)
-    return Model(name, is_random=False, is_metric=is_metric, is_default=is_default(name))
+    return DemoModel(name, is_random=False, is_metric=is_metric, is_default=is_default(name))
 
 
-def is_rectifying(arguments: argparse.Namespace) -> bool:
+def is_rectifying(options: DemoOptions) -> bool:
     """Tell whether the node was asked to undistort images."""
-    return _asked_for(arguments, "rectify") is True
+    return _asked_for(options, "rectify") is True
 
 
-def node_arguments(arguments: argparse.Namespace, topics: Topics, model: Model) -> list[str]:
+def node_arguments(options: DemoOptions, topics: Topics, model: DemoModel) -> list[str]:
     """Return the node's command line, what follows ``--ros-args``."""
     image = topics.image
     words = ["-r", f"image:={image.base_name}"]
     if topics.camera_info is not None:
         words += ["-r", f"camera_info:={topics.camera_info.name}"]
-    # Of equal parameters the last counts: what the recording demands stands over a file that was
+    # The last of equal parameters counts: what the recording demands stands over a file that was
     # written for a robot, what the user says here over that, and lock-step over everything.
-    if arguments.params is not None:
-        words += ["--params-file", str(arguments.params)]
+    if options.params is not None:
+        words += ["--params-file", str(options.params)]
     given = [f"diagnostics_period:={_DIAGNOSTICS_PERIOD}"]
     given += [f"image_transport:={'compressed' if image.is_compressed else 'raw'}"]
     if topics.info_is_rare:
         given += ["pairing:=latest"]
-    given += arguments.param
-    if arguments.as_fast_as_possible:
+    given += options.param
+    if options.as_fast_as_possible:
         given += ["input_reliability:=reliable", "output_reliability:=reliable"]
     if model.checkpoint:
         given += [f"checkpoint:={model.checkpoint}"]
@@ -264,12 +260,12 @@ def node_arguments(arguments: argparse.Namespace, topics: Topics, model: Model) 
     return words
 
 
-def _asked_for(arguments: argparse.Namespace, name: str) -> Any:
+def _asked_for(options: DemoOptions, name: str) -> Any:
     """Return the value that the user gave a parameter, None if none."""
     value = None
-    if arguments.params is not None:
-        value = _in_file(arguments.params, name)
-    for parameter in arguments.param:
+    if options.params is not None:
+        value = _in_file(options.params, name)
+    for parameter in options.param:
         key, _, text = parameter.partition(":=")
         if key == name:
             value = yaml.safe_load(text)

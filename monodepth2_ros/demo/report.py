@@ -17,7 +17,7 @@ from monodepth2_ros.depth_errors import depth_metrics
 from monodepth2_ros.visualization.pictures import Window
 
 if TYPE_CHECKING:
-    from monodepth2_ros.demo.options import Model
+    from monodepth2_ros.demo.options import DemoModel
     from monodepth2_ros.recordings.playback import Playback
 
 Floats = NDArray[np.float32]
@@ -254,7 +254,7 @@ def node_stages(diagnostics: Mapping[str, str]) -> dict[str, dict[str, float]]:
 
 def build_report(
     playback: Playback,
-    model: Model,
+    model: DemoModel,
     figures: Figures,
     outcome: Outcome,
     files: dict[str, str],
@@ -265,7 +265,7 @@ def build_report(
     Parameters
     ----------
     playback : Playback
-    model : Model
+    model : DemoModel
     figures : Figures
     outcome : Outcome
     files : dict of str to str
