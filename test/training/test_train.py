@@ -19,8 +19,9 @@ import torch
 import yaml
 
 from monodepth2_ros.camera import PinholeCamera
-from monodepth2_ros.checkpoint import load_checkpoint
+from monodepth2_ros.checkpoint import load_checkpoint, open_checkpoint
 from paths import REPOSITORY
+from training.frames.store import FrameStore
 from training.frames.writer import write_frame_store
 from training.learning import trainer as trainer_module
 from training.learning.health import TrainingFailure
@@ -293,3 +294,36 @@ def test_two_processes_learn_what_one_does(options, tmp_path):
                 torch.testing.assert_close(value, second[network][name], rtol=0, atol=1e-3)
                 difference = (value - second[network][name]).abs()
                 assert difference.mean() < 2e-5, f"{network}.{name}"
+
+
+def test_a_run_that_gets_worse_keeps_its_start_and_says_so(store, tmp_path, capsys):
+    """A step size that ruins the shipped model: what is handed out is what it began with."""
+    folder = tmp_path / "run"
+    words = ["--data", str(store), "--out", str(folder), "--checkpoint", "default"]
+    words += ["--steps", "4", "--batch-size", "2", "--learning-rate", "0.03", "--validate-every"]
+    words += ["1", "--device", "cpu", "--no-tensorboard", "--validation-fraction", "0.3"]
+    assert main(words) == NOTHING_LEARNED
+    said = capsys.readouterr().out
+    assert "nothing was learned" in said.splitlines()[-1]
+    assert "is the model that training began with" in said
+    assert re.search(r"step 0: .*triangulated depth 0\.\d+ \(constant 0\.\d+, plane 0\.\d+", said)
+    assert re.search(r"step 4: .*\(start 0\.\d+, constant", said)
+    best = load_checkpoint(folder / "best.safetensors")
+    shipped = open_checkpoint("default")
+    for network, state in shipped.state.items():
+        for name, value in state.items():
+            torch.testing.assert_close(best.state[network][name].float(), value.float())
+    assert best.metadata.training["steps"] == 0
+    last = load_checkpoint(folder / "last.safetensors")
+    assert last.metadata.training["steps"] == 4
+
+
+def test_frames_without_parallax_are_not_trained_on_by_tracks(store, tmp_path, capsys):
+    still = FrameStore.open(store).images[:1].repeat(12, axis=0)
+    camera = FrameStore.open(store).cameras[0]
+    write(tmp_path / "still", list(still), camera)
+    words = ["--data", str(tmp_path / "still"), "--out", str(tmp_path / "run"), "--init", "none"]
+    words += ["--pose", "tracks", "--batch-size", "2", "--steps", "2"]
+    assert main(words) == 1
+    assert "the motion of 0 of" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

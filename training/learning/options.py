@@ -115,7 +115,7 @@ class TrainOptions:
         1e-3, "objective", "Weight of smooth disparity away from image edges.", least=0
     )
     sparse_weight: float = _option(
-        0.05,
+        0.3,
         "objective",
         "Weight of the error against the triangulated depth of corners (pose tracks).",
         least=0,

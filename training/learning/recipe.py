@@ -22,6 +22,9 @@ SMALL = 8000
 #: Length of the published training, and of the recipe for short recordings.
 PUBLISHED_EPOCHS, SMALL_STEPS = 20, 3000
 
+#: Adam's step size, and that for starting from a trained model with few samples.
+LEARNING_RATE, FINE_TUNING_RATE = 1e-4, 2e-5
+
 #: Motion comes from tracked corners where they determine it for this share of the samples.
 DETERMINED = 0.5
 
@@ -54,10 +57,12 @@ def apply_recipe(
     """
     recipe = recipe_name(options, samples)
     epoch_steps = max(1, samples // options.batch_size)
+    # Few samples pull a trained model away from what it knows; small steps keep it.
+    rate = FINE_TUNING_RATE if recipe == "small" and options.checkpoint else LEARNING_RATE
     filled = replace(
         options,
         recipe=recipe,
-        learning_rate=_given(options.learning_rate, 1e-4),
+        learning_rate=_given(options.learning_rate, rate),
         warmup_steps=_given(options.warmup_steps, 0),
         clip_norm=_given(options.clip_norm, 0.0),
     )
