@@ -1,0 +1,172 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Train on each recording of a folder by itself, with default options, and see whether it helped.
+
+Of every recording the last fifth is held out. The table says what depth was worth there before and
+after, against ground truth where the recording has it and against triangulated depth, next to what
+needs no training: the best constant depth, the mean depth image of the rest, the best plane. Each
+recording is trained on from the shipped model and from an ImageNet trunk. What is done is kept, so
+an interrupted benchmark goes on where it was.
+
+    python benchmark/unseen.py recordings/ --out runs/unseen --trunk resnet18.safetensors
+    python benchmark/unseen.py recordings/ --out runs/unseen --starts shipped --steps 300 --seeds 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from training.train import NOTHING_LEARNED
+
+ROOT = Path(__file__).resolve().parents[1]
+
+#: A row of the table: heading and key of the figure in a validation, or in its baselines.
+COLUMNS = (
+    ("constant", "constant", "sparse_constant"),
+    ("mean image", "mean_image", "sparse_mean_image"),
+    ("plane", "", "sparse_plane"),
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: of which recording, from what, how."""
+
+    recording: str
+    start: str
+    recipe: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        return f"{self.recording}_{self.start}_{self.recipe}_{self.seed}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run what is left to do, and print the table after each run."""
+    arguments = _parser().parse_args(argv)
+    recordings = sorted(path for path in arguments.recordings.iterdir() if _is_recording(path))
+    if not recordings:
+        print(f"{arguments.recordings} holds no recording", file=sys.stderr)
+        return 1
+    stores = arguments.out / "stores"
+    stores.mkdir(parents=True, exist_ok=True)
+    usable = {}
+    for path in recordings:
+        store = stores / path.stem
+        command = ["extract", path, "--out", store, "--width", arguments.width]
+        if not (store / "store.json").exists():
+            _run(stores / f"{path.stem}.log", command)
+        if (store / "store.json").exists():
+            usable[path.stem] = store
+    for run in _runs(usable, arguments):
+        folder = arguments.out / run.name
+        if not (folder / "done").exists():
+            status = _run(arguments.out / f"{run.name}.log", _command(run, usable, arguments))
+            if status in (0, NOTHING_LEARNED):
+                (folder / "done").write_text(f"{status}\n", encoding="utf-8")
+        print(table(list(_runs(usable, arguments)), arguments.out), flush=True)
+    return 0
+
+
+def table(runs: Sequence[Run], out: Path) -> str:
+    """Return the table of all runs that have begun, as Markdown."""
+    names = [heading for heading, _, _ in COLUMNS]
+    lines = [
+        "| recording | from | recipe | seed | judged by | start | best | last | "
+        + " | ".join(names)
+        + " | spread of log depth | outcome |",
+        "|---" * (10 + len(names)) + "|",
+    ]
+    for run in runs:
+        history = out / run.name / "history.jsonl"
+        if not history.exists():
+            continue
+        entries = [json.loads(line) for line in history.read_text(encoding="utf-8").splitlines()]
+        for measure, words in (("abs_rel", "ground truth"), ("sparse", "triangulated")):
+            if entries and entries[0].get(measure) is not None:
+                lines.append(_row(run, entries, measure, words, out / run.name / "done"))
+    return "\n".join(lines)
+
+
+def _row(run: Run, entries: list[dict[str, Any]], measure: str, words: str, done: Path) -> str:
+    """Write one measure of a run."""
+    start, last = entries[0], entries[-1]
+    best = min(entry[measure] for entry in entries)
+    baselines = start.get("baselines", {})
+    cells = [run.recording, run.start, run.recipe, str(run.seed), words]
+    cells += [f"{value:.3f}" for value in (start[measure], best, last[measure])]
+    for _, exact, sparse in COLUMNS:
+        value = baselines.get(exact if measure == "abs_rel" else sparse)
+        cells.append("" if value is None else f"{value:.3f}")
+    cells.append(f"{start['spread']:.2f} → {last['spread']:.2f}")
+    outcome = {"0": "better", f"{NOTHING_LEARNED}": "nothing learned"}
+    cells.append(outcome[done.read_text().strip()] if done.exists() else "not finished")
+    return "| " + " | ".join(cells) + " |"
+
+
+def _runs(usable: dict[str, Path], arguments: argparse.Namespace) -> Iterator[Run]:
+    """Name all runs, the first seed of all recordings first."""
+    for seed in range(arguments.seeds):
+        for start in arguments.starts:
+            for recipe in arguments.recipes:
+                for recording in usable:
+                    yield Run(recording, start, recipe, seed)
+
+
+def _command(run: Run, usable: dict[str, Path], arguments: argparse.Namespace) -> list[Any]:
+    """Spell a training."""
+    folder = arguments.out / run.name
+    if (folder / "resume.pt").exists():
+        return ["train", "--resume", folder]
+    command = ["train", "--data", usable[run.recording], "--out", folder, "--seed", run.seed]
+    command += ["--batch-size", "4", "--validation-fraction", "0.2", "--no-tensorboard"]
+    command += ["--loader-threads", "1", "--validate-every", "50"]
+    command += ["--budget", arguments.budget] if arguments.budget else ["--steps", arguments.steps]
+    if run.recipe != "default":
+        command += ["--recipe", run.recipe]
+    if run.start == "shipped":
+        return [*command, "--checkpoint", "default"]
+    return [*command, "--init", arguments.trunk]
+
+
+def _run(log: Path, command: Sequence[Any]) -> int:
+    """Run a program of the training module, and keep what it says."""
+    words = [sys.executable, "-m", f"training.{command[0]}", *map(str, command[1:])]
+    with log.open("a", encoding="utf-8") as file:
+        print(f"{log.stem}: {' '.join(words[2:])}", flush=True)
+        return subprocess.run(words, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT).returncode
+
+
+def _is_recording(path: Path) -> bool:
+    """Whether a path is a bag."""
+    return (path / "metadata.yaml").exists() or path.suffix in (".mcap", ".bag", ".db3")
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("recordings", type=Path, help="folder of recordings")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+    parser.add_argument("--trunk", default="imagenet", help="what depth_train --init takes")
+    parser.add_argument("--starts", nargs="+", default=["shipped", "trunk"])
+    parser.add_argument("--recipes", nargs="+", default=["default"], help="default, published")
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--budget", default="", help="time of each run, such as 45min")
+    parser.add_argument("--width", type=int, default=192, help="of the stored images")
+    parser.add_argument("--seeds", type=int, default=1)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
