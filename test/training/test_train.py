@@ -314,6 +314,10 @@ def test_a_run_that_gets_worse_keeps_its_start_and_says_so(store, tmp_path, caps
         for name, value in state.items():
             torch.testing.assert_close(best.state[network][name].float(), value.float())
     assert best.metadata.training["steps"] == 0
+    # The shipped model does better at the size that it was made for, and is kept for that.
+    assert "the checkpoint at its own size" in said
+    sizes = {(96, 64), (shipped.metadata.width, shipped.metadata.height)}
+    assert (best.metadata.width, best.metadata.height) in sizes
     last = load_checkpoint(folder / "last.safetensors")
     assert last.metadata.training["steps"] == 4
 

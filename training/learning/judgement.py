@@ -99,6 +99,10 @@ def describe_entry(entry: Mapping[str, Any], start: Mapping[str, Any] | None) ->
         beside += [f"{word} {baselines[key]:.3f}" for word, key in others if baselines.get(key)]
         compared = f" ({', '.join(beside)})" if beside else ""
         parts.append(f"{_NAMES[name]} {entry[name]:.3f}{compared}")
+    own = entry.get("own_size")
+    if own is not None and own.get("abs_rel", own.get("sparse")) is not None:
+        figure = own.get("abs_rel", own.get("sparse"))
+        parts.append(f"the checkpoint at its own size {own['width']}x{own['height']} {figure:.3f}")
     return ", ".join(parts)
 
 
@@ -169,8 +173,13 @@ def conclude(
     start = known[0]
     best = min(known, key=lambda entry: float(entry[measure]))
     name, began, came = _NAMES[measure], start[measure], best[measure]
+    figures = f"{name} {began:.4f} at the start"
+    own = start.get("own_size", {})
+    if own.get(measure) is not None:
+        figures += f" ({own[measure]:.4f} at its own size {own['width']}x{own['height']})"
+        began = min(began, own[measure])
     gain = (began - came) / began
-    figures = f"{name} {began:.4f} at the start, {came:.4f} at step {best['step']}"
+    figures += f", {came:.4f} at step {best['step']}"
     if measure == "loss":
         hint = (
             "judged by the photometric loss alone, which a flat depth can satisfy: there is "

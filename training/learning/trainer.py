@@ -79,7 +79,7 @@ from training.learning.recipe import (
 )
 from training.learning.run_state import RunState
 from training.learning.timing import Duration, measure_duration, parse_duration
-from training.learning.validation import MOST_SPARSE, evenly, validate
+from training.learning.validation import MOST_SPARSE, evenly, judge_at_size, validate
 from training.objective import ObjectiveOutput, compile_mode
 
 # Streams of random numbers that must not be the same.
@@ -447,6 +447,9 @@ class Trainer:
             }
             if not self.state.history:
                 entry["baselines"] = self._baselines()
+                own_size = self._at_own_size()
+                if own_size is not None:
+                    entry["own_size"] = own_size
             self._set_train_mode()
             curves = {"validation/loss": result.loss}
             if result.abs_rel is not None:
@@ -457,11 +460,17 @@ class Trainer:
             if result.picture is not None:
                 self._logbook.picture(step, "validation", result.picture)
         self.state.history.append(entry)
-        figure = entry.get(choose_measure(options.best_by, entry))
+        measure = choose_measure(options.best_by, entry)
+        figure = entry.get(measure)
+        own = entry.get("own_size", {})
+        # The checkpoint as it came, at the size it was made for, may be better than here.
+        keeps_size = figure is not None and own.get(measure, figure) < figure
+        figure = own[measure] if keeps_size else figure
         is_best = figure is not None and (self.state.best is None or figure < self.state.best)
         if is_best:
             self.state.best = figure
-        self._save(best=is_best)
+        size = (own["width"], own["height"]) if keeps_size else None
+        self._save(best=is_best, best_size=size)
         if self.processes.is_first:
             shown = describe_entry(entry, self.state.history[0])
             bar.write(f"step {step}: {shown}{' (best)' if is_best and step else ''}")
@@ -474,6 +483,28 @@ class Trainer:
         objective = replace(self.learner.objective, compiled=False)
         model = self.model if self.processes.count == 1 else self.learner.model
         return replace(self.learner, objective=objective, model=model)
+
+    def _at_own_size(self) -> dict[str, Any] | None:
+        """Judge the checkpoint that training begins with at its own image size."""
+        if not self.options.checkpoint:
+            return None
+        metadata = open_checkpoint(self.options.checkpoint).metadata
+        size = (metadata.width, metadata.height)
+        if size == (self.validation.width, self.validation.height):
+            return None
+        abs_rel, sparse = judge_at_size(
+            self._validated(),
+            self.validation,
+            self.processes,
+            self.options.batch_size // self.processes.count,
+            self.options.validation_samples,
+            size,
+            metric=self.options.stereo != "none",
+            measure_tracks=self._measure_tracks,
+        )
+        figures = {"abs_rel": abs_rel, "sparse": sparse}
+        known = {name: value for name, value in figures.items() if value is not None}
+        return {"width": size[0], "height": size[1], **known}
 
     def _baselines(self) -> dict[str, float | None]:
         """Judge what was not learned, once."""
@@ -503,8 +534,10 @@ class Trainer:
         """What the run has come to."""
         return conclude(self.state.history, self.measure, bool(self.options.checkpoint))
 
-    def _save(self, best: bool = False, must: bool = False) -> None:
-        """Save the model and what resuming needs."""
+    def _save(
+        self, best: bool = False, must: bool = False, best_size: tuple[int, int] | None = None
+    ) -> None:
+        """Save the model and what resuming needs; the best perhaps for another image size."""
         if not all_finite(self.model):
             self._fail_weights()
         if not self.processes.is_first:
@@ -515,8 +548,11 @@ class Trainer:
             names.append(f"epoch_{epoch:04d}")
         try:
             for name in names:
+                metadata = self._metadata()
+                if name == "best" and best_size is not None:
+                    metadata = replace(metadata, width=best_size[0], height=best_size[1])
                 save_checkpoint(
-                    self.folder / f"{name}.safetensors", self._metadata(), self.model.networks()
+                    self.folder / f"{name}.safetensors", metadata, self.model.networks()
                 )
             run_state.save_state(
                 self.folder,

@@ -13,8 +13,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from monodepth2_ros.geometry import disparity_to_depth
+from monodepth2_ros.preprocessing import to_network_input
 from training.learning.baselines import sparse_error
 from training.learning.dataset import Samples, iterate_batches
+from training.learning.depth_and_motion import Predictions
 from training.learning.learner import Learner, prepare
 from training.learning.logbook import training_picture
 from training.learning.motion_from_tracks import MeasureTracks, sample_at
@@ -134,6 +136,68 @@ def validate(
         sparse / points if points >= FEWEST_SPARSE else None,
         spread / count,
         picture,
+    )
+
+
+def judge_at_size(
+    learner: Learner,
+    samples: Samples,
+    processes: Processes,
+    batch: int,
+    most: int,
+    size: tuple[int, int],
+    metric: bool = False,
+    measure_tracks: MeasureTracks | None = None,
+) -> tuple[float | None, float | None]:
+    """Judge depth that is predicted from images of another size, as a checkpoint's own.
+
+    Parameters
+    ----------
+    learner, samples, processes, batch, most, metric, measure_tracks
+        As for :func:`validate`.
+    size : tuple of int
+        Width and height in pixels of what the network sees; depth is compared as stored.
+
+    Returns
+    -------
+    abs_rel, sparse : float or None
+        See :class:`Validation`.
+    """
+    chosen = evenly(len(samples), most)
+    compared = set(chosen[evenly(len(chosen), MOST_SPARSE)].tolist())
+    chosen = chosen[processes.rank :: processes.count]
+    chunks = [samples.arranged(chosen[i : i + batch]) for i in range(0, len(chosen), batch)]
+    tracked = replace(samples, measure_tracks=measure_tracks)
+    plain = replace(samples, measure_flow=None, measure_tracks=None)
+    sums = torch.zeros(4, dtype=torch.float64)
+    model = learner.model
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            for chunk, loaded in zip(chunks, iterate_batches(plain, chunks), strict=True):
+                images = to_network_input(loaded.images[:, 0].to(processes.device))
+                resized = functional.interpolate(
+                    images, size[::-1], mode="bilinear", align_corners=False, antialias=True
+                )
+                disparity = Predictions(*model(resized, (), ())).disparities[0].float()
+                disparity = functional.interpolate(
+                    disparity, images.shape[-2:], mode="bilinear", align_corners=False
+                )
+                errors = _depth_errors(learner, samples, chunk, disparity, metric)
+                sums[0] += sum(errors)
+                sums[1] += len(errors)
+                if measure_tracks is not None:
+                    depth = _full_depth(learner, disparity)
+                    errors = _sparse_errors(tracked, chunk, depth, compared)
+                    sums[2] += sum(errors)
+                    sums[3] += len(errors)
+    finally:
+        model.train(was_training)
+    abs_rel, images_known, sparse, known = processes.total(sums.to(processes.device)).tolist()
+    return (
+        abs_rel / images_known if images_known else None,
+        sparse / known if known >= FEWEST_SPARSE else None,
     )
 
 

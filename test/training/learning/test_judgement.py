@@ -67,6 +67,17 @@ def test_what_did_not_get_better_says_so(figures):
     assert "nothing was learned" in outcome.text and "began with" in outcome.text
 
 
+def test_the_checkpoint_at_its_own_size_must_be_beaten_too():
+    history = run(0.35, 0.29)
+    history[0]["own_size"] = {"width": 640, "height": 192, "abs_rel": 0.28}
+    outcome = conclude(history, "abs_rel", from_checkpoint=True)
+    assert not outcome.has_learned and "0.2800 at its own size 640x192" in outcome.text
+    history[1]["abs_rel"] = 0.21
+    assert conclude(history, "abs_rel", True).text.startswith("better by 25 %")
+    line = describe_entry(history[0], history[0])
+    assert "the checkpoint at its own size 640x192 0.280" in line
+
+
 def test_from_random_weights_a_constant_depth_must_be_beaten():
     history = run(0.60, 0.40)
     assert not conclude(history, "abs_rel", from_checkpoint=False).has_learned
