@@ -22,9 +22,24 @@ from numpy.typing import ArrayLike, NDArray
 
 #: Distortion models that can be rectified, with the numbers of coefficients OpenCV takes.
 DISTORTION_MODELS = {
-    "plumb_bob": (4, 5),
-    "rational_polynomial": (8, 12, 14),
+    "plumb_bob": (4, 5, 8, 12, 14),
+    "rational_polynomial": (4, 5, 8, 12, 14),
     "equidistant": (4,),
+}
+
+#: Other names of these models, as drivers and calibration tools write them.
+MODEL_ALIASES = {
+    "radtan": "plumb_bob",
+    "radial-tangential": "plumb_bob",
+    "brown_conrady": "plumb_bob",
+    "brown-conrady": "plumb_bob",
+    "pinhole": "plumb_bob",
+    "opencv": "plumb_bob",
+    "rational": "rational_polynomial",
+    "fisheye": "equidistant",
+    "kannala_brandt4": "equidistant",
+    "kannala_brandt": "equidistant",
+    "equi": "equidistant",
 }
 
 
@@ -294,13 +309,88 @@ class Calibration:
 
     @property
     def is_calibrated(self) -> bool:
-        """Whether there are intrinsics: K[0] = 0 says there are none."""
-        return self.k[0] != 0.0
+        """Whether there are intrinsics: zeros in K and in P say there are none."""
+        return self.k[0] != 0.0 or self.p[0] != 0.0
 
     @property
     def is_distorted(self) -> bool:
         """Whether the raw image differs from a pinhole's by distortion."""
         return any(value != 0.0 for value in self.d)
+
+    @property
+    def model(self) -> str:
+        """The distortion model by its name in :data:`DISTORTION_MODELS`, if it has one there."""
+        name = self.distortion_model.strip().lower()
+        return MODEL_ALIASES.get(name, name)
+
+    @property
+    def needs_rectification(self) -> bool:
+        """Whether the raw image differs from the rectified one by distortion or by a rotation."""
+        return self.is_distorted or self.model == "equidistant" or self.is_rotated
+
+    @property
+    def is_rotated(self) -> bool:
+        """Whether R rotates the camera's frame."""
+        return not np.allclose(self.rotation, np.eye(3), atol=1e-9)
+
+    @property
+    def rotation(self) -> NDArray[np.float64]:
+        """R, shape (3, 3); zeros, as some drivers leave it, stand for no rotation."""
+        return np.reshape(self.r, (3, 3)) if any(self.r) else np.eye(3)
+
+    @property
+    def delivered_size(self) -> tuple[int, int]:
+        """Width and height of the delivered image: after region of interest and binning."""
+        roi = self.roi
+        width, height = (
+            (roi.width, roi.height)
+            if roi.width and roi.height
+            else (
+                self.width,
+                self.height,
+            )
+        )
+        return width // self.binning[0], height // self.binning[1]
+
+    def scaled(self, width: int, height: int) -> Calibration:
+        """Return the calibration for delivered images of another size and the same aspect.
+
+        Parameters
+        ----------
+        width, height : int
+            Size of the delivered images in pixels.
+
+        Raises
+        ------
+        ValueError
+            If the aspect differs by more than a pixel of rounding.
+        """
+        old_width, old_height = self.delivered_size
+        if not same_aspect(old_width, old_height, width, height):
+            raise ValueError(
+                f"camera_info is for {old_width}x{old_height} images and cannot be scaled to "
+                f"{width}x{height}: the aspect differs, so part of the view was cut off"
+            )
+        full = (
+            PinholeCamera.from_matrix(m, self.width, self.height) if m[0] else None
+            for m in (self.k, self.p)
+        )
+        k, p = self.k, self.p
+        images = []
+        for camera in full:
+            if camera is not None and self.roi.width and self.roi.height:
+                camera = camera.cropped(self.roi.x, self.roi.y, self.roi.width, self.roi.height)
+            if camera is not None and self.binning != (1, 1):
+                camera = camera.binned(*self.binning)
+            images.append(None if camera is None else camera.resized(width, height))
+        if images[0] is not None:
+            k = tuple(images[0].matrix.reshape(-1).tolist())
+        if images[1] is not None:
+            new = images[1]
+            # P[3] = -fx * baseline scales with fx.
+            shift = self.p[3] * new.fx / self.p[0]
+            p = (new.fx, 0.0, new.cx, shift, 0.0, new.fy, new.cy, 0.0, 0.0, 0.0, 1.0, 0.0)
+        return Calibration(width, height, k, self.d, self.distortion_model, self.r, p)
 
     @property
     def baseline(self) -> float:
@@ -317,8 +407,8 @@ class Calibration:
         Parameters
         ----------
         rectified : bool
-            Use P, which describes the rectified image, or K, the raw one. Without a P (all
-            zeros, as some drivers leave it) K is used for both.
+            Use P, which describes the rectified image, or K, the raw one. If one of them is
+            empty (zeros, as some drivers leave it) the other one is used for both.
 
         Raises
         ------
@@ -330,7 +420,8 @@ class Calibration:
                 "camera_info is uncalibrated (K[0] is 0); calibrate the camera, for example with "
                 "camera_calibration, and let its driver publish the result"
             )
-        matrix = self.p if rectified and self.p[0] != 0.0 else self.k
+        has_p = self.p[0] != 0.0
+        matrix = self.p if has_p and (rectified or self.k[0] == 0.0) else self.k
         camera = PinholeCamera.from_matrix(matrix, self.width, self.height)
         roi = self.roi
         if roi.width and roi.height:
@@ -360,22 +451,16 @@ class Calibration:
         import cv2
 
         target = target or self.camera(rectified=True)
+        if self.k[0] == 0.0 and self.needs_rectification:
+            raise ValueError(
+                "camera_info has distortion or a rotation, but K is empty, so the raw image cannot "
+                "be rectified; calibrate the camera, or subscribe to the rectified image"
+            )
         raw = self.camera(rectified=False).matrix
-        rotation = np.reshape(self.r, (3, 3)) if any(self.r) else np.eye(3)
+        rotation = self.rotation
         size = (target.width, target.height)
-        model = self.distortion_model
-        if self.is_distorted or model == "equidistant":
-            if model not in DISTORTION_MODELS:
-                raise ValueError(
-                    f"camera_info: distortion_model '{model}' is unknown; rectification knows "
-                    f"{', '.join(DISTORTION_MODELS)}"
-                )
-            if len(self.d) not in DISTORTION_MODELS[model]:
-                raise ValueError(
-                    f"camera_info: {model} with {len(self.d)} coefficients; it takes "
-                    f"{' or '.join(map(str, DISTORTION_MODELS[model]))}"
-                )
-        coefficients = np.asarray(self.d, dtype=np.float64)
+        model = self.model
+        coefficients = self._coefficients()
         if model == "equidistant":
             first, second = cv2.fisheye.initUndistortRectifyMap(
                 raw, coefficients, rotation, target.matrix, size, cv2.CV_16SC2
@@ -385,3 +470,45 @@ class Calibration:
                 raw, coefficients, rotation, target.matrix, size, cv2.CV_16SC2
             )
         return np.asarray(first, dtype=np.int16), np.asarray(second, dtype=np.uint16)
+
+    def _coefficients(self) -> NDArray[np.float64]:
+        """Return the distortion coefficients as many as OpenCV takes.
+
+        Drivers pad D with zeros (plumb_bob with eight values, the last three 0); zeros at the end
+        change nothing, so they are removed and added as needed.
+
+        Raises
+        ------
+        ValueError
+            If the model is unknown or has too many coefficients.
+        """
+        model = self.model
+        if not self.is_distorted and model != "equidistant":
+            return np.zeros(5)
+        if model not in DISTORTION_MODELS:
+            raise ValueError(
+                f"camera_info: distortion_model '{self.distortion_model}' is unknown; "
+                f"rectification knows {', '.join(DISTORTION_MODELS)}"
+            )
+        needed = len(self.d)
+        while needed and self.d[needed - 1] == 0.0:
+            needed -= 1
+        counts = DISTORTION_MODELS[model]
+        count = next((count for count in counts if count >= needed), None)
+        if count is None:
+            raise ValueError(
+                f"camera_info: {model} with {needed} coefficients; it takes "
+                f"{' or '.join(map(str, counts))}"
+            )
+        values = np.zeros(count)
+        values[:needed] = self.d[:needed]
+        return values
+
+
+def same_aspect(width: int, height: int, other_width: int, other_height: int) -> bool:
+    """Return whether one image size is the other one scaled, up to a pixel of rounding."""
+    if min(width, height, other_width, other_height) < 1:
+        return False
+    return abs(width * other_height / other_width - height) < 1.01 * max(
+        1.0, width / other_width
+    ) and abs(height * other_width / other_height - width) < 1.01 * max(1.0, height / other_height)

@@ -55,10 +55,28 @@ _PACKED_CHANNELS = {
     "yuv422_yuy2": 2,
     "yuyv": 2,
 }
+# Samples of 16 bits, of which sensors use 10 to 16: channels, and the conversion of the same
+# samples in 8 bits.
+_DEEP_TO_RGB = {
+    "mono16": (1, cv2.COLOR_GRAY2RGB),
+    "16UC1": (1, cv2.COLOR_GRAY2RGB),
+    "rgb16": (3, None),
+    "bgr16": (3, cv2.COLOR_BGR2RGB),
+    "16UC3": (3, cv2.COLOR_BGR2RGB),
+    "rgba16": (4, cv2.COLOR_RGBA2RGB),
+    "bgra16": (4, cv2.COLOR_BGRA2RGB),
+    "16UC4": (4, cv2.COLOR_BGRA2RGB),
+    **{f"{name[:-1]}16": (1, code) for name, code in _BAYER_TO_RGB.items()},
+}
+_PNG = b"\x89PNG\r\n\x1a\n"
+_TIFF = (b"II*\x00", b"MM\x00*")
 _SEMIPLANAR_TO_RGB = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}
 
 #: Encodings of raw images that :func:`decode_image` reads.
-IMAGE_ENCODINGS = (*_PACKED_TO_RGB, "mono16", *_SEMIPLANAR_TO_RGB)
+IMAGE_ENCODINGS = (*_PACKED_TO_RGB, *_DEEP_TO_RGB, *_SEMIPLANAR_TO_RGB)
+
+#: Numbers of bits that sensors with samples of 16 bits use.
+BIT_DEPTHS = (8, 10, 12, 14, 16)
 
 #: Bytes of a point: float32 x, y, z and the colour packed into a fourth.
 POINT_STEP = 16
@@ -75,19 +93,53 @@ def stamp_ns(header: Any) -> int:
     return int(stamp.sec) * 1_000_000_000 + int(nanoseconds)
 
 
-def decode_image(message: Any) -> NDArray[np.uint8]:
+def has_deep_samples(encoding: str) -> bool:
+    """Return whether an encoding, or the format of a compressed image, has samples of 16 bits."""
+    return encoding.split(";")[0].strip() in _DEEP_TO_RGB
+
+
+def bits_for(largest: int) -> int:
+    """Return the number of bits of a sensor whose largest sample this is."""
+    return next((bits for bits in BIT_DEPTHS if largest < 1 << bits), BIT_DEPTHS[-1])
+
+
+def largest_sample(message: Any) -> int:
+    """Return the largest sample of an image with samples of 16 bits.
+
+    Parameters
+    ----------
+    message : sensor_msgs/Image or CompressedImage
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read.
+    """
+    if hasattr(message, "format"):
+        samples = _decode_file(message)
+    else:
+        channels, _ = _DEEP_TO_RGB.get(message.encoding, (1, None))
+        rows = _rows(message, int(message.height), 2 * channels * int(message.width))
+        samples = rows.view(_sample_type("u2", message))
+    return int(samples.max()) if samples.size else 0
+
+
+def decode_image(message: Any, bits: int | None = None) -> NDArray[np.uint8]:
     """Convert a raw ``sensor_msgs/Image`` to RGB.
 
     Parameters
     ----------
     message : sensor_msgs/Image
         With any of :data:`IMAGE_ENCODINGS`. Row padding (step) and byte order are honoured.
+    bits : int, optional
+        Bits that samples of 16 bits use, 8 to 16: 2^bits − 1 becomes 255. By default 16, the full
+        range, as in cv_bridge. 16UC1 is taken for an image only if they are given: it is the
+        encoding of depth in millimetres.
 
     Returns
     -------
     ndarray, shape (H, W, 3), uint8
-        For unpadded rgb8 a read-only view of the message's own memory, else a new array. 16-bit
-        grey becomes 8-bit by its full range (65535 → 255), as in cv_bridge.
+        For unpadded rgb8 a read-only view of the message's own memory, else a new array.
 
     Raises
     ------
@@ -96,10 +148,19 @@ def decode_image(message: Any) -> NDArray[np.uint8]:
     """
     encoding = message.encoding
     width, height = int(message.width), int(message.height)
-    if encoding == "mono16":
-        samples = _rows(message, height, 2 * width).view(_sample_type("u2", message))
-        grey = (samples.astype(np.float32) * (255.0 / 65535.0) + 0.5).astype(np.uint8)
-        return _convert(grey, cv2.COLOR_GRAY2RGB, message)
+    if encoding == "16UC1" and bits is None:
+        raise ValueError(
+            "image encoding '16UC1' is taken for depth in millimetres; for a grey or infrared "
+            "image give the number of bits its samples use (bit_depth)"
+        )
+    if encoding in _DEEP_TO_RGB:
+        deep_channels, deep = _DEEP_TO_RGB[encoding]
+        samples = _rows(message, height, 2 * deep_channels * width).view(
+            _sample_type("u2", message)
+        )
+        shape = (height, width, deep_channels) if deep_channels > 1 else (height, width)
+        reduced = reduce_samples(samples.reshape(shape), bits or 16)
+        return reduced if deep is None else _convert(reduced, deep, message)
     if encoding in _SEMIPLANAR_TO_RGB:
         _require_even(message, rows=True)
         planes = _rows(message, height * 3 // 2, width)
@@ -115,16 +176,29 @@ def decode_image(message: Any) -> NDArray[np.uint8]:
     pixels = _rows(message, height, channels * width)
     if channels > 1:
         pixels = pixels.reshape(height, width, channels)
-    code = _PACKED_TO_RGB[encoding]
-    return pixels if code is None else _convert(pixels, code, message)
+    packed = _PACKED_TO_RGB[encoding]
+    return pixels if packed is None else _convert(pixels, packed, message)
 
 
-def decode_compressed(message: Any) -> NDArray[np.uint8]:
-    """Convert a ``sensor_msgs/CompressedImage`` (JPEG or PNG) to RGB.
+def reduce_samples(samples: NDArray[Any], bits: int) -> NDArray[np.uint8]:
+    """Bring samples of 16 bits, of which `bits` are used, to 8: 2^bits − 1 becomes 255."""
+    scaled = samples.astype(np.float32) * np.float32(255.0 / ((1 << bits) - 1)) + np.float32(0.5)
+    return np.minimum(scaled, 255.0).astype(np.uint8)
+
+
+def decode_compressed(message: Any, bits: int | None = None) -> NDArray[np.uint8]:
+    """Convert a ``sensor_msgs/CompressedImage`` (JPEG, PNG, TIFF) to RGB.
+
+    The format that compressed_image_transport writes says what the pixels were and what was
+    compressed: "rgb8; jpeg compressed bgr8", "bayer_rggb8; png compressed ", "rgb8; tiff
+    compressed ". Bayer images may be compressed as they are; TIFF holds the channels in the order
+    of the message, not in that of the file.
 
     Parameters
     ----------
     message : sensor_msgs/CompressedImage
+    bits : int, optional
+        See :func:`decode_image`.
 
     Returns
     -------
@@ -135,20 +209,77 @@ def decode_compressed(message: Any) -> NDArray[np.uint8]:
     ValueError
         If it cannot be decoded or is a truncated JPEG, which OpenCV would fill with grey.
     """
+    pixels = _decode_file(message)
+    encoding, target = _described_format(message.format)
+    if pixels.dtype == np.uint16:
+        pixels = reduce_samples(pixels, bits or 16)
+    elif pixels.dtype != np.uint8:
+        raise ValueError(
+            f"compressed image with format '{message.format}' holds {pixels.dtype} samples, which "
+            "are no picture"
+        )
+    if pixels.ndim == 2:
+        pattern = next((n for n in (target, encoding) if n[:-1].startswith("bayer_")), "")
+        pattern = pattern.replace("16", "8")
+        # With a colour or grey target the pattern was resolved before compressing.
+        is_bayer = pattern in _BAYER_TO_RGB and (not target or target.startswith("bayer_"))
+        code: int | None = _BAYER_TO_RGB[pattern] if is_bayer else cv2.COLOR_GRAY2RGB
+    elif _is_tiff(message.data) and encoding.startswith("rgb") and not target.startswith("bgr"):
+        code = None if pixels.shape[2] == 3 else cv2.COLOR_RGBA2RGB
+    else:
+        code = cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGB
+    return pixels if code is None else np.asarray(cv2.cvtColor(pixels, code), dtype=np.uint8)
+
+
+def _described_format(text: str) -> tuple[str, str]:
+    """Split a format into the encoding of the pixels and what was compressed, "" if not said."""
+    encoding, separator, rest = text.partition(";")
+    if not separator:
+        # "bayer_rggb8" alone, "png compressed bayer_rggb8", or just the codec: "jpeg", "png".
+        return (encoding.split() or [""])[-1], ""
+    _, said, target = rest.partition("compressed")
+    return encoding.strip(), target.strip() if said else ""
+
+
+def _is_tiff(data: Any) -> bool:
+    """Return whether a file is a TIFF."""
+    return bytes(data[:4]) in _TIFF
+
+
+def _decode_file(message: Any) -> NDArray[Any]:
+    """Decode the file of a CompressedImage as it is: one, three or four channels, 8 or 16 bits."""
     data = np.frombuffer(message.data, dtype=np.uint8)
     described = f"compressed image of {data.size} bytes with format '{message.format}'"
     if data[:2].tobytes() == b"\xff\xd8" and data.tobytes().rfind(b"\xff\xd9") < 0:
         raise ValueError(f"{described} is a truncated JPEG: it has no end marker")
-    # The pattern of a Bayer image that was compressed as it is: "bayer_rggb8; png compressed …".
-    pattern = message.format.rsplit(None, 1)[-1] if message.format else ""
-    is_bayer = pattern in _BAYER_TO_RGB
+    encoding, _ = _described_format(message.format)
+    is_deep = data[:8].tobytes() == _PNG and data.size > 24 and data[24] == 16
     # Drivers state no orientation, and a rotation found in EXIF would not match camera_info.
-    flags = cv2.IMREAD_IGNORE_ORIENTATION | (cv2.IMREAD_GRAYSCALE if is_bayer else cv2.IMREAD_COLOR)
-    image = cv2.imdecode(data, flags) if data.size else None
+    flags = cv2.IMREAD_IGNORE_ORIENTATION
+    if encoding.startswith("bayer_") or is_deep or _is_tiff(data):
+        flags |= cv2.IMREAD_UNCHANGED
+    else:
+        flags |= cv2.IMREAD_COLOR
+    try:
+        image = cv2.imdecode(data, flags) if data.size else None
+    except cv2.error:
+        image = None
     if image is None:
         raise ValueError(f"{described} cannot be decoded")
-    code = _BAYER_TO_RGB[pattern] if is_bayer else cv2.COLOR_BGR2RGB
-    return np.asarray(cv2.cvtColor(image, code), dtype=np.uint8)
+    return np.asarray(image)
+
+
+def compressed_size(message: Any) -> tuple[int, int]:
+    """Return width and height of a CompressedImage or compressedDepth; 0, 0 if unknown."""
+    data = np.frombuffer(message.data, dtype=np.uint8)
+    if "compressedDepth" in message.format:
+        data = data[_COMPRESSED_DEPTH_HEADER.size :]
+    flags = cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_UNCHANGED
+    try:
+        image = cv2.imdecode(data, flags) if data.size else None
+    except cv2.error:
+        image = None
+    return (0, 0) if image is None else (image.shape[1], image.shape[0])
 
 
 def decode_depth(message: Any) -> NDArray[np.float32]:

@@ -17,6 +17,8 @@ from typing import Any
 
 from monodepth2_ros.backends import BackendError
 from monodepth2_ros.checkpoint import CheckpointError
+from monodepth2_ros.conversions import BIT_DEPTHS
+from monodepth2_ros.rectification import RECTIFY, as_rectify
 from training.extraction.console import Terminal
 from training.extraction.extract_camera import DEFAULT_MIN_FLOW
 from training.extraction.job import ExtractOptions, default_workers, extract, gigabytes
@@ -127,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=[],
         metavar="FILE",
-        help="camera_info YAML instead of the recorded camera_info: one for all, or one per topic",
+        help="calibration file instead of the recorded camera_info: one for all, or one per topic",
     )
     source.add_argument(
         "--truth",
@@ -136,11 +138,51 @@ def _parser() -> argparse.ArgumentParser:
         help="depth image or PointCloud2 topic to store as truth (default: auto)",
     )
     source.add_argument(
+        "--truth-unit",
+        default="auto",
+        metavar="auto|m|mm|cm|NUMBER",
+        help="unit of depth images, or metres per unit (default: auto: mm for 16UC1, m for 32FC1)",
+    )
+    source.add_argument(
+        "--truth-offset",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="added to the stamps of the ground truth, -0.04 if it is stamped 40 ms late "
+        "(default: 0)",
+    )
+    source.add_argument(
+        "--truth-tolerance",
+        type=float,
+        metavar="SECONDS",
+        help="largest difference of the stamps of an image and its ground truth (default: 0.02 "
+        "for depth images, 0.05 for point clouds)",
+    )
+    source.add_argument(
         "--extrinsics",
         type=Path,
         metavar="FILE",
-        help="YAML with the point cloud's pose in the camera's optical frame: translation: "
+        help="YAML with the depth sensor's pose in the camera's optical frame: translation: "
         "[x, y, z], rotation: [x, y, z, w] (default: from /tf_static)",
+    )
+    source.add_argument(
+        "--camera-info",
+        nargs="+",
+        default=[],
+        metavar="TOPIC",
+        help="camera_info topics to use whatever their frames: one for all, or one per image "
+        "topic (default: the one of the image's frame)",
+    )
+    source.add_argument(
+        "--scale-camera-info",
+        action="store_true",
+        help="scale a camera_info of another size and the same aspect to the images",
+    )
+    source.add_argument(
+        "--bit-depth",
+        type=int,
+        choices=BIT_DEPTHS,
+        help="bits that images with 16-bit samples use (default: measured)",
     )
     source.add_argument(
         "--poses",
@@ -170,9 +212,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     frames.add_argument(
         "--rectify",
-        choices=("auto", "on", "off"),
+        type=as_rectify,
+        choices=RECTIFY,
         default="auto",
-        help="auto: what is distorted and has no 'rect' in its topic's name",
+        help="auto: images with distortion or a rotation R whose topic is not named rectified; "
+        "false: the images are rectified already (default: %(default)s)",
     )
     frames.add_argument(
         "--min-flow",

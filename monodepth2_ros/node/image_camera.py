@@ -7,7 +7,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from monodepth2_ros.camera import Calibration, PinholeCamera
+from monodepth2_ros.camera import Calibration, PinholeCamera, same_aspect
+from monodepth2_ros.rectification import as_rectify, doubtful, image_geometry, implausible
+from monodepth2_ros.topic_names import is_rectified_name
 
 
 @dataclass(frozen=True)
@@ -36,39 +38,67 @@ class ImageCamera:
 
 
 def find_image_camera(
-    calibration: Calibration | None, width: int, height: int, rectify: bool, image_topic: str
+    calibration: Calibration | None,
+    width: int,
+    height: int,
+    rectify: str | bool,
+    image_topic: str,
+    scale_info: bool = False,
 ) -> ImageCamera:
-    """Find the camera of an image, and the rectification maps if they are asked for.
+    """Find the camera of an image, and the maps if it is to be rectified.
 
     Parameters
     ----------
     calibration : Calibration or None
     width, height : int
         Size of the image in pixels.
-    rectify : bool
-        Rectify the image here.
+    rectify : {"auto", "true", "false"} or bool
+        See :func:`monodepth2_ros.rectification.image_geometry`, which decides.
     image_topic : str
-        For messages.
+        Its name tells whether the images are rectified.
+    scale_info : bool
+        Scale a camera_info of another size and the same aspect to the image.
     """
     size = (width, height)
     if calibration is None:
         return ImageCamera(None, size, None, None, "")
     try:
-        camera = calibration.camera(rectified=True)
-        if (camera.width, camera.height) != size:
+        fitted = _fitted(calibration, width, height, scale_info)
+        geometry = image_geometry(fitted, image_topic, as_rectify(rectify))
+        reason = implausible(geometry.camera)
+        if reason:
             raise ValueError(
-                f"camera_info is for a {camera.width}x{camera.height} image, the image is "
-                f"{width}x{height}"
+                f"the intrinsics of camera_info cannot be right: {reason}. Calibrate the camera"
             )
-        maps = calibration.rectification_maps() if rectify else None
     except ValueError as error:
         problem = f"{error}. Depth is published, points are not"
         return ImageCamera(calibration, size, None, None, problem)
-    problem = ""
-    name = image_topic.removesuffix("/compressed").rsplit("/", 1)[-1]
-    if calibration.is_distorted and not rectify and "rect" not in name:
-        problem = (
-            f"the camera has lens distortion and {image_topic} is taken as rectified; set "
-            "'rectify' to true, or subscribe to the rectified topic"
+    problems = []
+    if fitted.is_distorted and geometry.maps is None and not is_rectified_name(image_topic):
+        problems.append(
+            f"the camera has lens distortion and {image_topic} is taken as rectified because "
+            "'rectify' is false; set it to auto or true if the image is raw"
         )
-    return ImageCamera(calibration, size, camera, maps, problem)
+    doubt = doubtful(geometry.camera)
+    if doubt:
+        problems.append(f"check the calibration: {doubt}")
+    return ImageCamera(calibration, size, geometry.camera, geometry.maps, "; ".join(problems))
+
+
+def _fitted(calibration: Calibration, width: int, height: int, scale: bool) -> Calibration:
+    """Return the calibration for an image's size.
+
+    Raises
+    ------
+    ValueError
+        If it is for another size, with both sizes and what to do.
+    """
+    own = calibration.delivered_size
+    if own == (width, height):
+        return calibration
+    if scale:
+        return calibration.scaled(width, height)
+    text = f"camera_info is for a {own[0]}x{own[1]} image, the image is {width}x{height}"
+    if same_aspect(*own, width, height):
+        raise ValueError(f"{text}; if it was scaled, set 'scale_camera_info' to true")
+    raise ValueError(f"{text}, of another aspect; let the driver publish the right camera_info")

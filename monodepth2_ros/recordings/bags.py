@@ -1,23 +1,34 @@
 # Copyright 2026 The monodepth2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Recordings: opening rosbag2 and ROS 1 bags, and finding out what is in them.
+"""Recordings: opening rosbag2 and ROS 1 bags, and describing what is in them.
 
-Read with the library rosbags, so no ROS is needed. Topics are recognised by their types and by
-their first message, never by agreed names alone.
+Read with the library rosbags, so no ROS is needed. This module only describes topics; which of
+them belong together is decided in :mod:`monodepth2_ros.recordings.joins`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
+import re
+import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monodepth2_ros.conversions import stamp_ns
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from monodepth2_ros.camera import Calibration
+from monodepth2_ros.conversions import compressed_size, decode_compressed, decode_image, stamp_ns
+from monodepth2_ros.topic_names import base_topic, is_rectified_name
 
 if TYPE_CHECKING:
     from rosbags.highlevel import AnyReader
+    from rosbags.interfaces import Connection
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
@@ -28,15 +39,33 @@ POSE = "geometry_msgs/msg/PoseStamped"
 TRANSFORMS = "tf2_msgs/msg/TFMessage"
 ROS1_TRANSFORMS = "tf/msg/tfMessage"
 
+_KNOWN_TYPES = (
+    IMAGE,
+    COMPRESSED_IMAGE,
+    CAMERA_INFO,
+    POINT_CLOUD,
+    ODOMETRY,
+    POSE,
+    TRANSFORMS,
+    ROS1_TRANSFORMS,
+)
 _WITH_HEADER = (IMAGE, COMPRESSED_IMAGE, CAMERA_INFO, POINT_CLOUD, ODOMETRY, POSE)
-_DEPTH_ENCODINGS = ("16UC1", "32FC1")
-_STORAGE_SUFFIXES = (".mcap", ".db3")
-_LAST_TOKENS = ("compressed", "compressedDepth")
+_PICTURES = (IMAGE, COMPRESSED_IMAGE)
+_STORAGE_OF = {".mcap": "mcap", ".db3": "sqlite3"}
+
+# Messages read from the beginning of a topic for its stamps and frames.
+_SAMPLED_MESSAGES = 30
+
+# The recording is divided into this many parts to see how much of it a topic covers.
+_PARTS = 10
+
+#: Encodings that hold depth, or another measurement, rather than a picture.
+MEASUREMENT_ENCODINGS = ("16UC1", "32FC1", "64FC1", "16SC1")
 
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic of a recording.
+    """A topic of a recording, with the evidence for what it holds.
 
     Attributes
     ----------
@@ -44,83 +73,268 @@ class Topic:
     count : int
         Messages.
     frame_id : str
-        Of the first message; empty where it has no header.
-    is_depth : bool
-        A depth image, raw or compressedDepth.
-    width : int
-        Of the first message, where it tells.
+        Frame of the first message; empty where it has no header.
+    encoding : str
+        Encoding of the first image, or format of the first compressed one.
+    width, height : int
+        Size of the first image, or of the image that a camera_info is for; 0 if unknown.
+    frames : tuple of str
+        Frames of the first messages, most frequent first.
+    stamps : tuple of int
+        Stamps of the first messages in nanoseconds.
+    covered : float
+        Share of the recording's duration with messages, in tenths.
+    strays : tuple of str
+        Types of other messages on the same topic, with their counts.
+    calibrations : tuple of Calibration
+        One for each of `frames`, for a camera_info.
+    picture : ndarray, shape (H, W, 3), uint8, or None
+        The first image, RGB, where it can be decoded as one.
+    is_organized : bool
+        A point cloud in rows and columns, with colours.
     """
 
     name: str
     type: str
     count: int
     frame_id: str = ""
-    is_depth: bool = False
+    encoding: str = ""
     width: int = 0
+    height: int = 0
+    frames: tuple[str, ...] = ()
+    stamps: tuple[int, ...] = ()
+    covered: float = 1.0
+    strays: tuple[str, ...] = ()
+    calibrations: tuple[Calibration, ...] = field(default=(), repr=False)
+    picture: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+    is_organized: bool = False
+
+    @property
+    def pixel_encoding(self) -> str:
+        """The encoding of the pixels, without what a transport adds: rgb8, 16UC1."""
+        return self.encoding.split(";")[0].strip()
+
+    @property
+    def is_depth(self) -> bool:
+        """Whether its encoding is one of measurements (16UC1, 32FC1, compressedDepth)."""
+        return self.type in _PICTURES and (
+            "compressedDepth" in self.encoding
+            or self.pixel_encoding in MEASUREMENT_ENCODINGS
+            or (self.pixel_encoding == "mono16" and "depth" in self.name)
+        )
 
     @property
     def is_image(self) -> bool:
-        """Whether it holds colour or grey images."""
-        return self.type in (IMAGE, COMPRESSED_IMAGE) and not self.is_depth
+        """Whether it holds images in an encoding of pictures."""
+        return self.type in _PICTURES and not self.is_depth
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether its messages are CompressedImage."""
+        return self.type == COMPRESSED_IMAGE
 
     @property
     def is_rectified(self) -> bool:
-        """Whether its name says that the images are rectified (REP and image_proc's naming)."""
-        return "rect" in base_name(self.name).lower().split("_")
+        """Whether its name says that the images are rectified."""
+        return is_rectified_name(self.name)
+
+    @property
+    def base_name(self) -> str:
+        """The name without the transport: what image_transport calls the base topic."""
+        return base_topic(self.name)
 
     @property
     def namespace(self) -> str:
-        """The camera's namespace, without the transport."""
-        return camera_namespace(self.name)
+        """What stands before the base name, without the leading slash."""
+        return self.base_name.strip("/").rpartition("/")[0]
 
 
 @contextlib.contextmanager
-def open_recording(path: Path) -> Iterator[AnyReader]:
+def open_recording(path: Path, problems: list[str] | None = None) -> Iterator[AnyReader]:
     """Open a rosbag2 (folder, .mcap or .db3) or a ROS 1 bag.
 
-    A rosbag2 folder without metadata.yaml, as a killed recorder leaves it, is opened by its files.
+    A rosbag2 folder without metadata.yaml, as a killed recorder leaves it, is opened by its
+    files. Of a recording in several files those that can be read are used.
+
+    Parameters
+    ----------
+    path : Path
+    problems : list of str, optional
+        Takes what the user should know: files that are damaged or missing.
 
     Raises
     ------
     ValueError
         If there is no recording at `path` or it cannot be read, with what may help.
     """
-    from rosbags.highlevel import AnyReader
-    from rosbags.typesys import Stores, get_typestore
+    noted: list[str] = []
+    with contextlib.ExitStack() as stack:
+        reader = _open(path, noted, stack)
+        if problems is not None:
+            problems.extend(noted)
+        try:
+            yield reader
+        finally:
+            with contextlib.suppress(Exception):
+                reader.close()
 
+
+def _open(path: Path, problems: list[str], stack: contextlib.ExitStack) -> AnyReader:
+    """Open a recording; see :func:`open_recording`."""
+    try:
+        import rosbags.highlevel  # noqa: F401
+    except ImportError as error:
+        raise ValueError(
+            "reading recordings needs the library rosbags: pip install 'monodepth2_ros[ros]'"
+        ) from error
     if not path.exists():
-        raise ValueError(f"{path} does not exist")
+        raise ValueError(f"recording {path} does not exist (looked from {Path.cwd()})")
     if path.is_dir() and path.suffix == ".bag":
         raise ValueError(
             f"{path} is a folder that is named like a ROS 1 bag, for which rosbags takes it; "
             "rename it without '.bag'"
         )
-    paths = [path]
-    if path.is_dir() and not (path / "metadata.yaml").exists():
-        paths = sorted(file for file in path.iterdir() if file.suffix in _STORAGE_SUFFIXES)
-        if not paths:
-            raise ValueError(f"{path} is no recording: it has neither metadata.yaml nor bag files")
-    reader = None
+    if not path.is_dir():
+        return _open_whole(path, [path])
+    if (path / "metadata.yaml").exists():
+        try:
+            return _open_whole(path, [path])
+        except ValueError as error:
+            return _open_by_metadata(path, problems, stack, error)
+    files = sorted(
+        (file for file in path.iterdir() if file.suffix in _STORAGE_OF), key=_split_number
+    )
+    if not files:
+        raise ValueError(
+            f"{path} is no recording: it has neither metadata.yaml nor bag files (.mcap, .db3). "
+            "If files are elsewhere, copy them here; 'ros2 bag reindex' writes metadata.yaml"
+        )
+    return _open_whole(path, _readable(path, files, problems))
+
+
+def _open_whole(path: Path, paths: Sequence[Path]) -> AnyReader:
+    """Open a folder with metadata, or files, which must all be readable."""
+    from rosbags.highlevel import AnyReader
+    from rosbags.typesys import Stores, get_typestore
+
     try:
         # Bags from before Iron carry no message definitions; those of the messages used here
         # have not changed.
         reader = AnyReader(paths, default_typestore=get_typestore(Stores.LATEST))
         reader.open()
-    # Damaged files surface as whatever the storage stumbles over.
+    # A damaged file surfaces as whatever its storage stumbles over.
     except Exception as error:
-        raise ValueError(
-            f"{path} cannot be read: {_described(error)}. If the recorder was killed, repair it "
-            "with 'ros2 bag reindex' (sqlite3) or 'mcap recover' (MCAP)"
-        ) from error
+        raise ValueError(f"{path} cannot be read: {_described(error)}. {_repair(path)}") from error
+    return reader
+
+
+def _open_by_metadata(
+    path: Path, problems: list[str], stack: contextlib.ExitStack, error: ValueError
+) -> AnyReader:
+    """Open a folder whose metadata does not fit its files, with metadata that does.
+
+    The folder is left alone: the metadata and links to the files go to a temporary folder.
+    """
     try:
-        yield reader
-    finally:
-        with contextlib.suppress(Exception):
+        content = yaml.safe_load((path / "metadata.yaml").read_text(encoding="utf-8"))
+        information = content["rosbag2_bagfile_information"]
+        listed = [path / Path(name).name for name in information["relative_file_paths"]]
+    except Exception:
+        listed, content = [], None
+    if content is None or not listed:
+        files = sorted(
+            (file for file in path.iterdir() if file.suffix in _STORAGE_OF), key=_split_number
+        )
+        if not files:
+            raise error
+        problems.append(
+            f"{path / 'metadata.yaml'} is damaged and ignored; 'ros2 bag reindex' writes it again"
+        )
+        return _open_whole(path, _readable(path, files, problems))
+    present = [file for file in listed if file.exists()]
+    for file in listed:
+        if file not in present:
+            problems.append(f"{file.name}, which metadata.yaml lists, is missing; the rest is used")
+    is_compressed = bool(information.get("compression_mode"))
+    files = present if is_compressed else _readable(path, present, problems)
+    if not files:
+        raise error
+    storage = information.get("storage_identifier")
+    if storage not in _STORAGE_OF.values():
+        suffix = files[0].with_suffix("").suffix if files[0].suffix == ".zstd" else files[0].suffix
+        found = _STORAGE_OF.get(suffix)
+        if found is None:
+            raise ValueError(
+                f"{path / 'metadata.yaml'}: storage_identifier is '{storage}' and the files end "
+                f"in '{suffix}'; write mcap or sqlite3 there"
+            ) from error
+        information["storage_identifier"] = found
+        problems.append(
+            f"metadata.yaml: storage_identifier is '{storage}'; read as {found}, as the file "
+            f"{files[0].name} is named"
+        )
+    if not is_compressed:
+        return _open_whole(path, files)
+    information["relative_file_paths"] = [file.name for file in files]
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="recording.")))
+    for file in files:
+        (folder / file.name).symlink_to(file.absolute())
+    (folder / "metadata.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    try:
+        return _open_whole(folder, [folder])
+    except ValueError:
+        raise error from None
+
+
+def _readable(path: Path, files: Sequence[Path], problems: list[str]) -> list[Path]:
+    """Return those of a recording's files that can be read; note the others.
+
+    Raises
+    ------
+    ValueError
+        If none can be read.
+    """
+    good, bad = [], []
+    for file in files:
+        if not file.stat().st_size:
+            bad.append(f"{file.name} is empty (0 bytes)")
+            continue
+        try:
+            reader = _open_whole(file, [file])
             reader.close()
+            good.append(file)
+        except ValueError as error:
+            reason = str(error.__cause__ or error).rstrip(".")
+            bad.append(f"{file.name} cannot be read ({reason}); {_repair(file)}")
+    if not good:
+        raise ValueError(f"{path} cannot be read: " + "; ".join(bad))
+    problems.extend(f"{text}. The other {len(good)} of {len(files)} files are used" for text in bad)
+    return good
+
+
+def _repair(path: Path) -> str:
+    """Say what may mend a recording of this kind."""
+    suffixes = {path.suffix}
+    if path.is_dir():
+        suffixes = {file.suffix for file in path.iterdir()}
+    if ".mcap" in suffixes:
+        return "If the recorder was killed, 'mcap recover' (MCAP) makes a readable copy"
+    if ".db3" in suffixes:
+        return (
+            "If the recorder was killed, 'ros2 bag reindex' (sqlite3) writes metadata.yaml, and "
+            "'sqlite3 FILE .recover' saves what is left of a damaged file"
+        )
+    return "Give a rosbag2 folder, an .mcap or .db3 file, or a ROS 1 .bag file"
+
+
+def _split_number(file: Path) -> tuple[int, str]:
+    """Order splits by their number: bag_2 before bag_10."""
+    number = re.search(r"(\d+)$", file.stem)
+    return (int(number.group(1)) if number else -1, file.name)
 
 
 def list_topics(reader: AnyReader) -> list[Topic]:
-    """Describe the topics of an open recording, looking at the first message of each that matters.
+    """Describe the topics of an open recording, looking at the first messages of each that matters.
 
     Parameters
     ----------
@@ -129,38 +343,108 @@ def list_topics(reader: AnyReader) -> list[Topic]:
     Returns
     -------
     list of Topic
-        Those with messages, by name.
+        Those with messages, by name. Where messages of several types were recorded on a topic,
+        the type with the most messages counts and the others are its `strays`.
     """
     topics = []
     for name in sorted({connection.topic for connection in reader.connections}):
         connections = [c for c in reader.connections if c.topic == name]
-        kind = connections[0].msgtype
-        count = sum(connection.msgcount for connection in connections)
-        first = None
+        counts: Counter[str] = Counter()
+        for connection in connections:
+            counts[connection.msgtype] += connection.msgcount
+        kind = max(counts, key=lambda t: (t in _KNOWN_TYPES, counts[t]))
+        strays = tuple(f"{t} ({n})" for t, n in sorted(counts.items()) if t != kind and n)
+        own = [c for c in connections if c.msgtype == kind]
         if kind in _WITH_HEADER:
-            first = next((m for _, m in read_messages(reader, name) if m is not None), None)
-            if first is None:
-                continue
-        elif not count:
-            continue
-        encoding = str(getattr(first, "encoding", getattr(first, "format", "")))
-        topics.append(
-            Topic(
-                name,
-                kind,
-                count,
-                frame_id=first.header.frame_id if first is not None else "",
-                is_depth="compressedDepth" in encoding
-                or encoding.split(";")[0] in _DEPTH_ENCODINGS
-                or (encoding == "mono16" and "depth" in name),
-                width=int(getattr(first, "width", 0)),
-            )
-        )
+            topic = _describe(reader, name, kind, counts[kind], own, strays)
+            if topic is not None:
+                topics.append(topic)
+        elif counts[kind]:
+            topics.append(Topic(name, kind, counts[kind], strays=strays))
     return topics
 
 
-def read_messages(reader: AnyReader, topic: str) -> Iterator[tuple[int, Any]]:
+def _describe(
+    reader: AnyReader,
+    name: str,
+    kind: str,
+    count: int,
+    connections: list[Connection],
+    strays: tuple[str, ...],
+) -> Topic | None:
+    """Describe a topic with headers; None if no message of it can be read."""
+    first, frames, stamps = None, Counter[str](), []
+    calibrations: dict[str, Calibration] = {}
+    messages = read_messages(reader, name, kind)
+    with contextlib.suppress(ValueError):
+        for number, (stamp, message) in enumerate(messages):
+            if message is not None:
+                first = first if first is not None else message
+                frames[message.header.frame_id] += 1
+                stamps.append(stamp)
+                if kind == CAMERA_INFO:
+                    with contextlib.suppress(ValueError, AttributeError):
+                        calibration = Calibration.from_camera_info(message)
+                        known = calibrations.get(message.header.frame_id)
+                        if known is None or not known.is_calibrated:
+                            calibrations[message.header.frame_id] = calibration
+            if number + 1 >= _SAMPLED_MESSAGES:
+                break
+    if first is None:
+        return None
+    encoding = str(getattr(first, "encoding", getattr(first, "format", "")))
+    width, height = int(getattr(first, "width", 0)), int(getattr(first, "height", 0))
+    picture = None
+    covered = 1.0
+    if kind in _PICTURES:
+        covered = _covered(reader, connections)
+        if kind == COMPRESSED_IMAGE:
+            width, height = compressed_size(first)
+        with contextlib.suppress(Exception):
+            picture = decode_compressed(first) if kind == COMPRESSED_IMAGE else decode_image(first)
+    ordered = tuple(frame for frame, _ in frames.most_common())
+    fields = {f.name for f in getattr(first, "fields", ())} if kind == POINT_CLOUD else set()
+    return Topic(
+        name,
+        kind,
+        count,
+        frame_id=first.header.frame_id,
+        encoding=encoding,
+        width=width,
+        height=height,
+        frames=ordered,
+        stamps=tuple(stamps),
+        covered=covered,
+        strays=strays,
+        calibrations=tuple(calibrations[frame] for frame in ordered if frame in calibrations),
+        picture=picture,
+        is_organized=height > 1 and bool(fields & {"rgb", "rgba"}),
+    )
+
+
+def _covered(reader: AnyReader, connections: list[Connection]) -> float:
+    """Return the share of the recording's tenths in which there are messages."""
+    start, duration = reader.start_time, reader.end_time - reader.start_time
+    if duration <= 0:
+        return 1.0
+    edges = [start + duration * part // _PARTS for part in range(_PARTS + 1)]
+    covered = 0
+    for begin, end in itertools.pairwise(edges):
+        with contextlib.suppress(Exception):
+            found = next(iter(reader.messages(connections, start=begin, stop=end + 1)), None)
+            covered += found is not None
+    return covered / _PARTS
+
+
+def read_messages(reader: AnyReader, topic: str, kind: str = "") -> Iterator[tuple[int, Any]]:
     """Iterate a topic's messages in the order of the recording.
+
+    Parameters
+    ----------
+    reader : AnyReader
+    topic : str
+    kind : str
+        Message type; empty for the known type with the most messages.
 
     Yields
     ------
@@ -175,17 +459,60 @@ def read_messages(reader: AnyReader, topic: str) -> Iterator[tuple[int, Any]]:
     ValueError
         If the recording breaks off in the middle.
     """
-    connections = [c for c in reader.connections if c.topic == topic]
+    for _, stamp, message in read_timed(reader, (topic,), kind):
+        yield stamp, message[1]
+
+
+def read_timed(
+    reader: AnyReader, topics: Sequence[str], kind: str = "", start: int | None = None
+) -> Iterator[tuple[int, int, tuple[str, Any]]]:
+    """Iterate messages of several topics in the order of the recording.
+
+    Parameters
+    ----------
+    reader : AnyReader
+    topics : sequence of str
+    kind : str
+        Message type; empty for the known type with the most messages of each topic.
+    start : int, optional
+        Time of recording in nanoseconds to begin at.
+
+    Yields
+    ------
+    int
+        Time of recording in nanoseconds.
+    int
+        Stamp, see :func:`read_messages`.
+    (str, message or None)
+        Topic, and None for a message that cannot be deserialised.
+
+    Raises
+    ------
+    ValueError
+        If the recording breaks off in the middle.
+    """
+    connections = []
+    for topic in topics:
+        own = [c for c in reader.connections if c.topic == topic]
+        if own and not kind:
+            counts: Counter[str] = Counter()
+            for connection in own:
+                counts[connection.msgtype] += connection.msgcount
+            wanted = max(counts, key=lambda t: (t in _KNOWN_TYPES, counts[t]))
+        else:
+            wanted = kind
+        connections += [c for c in own if c.msgtype == wanted]
     if not connections:
         return
-    messages = reader.messages(connections)
+    messages = reader.messages(connections, start=start)
     while True:
         try:
             connection, received, data = next(messages)
         except StopIteration:
             return
         except Exception as error:
-            raise ValueError(f"{topic} breaks off: {_described(error)}") from error
+            named = connections[0].topic if len(topics) == 1 else "the recording"
+            raise ValueError(f"{named} breaks off: {_described(error)}") from error
         message: Any
         try:
             message = reader.deserialize(data, connection.msgtype)
@@ -193,114 +520,7 @@ def read_messages(reader: AnyReader, topic: str) -> Iterator[tuple[int, Any]]:
         # A damaged message surfaces as an error of struct, of numpy or of the library.
         except Exception:
             message, stamp = None, 0
-        yield stamp or received, message
-
-
-def find_cameras(topics: Sequence[Topic], wanted: Sequence[str] = ()) -> list[Topic]:
-    """Find the image topics to extract.
-
-    Parameters
-    ----------
-    topics : sequence of Topic
-    wanted : sequence of str
-        Names given by the user, with or without the transport's last token. By default one topic
-        for each camera: the rectified rather than the raw image, colour rather than grey.
-
-    Raises
-    ------
-    ValueError
-        If there is none, or a wanted one is missing.
-    """
-    images = [topic for topic in topics if topic.is_image]
-    if wanted:
-        return [_named(images, name) for name in wanted]
-    best: dict[str, Topic] = {}
-    for topic in images:
-        rival = best.get(topic.namespace)
-        if rival is None or _preference(topic) > _preference(rival):
-            best[topic.namespace] = topic
-    if not best:
-        seen = ", ".join(f"{topic.name} ({topic.type})" for topic in topics) or "nothing"
-        raise ValueError(f"no image topic; the recording holds {seen}")
-    return list(best.values())
-
-
-def find_camera_info(camera: Topic, topics: Sequence[Topic]) -> Topic | None:
-    """Find the camera_info of an image topic.
-
-    It stands in the camera's namespace, or else in an outer one whose frame is the same; a single
-    camera_info beside a single camera needs no such agreement.
-    """
-    infos = [topic for topic in topics if topic.type == CAMERA_INFO]
-    for info in infos:
-        if info.namespace == camera.namespace:
-            return info
-    same_frame = [info for info in infos if info.frame_id and info.frame_id == camera.frame_id]
-    if same_frame:
-        return max(same_frame, key=lambda info: _shared_tokens(info.name, camera.name))
-    cameras = {topic.namespace for topic in topics if topic.is_image}
-    return infos[0] if len(infos) == len(cameras) == 1 else None
-
-
-def find_depth(camera: Topic, topics: Sequence[Topic]) -> Topic | None:
-    """Find the depth image topic that is registered to a camera: of the same frame.
-
-    Of several the one nearest in namespace, then the raw one.
-    """
-    fitting = [
-        topic
-        for topic in topics
-        if topic.is_depth
-        and topic.frame_id == camera.frame_id
-        and (topic.type == IMAGE or topic.name.endswith("compressedDepth"))
-    ]
-    return max(
-        fitting,
-        key=lambda depth: (_shared_tokens(depth.name, camera.name), depth.type == IMAGE),
-        default=None,
-    )
-
-
-def base_name(topic: str) -> str:
-    """Return the topic's own name without namespace and transport: image_rect, say."""
-    tokens = topic.strip("/").split("/")
-    if tokens[-1] in _LAST_TOKENS and len(tokens) > 1:
-        tokens.pop()
-    return tokens[-1]
-
-
-def camera_namespace(topic: str) -> str:
-    """Return what stands before the base name."""
-    tokens = topic.strip("/").split("/")
-    if tokens[-1] in _LAST_TOKENS:
-        tokens.pop()
-    return "/".join(tokens[:-1])
-
-
-def _named(topics: Sequence[Topic], name: str) -> Topic:
-    """Return the topic of a name, or of its raw or compressed transport."""
-    for candidate in (name, f"{name}/compressed"):
-        for topic in topics:
-            if topic.name == candidate:
-                return topic
-    known = ", ".join(topic.name for topic in topics) or "none"
-    raise ValueError(f"there is no image topic {name}; there are: {known}")
-
-
-def _preference(topic: Topic) -> tuple[bool, bool, bool, int]:
-    """Rank the image topics of one camera."""
-    name = base_name(topic.name)
-    return (topic.is_rectified, "color" in name, topic.type == IMAGE, topic.count)
-
-
-def _shared_tokens(first: str, second: str) -> int:
-    """Count the leading tokens that two topics share."""
-    shared = 0
-    for a, b in zip(first.strip("/").split("/"), second.strip("/").split("/"), strict=False):
-        if a != b:
-            break
-        shared += 1
-    return shared
+        yield received, stamp or received, (connection.topic, message)
 
 
 def _described(error: Exception) -> str:

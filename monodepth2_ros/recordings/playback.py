@@ -11,21 +11,45 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from monodepth2_ros.conversions import stamp_ns
+from monodepth2_ros.camera import same_aspect
+from monodepth2_ros.recordings.bags import (
+    CAMERA_INFO,
+    COMPRESSED_IMAGE,
+    IMAGE,
+    POINT_CLOUD,
+    Topic,
+    list_topics,
+    open_recording,
+    read_timed,
+)
+from monodepth2_ros.recordings.joins import (
+    Choice,
+    JoinError,
+    Ways,
+    choose_camera_info,
+    choose_one_camera,
+    classify,
+    rank_depth,
+    refused_as_truth,
+)
+from monodepth2_ros.topic_names import same_frame
 
-if TYPE_CHECKING:
-    from rosbags.highlevel import AnyReader
-    from rosbags.interfaces import Connection
+__all__ = [
+    "CAMERA_INFO",
+    "COMPRESSED_IMAGE",
+    "IMAGE",
+    "POINT_CLOUD",
+    "Event",
+    "Playback",
+    "PlaybackError",
+    "Topic",
+    "Topics",
+]
 
-IMAGE = "sensor_msgs/msg/Image"
-COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
-CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
-POINT_CLOUD = "sensor_msgs/msg/PointCloud2"
-
-_DEPTH_ENCODINGS = ("16UC1", "32FC1")
-_TRANSPORTS = ("compressed", "compressedDepth")
+#: How a user of the demo chooses topics.
+WAYS = Ways("--image-topic TOPIC", "--camera-info-topic TOPIC", "--depth-topic TOPIC")
 
 # Of messages recorded at the same time, what belongs to an image goes before it.
 _ORDER = ("camera_info", "depth", "image")
@@ -39,62 +63,16 @@ class PlaybackError(ValueError):
 
 
 @dataclass(frozen=True)
-class Topic:
-    """A topic of a recording that has a header.
-
-    Attributes
-    ----------
-    name, type : str
-    count : int
-        Messages.
-    frame_id : str
-        Of the first message.
-    encoding : str
-        Of the first image, or the format of a compressed one.
-    """
-
-    name: str
-    type: str
-    count: int
-    frame_id: str = ""
-    encoding: str = ""
-
-    @property
-    def is_depth(self) -> bool:
-        """Whether it holds depth images."""
-        return self.type in (IMAGE, COMPRESSED_IMAGE) and (
-            self.encoding in _DEPTH_ENCODINGS or "compressedDepth" in self.encoding
-        )
-
-    @property
-    def is_image(self) -> bool:
-        """Whether it holds images that are no depth."""
-        return self.type in (IMAGE, COMPRESSED_IMAGE) and not self.is_depth
-
-    @property
-    def is_compressed(self) -> bool:
-        """Whether its messages are CompressedImage."""
-        return self.type == COMPRESSED_IMAGE
-
-    @property
-    def base_name(self) -> str:
-        """The name without the transport: what image_transport calls the base topic."""
-        head, _, tail = self.name.rpartition("/")
-        return head if tail in _TRANSPORTS and head else self.name
-
-    @property
-    def namespace(self) -> str:
-        """The camera's namespace."""
-        return self.base_name.rpartition("/")[0]
-
-
-@dataclass(frozen=True)
 class Topics:
-    """The topics that are played; `depth` is only read, as the truth."""
+    """The topics that are played; `depth` is only read, as ground truth.
+
+    `info_frame` is the frame of the camera_info messages that are the camera's.
+    """
 
     image: Topic
     camera_info: Topic | None = None
     depth: Topic | None = None
+    info_frame: str = ""
 
     @property
     def info_is_rare(self) -> bool:
@@ -141,6 +119,10 @@ class Playback:
         Further image topics that could have been played.
     unreadable : int
         Messages left out because they are damaged.
+    choices : list of Choice
+        What was chosen and why, see :mod:`monodepth2_ros.recordings.joins`.
+    problems : list of str
+        Files of the recording that cannot be read.
 
     Raises
     ------
@@ -151,10 +133,18 @@ class Playback:
     def __init__(self, path: Path, image: str = "", camera_info: str = "", depth: str = "") -> None:
         self.path = path
         self.unreadable = 0
-        self._reader = _open(path)
+        self.problems: list[str] = []
+        self._stack = contextlib.ExitStack()
         try:
-            topics = _list_topics(self._reader)
-            self.topics = _choose(topics, image, camera_info, depth)
+            self._reader = self._stack.enter_context(open_recording(path, self.problems))
+            topics = list_topics(self._reader)
+            self.topics, self.choices = _choose(topics, image, camera_info, depth)
+        except PlaybackError:
+            self.close()
+            raise
+        except ValueError as error:
+            self.close()
+            raise PlaybackError(str(error)) from error
         except BaseException:
             self.close()
             raise
@@ -168,8 +158,7 @@ class Playback:
 
     def close(self) -> None:
         """Close the recording."""
-        with contextlib.suppress(Exception):
-            self._reader.close()
+        self._stack.close()
 
     @property
     def seconds(self) -> float:
@@ -224,130 +213,67 @@ class Playback:
             topic: Topic | None = getattr(self.topics, kind)
             if topic is not None:
                 kind_of[topic.name] = kind
-        connections = [c for c in self._reader.connections if c.topic in kind_of]
-        if not connections:
-            return
-        messages = self._reader.messages(connections, start=start_ns)
-        while True:
-            try:
-                connection, time_ns, data = next(messages)
-            except StopIteration:
-                return
-            # A damaged file surfaces as whatever its storage stumbles over.
-            except Exception as error:
-                raise PlaybackError(f"{self.path} breaks off: {_described(error)}") from error
-            try:
-                message: Any = self._reader.deserialize(data, connection.msgtype)
-                stamp = stamp_ns(message.header)
-            except Exception:
-                self.unreadable += 1
-                continue
-            yield Event(kind_of[connection.topic], time_ns, stamp or time_ns, message)
+        try:
+            for time_ns, stamp, (name, message) in read_timed(
+                self._reader, list(kind_of), start=start_ns
+            ):
+                if message is None:
+                    self.unreadable += 1
+                elif not self._is_foreign(kind_of[name], message):
+                    yield Event(kind_of[name], time_ns, stamp, message)
+        except ValueError as error:
+            raise PlaybackError(f"{self.path}: {error}") from error
+
+    def _is_foreign(self, kind: str, message: Any) -> bool:
+        """Return whether a camera_info is another camera's, on a topic that several share."""
+        info = self.topics.camera_info
+        if kind != "camera_info" or info is None or len(info.frames) < 2:
+            return False
+        return same_frame(message.header.frame_id, self.topics.info_frame) is False
 
 
-def _open(path: Path) -> AnyReader:
-    """Open a recording."""
+def _choose(
+    topics: list[Topic], image: str, camera_info: str, depth: str
+) -> tuple[Topics, list[Choice]]:
+    """Choose what to play: what was asked for, or what belongs together by the evidence."""
     try:
-        from rosbags.highlevel import AnyReader
-        from rosbags.typesys import Stores, get_typestore
-    except ImportError as error:
-        raise PlaybackError(
-            "reading recordings needs the library rosbags: pip install 'monodepth2_ros[ros]'"
-        ) from error
-    if not path.exists():
-        raise PlaybackError(f"recording {path} does not exist (looked from {Path.cwd()})")
-    if path.is_dir() and not (path / "metadata.yaml").is_file():
-        raise PlaybackError(
-            f"{path} has no metadata.yaml: it is no rosbag2, or its recorder was killed; try one "
-            "of the files in it, or 'ros2 bag reindex'"
-        )
-    try:
-        # Bags from before Iron carry no message definitions; those used here have not changed.
-        reader = AnyReader([path], default_typestore=get_typestore(Stores.LATEST))
-        reader.open()
-    # A damaged file surfaces as whatever its storage stumbles over.
-    except Exception as error:
-        raise PlaybackError(f"{path} cannot be read as a recording: {_described(error)}") from error
-    return reader
+        camera = choose_one_camera(topics, image, WAYS)
+        assert camera.chosen is not None
+        info = choose_camera_info(camera.chosen, topics, camera_info, WAYS)
+    except JoinError as error:
+        raise PlaybackError(str(error)) from error
+    choices = [camera, info]
+    truth = _choose_depth(camera.chosen, topics, depth)
+    if truth is not None:
+        choices.append(truth)
+    chosen = truth.chosen if truth is not None else None
+    return Topics(camera.chosen, info.chosen, chosen, info.frame_id), choices
 
 
-def _described(error: Exception) -> str:
-    """Return an error's text, or its kind where it has none."""
-    return str(error).rstrip(".") or type(error).__name__
-
-
-def _list_topics(reader: AnyReader) -> list[Topic]:
-    """Describe the image and camera_info topics by their first messages."""
-    by_name: dict[str, list[Connection]] = {}
-    for connection in reader.connections:
-        if connection.msgtype in (IMAGE, COMPRESSED_IMAGE, CAMERA_INFO):
-            by_name.setdefault(connection.topic, []).append(connection)
-    topics = []
-    for name, connections in sorted(by_name.items()):
-        kind = connections[0].msgtype
-        message: Any = None
-        with contextlib.suppress(Exception):
-            _, _, data = next(reader.messages(connections))
-            message = reader.deserialize(data, kind)
-        if message is None:
-            continue  # empty, or damaged from the beginning
-        topics.append(
-            Topic(
-                name,
-                kind,
-                sum(connection.msgcount for connection in connections),
-                message.header.frame_id,
-                str(getattr(message, "encoding", getattr(message, "format", ""))),
-            )
-        )
-    return topics
-
-
-def _choose(topics: list[Topic], image: str, camera_info: str, depth: str) -> Topics:
-    """Choose what to play: what was asked for, or what fits together."""
-    images = [topic for topic in topics if topic.is_image]
-    if image:
-        camera = _named(images, image, "image")
-    elif images:
-        camera = max(images, key=_preference)
-    else:
-        held = ", ".join(f"{t.name} ({t.encoding or t.type})" for t in topics) or "neither"
-        raise PlaybackError(
-            f"the recording has no image topic (sensor_msgs Image or CompressedImage that is no "
-            f"depth); of images and camera_info it holds: {held}"
-        )
-    infos = [topic for topic in topics if topic.type == CAMERA_INFO]
-    depths = [topic for topic in topics if topic.is_depth]
-    return Topics(
-        camera,
-        _named(infos, camera_info, "camera_info") if camera_info else _info_of(camera, infos),
-        _named(depths, depth, "depth") if depth else _depth_of(camera, depths),
-    )
-
-
-def _named(topics: list[Topic], name: str, kind: str) -> Topic:
-    """Return the topic of a name, with or without its transport."""
-    for topic in topics:
-        if name in (topic.name, topic.base_name):
-            return topic
-    known = ", ".join(topic.name for topic in topics) or "none"
-    raise PlaybackError(f"the recording has no {kind} topic {name}; it has: {known}")
-
-
-def _preference(topic: Topic) -> tuple[bool, bool, bool, int]:
-    """Rank image topics: rectified, colour, raw, many."""
-    name = topic.base_name.rpartition("/")[2]
-    return ("rect" in name, "mono" not in topic.encoding, not topic.is_compressed, topic.count)
-
-
-def _info_of(camera: Topic, infos: list[Topic]) -> Topic | None:
-    """Find a camera's calibration: in its namespace, or in its frame."""
-    beside = [info for info in infos if info.namespace == camera.namespace]
-    same_frame = [info for info in infos if info.frame_id and info.frame_id == camera.frame_id]
-    return next(iter([*beside, *same_frame]), None)
-
-
-def _depth_of(camera: Topic, depths: list[Topic]) -> Topic | None:
-    """Find the depth images that are registered to a camera: those in its frame."""
-    fitting = [depth for depth in depths if depth.frame_id == camera.frame_id]
-    return max(fitting, key=lambda depth: (not depth.is_compressed, depth.count), default=None)
+def _choose_depth(camera: Topic, topics: list[Topic], wanted: str) -> Choice | None:
+    """Choose the depth images of the camera's own frame; None if the recording has none."""
+    candidates = classify(topics)
+    if wanted:
+        depths = [topic for topic in topics if topic.is_depth]
+        for topic in depths:
+            if wanted in (topic.name, topic.base_name):
+                return Choice("truth", topic, "named by the user")
+        known = ", ".join(topic.name for topic in depths) or "none"
+        raise PlaybackError(f"the recording has no depth topic {wanted}; it has: {known}")
+    refused = list(refused_as_truth(candidates))
+    chosen = None
+    for _, topic in rank_depth(camera, candidates):
+        if not same_frame(topic.frame_id, camera.frame_id):
+            refused.append((topic.name, f"its frame is '{topic.frame_id}'"))
+        elif camera.width and not same_aspect(
+            topic.width, topic.height, camera.width, camera.height
+        ):
+            refused.append((topic.name, f"{topic.width}x{topic.height} is another view"))
+        elif chosen is None:
+            chosen = topic
+        else:
+            refused.append((topic.name, "ranks behind"))
+    if chosen is None and not refused:
+        return None
+    why = "named depth, of the image's frame" if chosen is not None else "no depth of this camera"
+    return Choice("truth", chosen, why, tuple(refused), WAYS.truth)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,32 +16,44 @@ from numpy.typing import NDArray
 
 from monodepth2_ros.camera import Calibration
 from monodepth2_ros.conversions import (
+    bits_for,
     decode_compressed,
-    decode_compressed_depth,
-    decode_depth,
     decode_image,
+    has_deep_samples,
+    largest_sample,
 )
 from monodepth2_ros.recordings.bags import (
     COMPRESSED_IMAGE,
     POINT_CLOUD,
     Topic,
-    find_camera_info,
-    find_cameras,
-    find_depth,
     list_topics,
     open_recording,
     read_messages,
 )
+from monodepth2_ros.recordings.joins import (
+    DEFAULT_WAYS,
+    Choice,
+    choose_camera_info,
+    choose_cameras,
+    size_relation,
+)
+from monodepth2_ros.topic_names import same_frame
+from training.extraction.ground_truth import (
+    TruthSettings,
+    TruthSource,
+    choose_truth,
+    cloud_truth,
+)
 from training.extraction.poses import FrameTree, PoseSource, find_poses, read_frame_tree
 from training.extraction.stamps import nearest_stamp
-from training.extraction.stored_view import View, truth_from_points
+from training.extraction.stored_view import StoredView
 from training.frames.store import Source
 
 if TYPE_CHECKING:
     from rosbags.highlevel import AnyReader
 
-DEPTH_TOLERANCE_NS = 20_000_000
-CLOUD_TOLERANCE_NS = 50_000_000
+# Images that are looked at to find how many of 16 bits are used.
+_BIT_SAMPLES = 16
 
 
 @dataclass(frozen=True)
@@ -80,7 +92,7 @@ class DeliveredTruth:
     """
 
     stamp: int
-    decode: Callable[[View, tuple[int, int] | None], NDArray[np.float32]]
+    decode: Callable[[StoredView, tuple[int, int] | None], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -96,10 +108,10 @@ class BagCamera:
         Of the first frame.
     info : Topic or None
         The camera_info; None where the calibration was given.
-    truth : Topic or None
+    truth_source : TruthSource or None
         Depth images or point clouds.
-    extrinsics : ndarray, shape (4, 4), or None
-        Pose of the point cloud's frame in the camera, if given.
+    choices : tuple of Choice
+        How image, camera_info and ground truth were chosen.
     wanted_poses : str
         "auto", "none" or a topic.
     notes : tuple of str
@@ -108,18 +120,27 @@ class BagCamera:
         Frames without motion should be left out.
     reader : AnyReader or None
         The opened bag, see :meth:`opened`.
+    info_frame : str
+        Frame of the camera_info messages that are the camera's.
+    scales_info : bool
+        A camera_info of another size and the same aspect is scaled to the images.
+    bits : int
+        Bits that samples of 16 bits use.
     """
 
     path: Path
     image: Topic
     calibration: Calibration
     info: Topic | None
-    truth: Topic | None
-    extrinsics: NDArray[np.float64] | None
-    wanted_poses: str
+    truth_source: TruthSource | None
+    choices: tuple[Choice, ...] = ()
+    wanted_poses: str = "auto"
     notes: tuple[str, ...] = ()
     filters_motion: bool = True
     reader: AnyReader | None = None
+    info_frame: str = ""
+    scales_info: bool = False
+    bits: int = 16
 
     @contextmanager
     def opened(self) -> Iterator[BagCamera]:
@@ -146,47 +167,73 @@ class BagCamera:
         return self.image.count
 
     @property
+    def truth(self) -> Topic | None:
+        """The ground truth's topic."""
+        return self.truth_source.topic if self.truth_source is not None else None
+
+    @property
     def has_truth(self) -> bool:
         """Whether there is a depth or point cloud topic."""
-        return self.truth is not None
+        return self.truth_source is not None
 
     @property
     def truth_tolerance(self) -> int:
         """Nanoseconds: a scan takes longer than an image."""
-        is_cloud = self.truth is not None and self.truth.type == POINT_CLOUD
-        return CLOUD_TOLERANCE_NS if is_cloud else DEPTH_TOLERANCE_NS
+        return self.truth_source.tolerance_ns if self.truth_source is not None else 0
+
+    @property
+    def truth_description(self) -> dict[str, Any]:
+        """What the report says about the ground truth before it is read."""
+        source = self.truth_source
+        if source is None:
+            return {}
+        described = {
+            "topic": source.topic.name,
+            "encoding": source.topic.pixel_encoding or "point cloud",
+            "metres_per_unit": source.unit,
+            "offset_s": source.offset_ns * 1e-9,
+            "tolerance_s": source.tolerance_ns * 1e-9,
+            "reprojected": source.calibration is not None,
+        }
+        return described
 
     def frames(self) -> Iterator[DeliveredFrame | str]:
         """Iterate the images, each with the camera_info of its stamp (else the nearest)."""
         decode = decode_compressed if self.image.type == COMPRESSED_IMAGE else decode_image
         with self._reading() as reader:
-            calibrations = _Calibrations(reader, self.info, self.calibration)
+            calibrations = _Calibrations(reader, self)
             for stamp, message in read_messages(reader, self.image.name):
                 if message is None:
                     yield "message cannot be deserialised"
+                elif same_frame(message.header.frame_id, self.image.frame_id) is False:
+                    yield f"of another frame, '{message.header.frame_id}'"
                 else:
-                    yield DeliveredFrame(stamp, calibrations.at(stamp), partial(decode, message))
+                    yield DeliveredFrame(
+                        stamp, calibrations.at(stamp), partial(decode, message, bits=self.bits)
+                    )
 
     def truths(self) -> Iterator[DeliveredTruth]:
         """Iterate the depth images or point clouds."""
-        if self.truth is None:
+        source = self.truth_source
+        if source is None:
             return
         with self._reading() as reader:
             tree = FrameTree()
-            if self.truth.type == POINT_CLOUD and self.extrinsics is None:
+            if source.is_cloud and source.pose is None:
                 tree = read_frame_tree(reader, list_topics(reader))
-            for stamp, message in read_messages(reader, self.truth.name):
+            for recorded, message in read_messages(reader, source.topic.name):
+                stamp = recorded + source.offset_ns
                 if message is None:
                     continue
-                if self.truth.type == POINT_CLOUD:
-                    pose = self.extrinsics
+                if source.is_cloud:
+                    pose = source.pose
                     if pose is None:
                         frame = message.header.frame_id.lstrip("/")
-                        pose = _pose_at(tree, self.image.frame_id.lstrip("/"), frame, stamp)
+                        pose = _pose_at(tree, self.image.frame_id.lstrip("/"), frame, recorded)
                     if pose is not None:
                         yield DeliveredTruth(stamp, partial(_cloud_truth, message, pose))
                 else:
-                    yield DeliveredTruth(stamp, partial(_depth_truth, message, self.truth))
+                    yield DeliveredTruth(stamp, partial(source.decode, message))
 
     def poses(self, stamps: NDArray[np.int64]) -> tuple[NDArray[np.float64], str]:
         """Look the poses up in odometry or /tf."""
@@ -214,9 +261,12 @@ def bag_cameras(
     path: Path,
     images: Sequence[str] = (),
     calibrations: Sequence[Calibration] = (),
-    truth: str = "auto",
+    truth: str | TruthSettings = "auto",
     extrinsics: NDArray[np.float64] | None = None,
     poses: str = "auto",
+    camera_info: Sequence[str] = (),
+    scale_camera_info: bool = False,
+    bit_depth: int | None = None,
 ) -> list[BagCamera]:
     """Find the cameras of a bag.
 
@@ -227,65 +277,178 @@ def bag_cameras(
         Image topics; by default one for each camera.
     calibrations : sequence of Calibration
         Instead of camera_info: one for all, or one for each of `images`.
-    truth : str
+    truth : str or TruthSettings
         "auto", "none", or a depth image or PointCloud2 topic.
     extrinsics : ndarray, shape (4, 4), optional
-        Pose of the point cloud's frame in the camera's optical frame, instead of /tf_static.
+        Pose of the depth sensor's frame in the camera's optical frame, instead of /tf_static.
     poses : str
         "auto", "none", or an Odometry or PoseStamped topic.
+    camera_info : sequence of str
+        camera_info topics to use whatever their frames: one for all, or one for each of `images`.
+    scale_camera_info : bool
+        Scale a camera_info of another size and the same aspect to the images.
+    bit_depth : int, optional
+        Bits that 16-bit images use; measured by default.
 
     Raises
     ------
     ValueError
         If the bag cannot be read, a topic is missing, or no camera can be used, with the reasons.
     """
-    with open_recording(path) as reader:
+    settings = TruthSettings(truth) if isinstance(truth, str) else truth
+    if extrinsics is not None:
+        settings = replace(settings, extrinsics=extrinsics)
+    damaged: list[str] = []
+    with open_recording(path, damaged) as reader:
         topics = list_topics(reader)
         try:
-            found = find_cameras(topics, images)
+            found = choose_cameras(topics, images)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
-        if extrinsics is not None and len(found) > 1:
+        if settings.extrinsics is not None and len(found) > 1:
+            names = ", ".join(choice.chosen.name for choice in found if choice.chosen)
             raise ValueError(
-                f"{path}: --extrinsics is about one camera, but there are "
-                f"{', '.join(image.name for image in found)}; choose one with --image, or let "
-                "/tf_static place the point cloud"
+                f"{path}: --extrinsics is about one camera, but there are {names}; choose one "
+                "with --image, or let /tf_static place the point cloud"
             )
         tree = FrameTree()
-        if truth != "none" and any(topic.type == POINT_CLOUD for topic in topics):
+        if settings.topic != "none" and any(t.type == POINT_CLOUD or t.is_depth for t in topics):
             tree = read_frame_tree(reader, topics)
-        cameras, problems = [], []
-        for index, image in enumerate(found):
-            info = None
-            if calibrations:
-                calibration = calibrations[index if len(calibrations) > 1 else 0]
-            else:
-                info = find_camera_info(image, topics)
-                first = _first_calibration(reader, info)
-                problem = _calibration_problem(info, first)
-                if problem or first is None:
-                    problems.append(f"{path}, {image.name}: {problem}")
-                    continue
-                calibration = first
-            truth_topic, note = _find_truth(image, topics, tree, truth, extrinsics)
+        cameras: list[BagCamera] = []
+        problems: list[str] = []
+        for index, choice in enumerate(found):
+            image = choice.chosen
+            assert image is not None
+            choices = [choice]
+            info, info_frame = None, ""
+            try:
+                if calibrations:
+                    calibration = calibrations[index if len(calibrations) > 1 else 0]
+                else:
+                    wanted = ""
+                    if camera_info:
+                        wanted = camera_info[index if len(camera_info) > 1 else 0]
+                    joined = choose_camera_info(image, topics, wanted)
+                    choices.append(joined)
+                    info, info_frame = joined.chosen, joined.frame_id
+                    calibration = _calibration_of(joined)
+                calibration = _fitted(calibration, image, scale_camera_info)
+            except ValueError as error:
+                problems.append(f"{path}, {image.name}: {error}")
+                continue
+            source, joined_truth = choose_truth(
+                reader, image, calibration, topics, tree, settings, DEFAULT_WAYS
+            )
+            notes = list(damaged if not cameras else ())
+            notes += [f"{image.name} also carries {stray}; ignored" for stray in image.strays]
+            if joined_truth is not None:
+                choices.append(joined_truth)
+                if source is None:
+                    notes.append(_no_truth(joined_truth))
+            bits, said = _bits_of(reader, image, bit_depth)
+            notes += said
             cameras.append(
                 BagCamera(
                     path,
                     image,
                     calibration,
                     info,
-                    truth_topic,
-                    extrinsics,
+                    source,
+                    tuple(choices),
                     poses,
-                    (note,) if note else (),
+                    tuple(notes),
+                    info_frame=info_frame,
+                    scales_info=scale_camera_info,
+                    bits=bits,
                 )
             )
     if problems and (images or not cameras):
         raise ValueError("; ".join(problems))
     if problems:
-        notes = (*cameras[0].notes, *(f"left out: {problem}" for problem in problems))
-        cameras[0] = replace(cameras[0], notes=notes)
+        notes = [*cameras[0].notes, *(f"left out: {problem}" for problem in problems)]
+        cameras[0] = replace(cameras[0], notes=tuple(notes))
     return cameras
+
+
+def _calibration_of(choice: Choice) -> Calibration:
+    """Return the calibration of a chosen camera_info.
+
+    Raises
+    ------
+    ValueError
+        If there is none or it is not calibrated, with what to do.
+    """
+    info = choice.chosen
+    if info is None:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in choice.others)
+        raise ValueError(
+            "no camera_info belongs to it; give --camera calibration.yaml"
+            + (f", or --camera-info TOPIC to use one that was recorded ({reasons})" * bool(reasons))
+        )
+    frames = info.frames or (info.frame_id,)
+    place = frames.index(choice.frame_id) if choice.frame_id in frames else 0
+    found = info.calibrations[min(place, len(info.calibrations) - 1)] if info.calibrations else None
+    if found is None or not found.is_calibrated:
+        raise ValueError(
+            f"{info.name} is uncalibrated (K[0] is 0); calibrate the camera and give "
+            "--camera calibration.yaml"
+        )
+    return found
+
+
+def _fitted(calibration: Calibration, image: Topic, scale: bool) -> Calibration:
+    """Return the calibration for the images' size.
+
+    Raises
+    ------
+    ValueError
+        If it is for another size, with both sizes and what to do.
+    """
+    relation = size_relation(calibration, image)
+    if relation in ("same", "unknown"):
+        return calibration
+    if scale:
+        return calibration.scaled(image.width, image.height)
+    width, height = calibration.delivered_size
+    text = f"camera_info is for {width}x{height} images, but the images are "
+    text += f"{image.width}x{image.height}"
+    if relation == "same aspect":
+        raise ValueError(
+            f"{text}; if they were scaled, give --scale-camera-info, else --camera calibration.yaml"
+        )
+    raise ValueError(
+        f"{text}, of another aspect, so part of the view was cut off; give --camera "
+        "calibration.yaml for these images"
+    )
+
+
+def _bits_of(reader: AnyReader, image: Topic, wanted: int | None) -> tuple[int, list[str]]:
+    """Return how many bits the samples use, and what to say about it."""
+    if not has_deep_samples(image.encoding):
+        return 8, []
+    if wanted is not None:
+        return wanted, []
+    largest = 0
+    step = max(1, image.count // _BIT_SAMPLES)
+    for number, (_, message) in enumerate(read_messages(reader, image.name)):
+        if message is not None and number % step == 0:
+            with suppress(ValueError):
+                largest = max(largest, largest_sample(message))
+    bits = bits_for(largest)
+    note = (
+        f"{image.pixel_encoding} with values up to {largest} is read as {bits} bits; give "
+        f"--bit-depth if the sensor has more, and the node's parameter bit_depth: {bits}"
+    )
+    return bits, [note]
+
+
+def _no_truth(choice: Choice) -> str:
+    """Say why there is no ground truth."""
+    names = ", ".join(name for name, _ in choice.others)
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in choice.others)
+    if choice.why.endswith("equally well"):
+        return f"no ground truth: {choice.why}; choose with --truth TOPIC"
+    return f"{names} not used as truth; give --truth TOPIC to use one all the same ({reasons})"
 
 
 def read_points(message: Any) -> NDArray[np.float64]:
@@ -323,17 +486,24 @@ def read_points(message: Any) -> NDArray[np.float64]:
 class _Calibrations:
     """The calibrations of a camera over time."""
 
-    def __init__(self, reader: AnyReader, info: Topic | None, fallback: Calibration) -> None:
-        self.distinct = [fallback]
+    def __init__(self, reader: AnyReader, camera: BagCamera) -> None:
+        self.distinct = [camera.calibration]
+        known: dict[Calibration, int] = {}
         stamps, indices = [], []
+        info = camera.info
         for stamp, message in read_messages(reader, info.name) if info is not None else ():
-            if message is None:
+            if message is None or same_frame(message.header.frame_id, camera.info_frame) is False:
                 continue
-            calibration = Calibration.from_camera_info(message)
-            if calibration not in self.distinct:
-                self.distinct.append(calibration)
+            recorded = Calibration.from_camera_info(message)
+            if recorded not in known:
+                calibration = recorded
+                if camera.scales_info:
+                    calibration = _fitted(recorded, camera.image, scale=True)
+                if calibration not in self.distinct:
+                    self.distinct.append(calibration)
+                known[recorded] = self.distinct.index(calibration)
             stamps.append(stamp)
-            indices.append(self.distinct.index(calibration))
+            indices.append(known[recorded])
         order = np.argsort(np.array(stamps, np.int64), kind="stable")
         self.stamps = np.array(stamps, np.int64)[order]
         self.indices = np.array(indices, np.int64)[order]
@@ -345,89 +515,14 @@ class _Calibrations:
         return self.distinct[self.indices[nearest_stamp(self.stamps, stamp)]]
 
 
-def _first_calibration(reader: AnyReader, info: Topic | None) -> Calibration | None:
-    """Read the first camera_info."""
-    if info is None:
-        return None
-    message = next((m for _, m in read_messages(reader, info.name) if m is not None), None)
-    return None if message is None else Calibration.from_camera_info(message)
-
-
-def _calibration_problem(info: Topic | None, calibration: Calibration | None) -> str:
-    """Say why there is no usable calibration; empty if there is one."""
-    if info is None or calibration is None:
-        return "no camera_info belongs to it; give --camera calibration.yaml"
-    if not calibration.is_calibrated:
-        return (
-            f"{info.name} is uncalibrated (K[0] is 0); calibrate the camera and give "
-            "--camera calibration.yaml"
-        )
-    return ""
-
-
-def _find_truth(
-    image: Topic,
-    topics: Sequence[Topic],
-    tree: FrameTree,
-    wanted: str,
-    extrinsics: NDArray[np.float64] | None,
-) -> tuple[Topic | None, str]:
-    """Find the truth of a camera, and what to say about it."""
-    if wanted == "none":
-        return None, ""
-    clouds = [topic for topic in topics if topic.type == POINT_CLOUD]
-    if wanted != "auto":
-        known = [*clouds, *(topic for topic in topics if topic.is_depth)]
-        named = next((t for t in known if t.name in (wanted, f"{wanted}/compressedDepth")), None)
-        if named is None:
-            names = ", ".join(topic.name for topic in known) or "none"
-            raise ValueError(f"there is no depth image or PointCloud2 {wanted}; there are: {names}")
-        if named in clouds and extrinsics is None and not _leads_to(tree, image, named):
-            raise ValueError(
-                f"no transform leads from '{named.frame_id}' of {named.name} to the camera's "
-                f"'{image.frame_id}'; give --extrinsics"
-            )
-        return named, ""
-    depth = find_depth(image, topics)
-    if depth is not None:
-        return depth, ""
-    for cloud in clouds:
-        if extrinsics is not None or _leads_to(tree, image, cloud):
-            return cloud, ""
-    others = [topic.name for topic in topics if topic.is_depth] + [cloud.name for cloud in clouds]
-    if not others:
-        return None, ""
-    return None, (
-        f"{', '.join(others)} not used as truth: neither in the camera's frame "
-        f"'{image.frame_id}' nor placed by /tf_static; give --truth TOPIC or --extrinsics FILE"
-    )
-
-
-def _leads_to(tree: FrameTree, image: Topic, cloud: Topic) -> bool:
-    """Whether the transforms connect a point cloud with a camera."""
-    frames = image.frame_id.lstrip("/"), cloud.frame_id.lstrip("/")
-    return tree.transform(*frames, np.zeros(0, np.int64)) is not None
-
-
 def _pose_at(tree: FrameTree, camera: str, frame: str, stamp: int) -> NDArray[np.float64] | None:
     """Return the pose of a frame in the camera, None where unknown."""
     poses = tree.transform(camera, frame, np.array([stamp]))
     return None if poses is None or np.isnan(poses).any() else poses[0]
 
 
-def _depth_truth(
-    message: Any, topic: Topic, view: View, size: tuple[int, int] | None
-) -> NDArray[np.float32]:
-    """Turn a depth message into truth."""
-    is_compressed = topic.type == COMPRESSED_IMAGE
-    depth = decode_compressed_depth(message) if is_compressed else decode_depth(message)
-    return view.depth(depth, topic.is_rectified, size)
-
-
 def _cloud_truth(
-    message: Any, pose: NDArray[np.float64], view: View, size: tuple[int, int] | None
+    message: Any, pose: NDArray[np.float64], view: StoredView, size: tuple[int, int] | None
 ) -> NDArray[np.float32]:
-    """Turn a point cloud into truth."""
-    points = read_points(message) @ pose[:3, :3].T + pose[:3, 3]
-    camera = view.truth_camera
-    return truth_from_points(points @ view.rotation.T, camera.resized(*size) if size else camera)
+    """Turn a point cloud into ground truth."""
+    return cloud_truth(read_points(message), pose, view, size)

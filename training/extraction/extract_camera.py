@@ -9,7 +9,6 @@ cuts the store back to that place and goes on with the next camera.
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +21,8 @@ from numpy.typing import NDArray
 
 from monodepth2_ros.camera import Calibration
 from monodepth2_ros.preprocessing import Crop
+from monodepth2_ros.rectification import doubtful
+from training.extraction.agreement import agreement_with_motion, frames_to_compare
 from training.extraction.bag_cameras import BagCamera, DeliveredFrame, DeliveredTruth
 from training.extraction.kitti import KittiCamera
 from training.extraction.motion import (
@@ -34,7 +35,7 @@ from training.extraction.motion import (
 from training.extraction.progress import Book, CameraReport
 from training.extraction.selection import FrameSelector
 from training.extraction.stamps import StampMatcher
-from training.extraction.stored_view import View, make_view
+from training.extraction.stored_view import StoredView, make_view
 from training.extraction.verdict import judge
 from training.frames.read_ahead import in_parallel
 from training.frames.store import SHORTEST_SEGMENT, Source
@@ -49,7 +50,7 @@ DEFAULT_MIN_FLOW = 0.5
 STEREO_TOLERANCE_NS = 5_000_000
 
 _EMPTY_SHARE = 0.005
-_FIELDS_OF_VIEW = (20.0, 140.0)  # degrees; beyond, the intrinsics deserve a second look
+_TRUTH_PIXELS = 2000  # of a frame's ground truth, taken for the statistics
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Rules:
         Of the stored images.
     crop : tuple of float
     rectify : str
-        "auto", "on" or "off".
+        "auto", "true" or "false".
     min_flow : float or None
         Pixels of the stored image; None for the default of the source.
     max_gap_s : float or None
@@ -114,7 +115,7 @@ def extract_camera(
         Called for every frame and every truth that was read.
     """
     report = CameraReport(**asdict(camera.source), first_frame=len(writer), baseline=baseline)
-    report.notes.extend(camera.notes)
+    _enter_choices(report, camera)
     default = DEFAULT_MIN_FLOW if camera.filters_motion else 0.0
     min_flow = default if rules.min_flow is None else rules.min_flow
     selector = FrameSelector(min_flow / rules.width, rules.max_gap_s)
@@ -122,7 +123,7 @@ def extract_camera(
     shortest = 1 if baseline else SHORTEST_SEGMENT
     starts: list[int] = []
     flows: list[float] = []
-    views: list[View] = []
+    views: list[StoredView] = []
 
     def begin_segment() -> None:
         """Begin a segment; forget the one before if it holds no sample."""
@@ -156,8 +157,9 @@ def extract_camera(
     report.kept, report.segments = len(writer) - report.first_frame, len(starts)
     report.notes.extend(_remarks(views[0]) if views else ())
     _choose_spacings(writer, book, report, starts, flows, rules)
+    _judge_input(report, views)
     _add_poses(writer, camera, report)
-    _add_truth(writer, camera, rules, report, views, progress)
+    _add_truth(writer, book, camera, rules, report, views, progress)
     book.reports.append(report)
     return report
 
@@ -182,7 +184,7 @@ def extract_partner(
         Of the left camera, from :func:`extract_camera`.
     """
     report = CameraReport(**asdict(camera.source), first_frame=len(writer), baseline=-left.baseline)
-    report.notes.extend(camera.notes)
+    _enter_choices(report, camera)
     left_segment = writer.column("segment")[left.first_frame : left.first_frame + left.kept]
     matcher = StampMatcher(
         writer.column("stamps")[left.first_frame : left.first_frame + left.kept],
@@ -190,7 +192,7 @@ def extract_partner(
     )
     left_out: Counter[str] = Counter()
     spacings: list[int] = []
-    views: list[View] = []
+    views: list[StoredView] = []
     last = -2
     for prepared in _prepared_frames(camera, rules, report):
         progress()
@@ -219,7 +221,7 @@ def extract_partner(
     report.verdict = left.verdict
     _enter_segments(book, report, spacings)
     _add_poses(writer, camera, report)
-    _add_truth(writer, camera, rules, report, views, progress)
+    _add_truth(writer, book, camera, rules, report, views, progress)
     book.reports.append(report)
     return report
 
@@ -252,17 +254,46 @@ def stereo_baseline(left: Calibration, right: Calibration) -> float:
     return baseline
 
 
+def _enter_choices(report: CameraReport, camera: CameraSource) -> None:
+    """Enter what was chosen for a camera, and what the user should know about it."""
+    report.notes.extend(camera.notes)
+    report.joins = [choice.as_dict() for choice in camera.choices]
+    report.truth = dict(camera.truth_description)
+    report.bit_depth = camera.bits
+
+
+def _judge_input(report: CameraReport, views: Sequence[StoredView]) -> None:
+    """Let the verdict speak of what is wrong with the input before it speaks of the motion."""
+    verdict = report.verdict
+    if report.seen and not report.kept and report.left_out:
+        reason, count = max(report.left_out.items(), key=lambda item: item[1])
+        if 2 * count > report.seen:
+            verdict["level"] = "empty"
+            verdict["summary"] = f"no frame could be used: {reason} ({count} of {report.seen})"
+            verdict["advice"] = ("see the reasons under 'left out'",)
+        return
+    doubt = doubtful(views[0].source) if views else ""
+    if doubt:
+        verdict["summary"] = f"check the calibration first; the motion is {verdict['summary']}"
+        verdict["level"] = "doubtful calibration"
+        verdict["advice"] = (
+            f"the intrinsics are unusual: {doubt}. Compare them with the camera's data sheet, "
+            "calibrate, and give --camera calibration.yaml",
+            *verdict["advice"],
+        )
+
+
 @dataclass(frozen=True)
 class _Prepared:
     """A frame, decoded and brought to the size of the store."""
 
     frame: DeliveredFrame
-    view: View
+    view: StoredView
     image: NDArray[np.uint8]
     grey: NDArray[np.uint8]
 
 
-def _remarks(view: View) -> Iterator[str]:
+def _remarks(view: StoredView) -> Iterator[str]:
     """Say what looks wrong with a view."""
     empty = view.empty_share()
     if empty > _EMPTY_SHARE:
@@ -270,12 +301,11 @@ def _remarks(view: View) -> Iterator[str]:
             f"rectification leaves {empty:.1%} of the image black, which confuses training; remove "
             "the borders with --crop"
         )
-    source = view.source
-    angle = 2.0 * math.degrees(math.atan(source.width / (2.0 * source.fx)))
-    if not _FIELDS_OF_VIEW[0] < angle < _FIELDS_OF_VIEW[1]:
+    doubt = doubtful(view.source)
+    if doubt:
         yield (
-            f"fx = {source.fx:.1f} for {source.width} pixels is a field of view of {angle:.0f}°; "
-            "if that is not your lens, the calibration is wrong and training will fail"
+            f"{doubt}; if that is not your lens and sensor, the calibration is wrong and training "
+            "will fail"
         )
 
 
@@ -284,9 +314,9 @@ class _Views:
 
     def __init__(self, camera: CameraSource, rules: Rules) -> None:
         self._camera, self._rules = camera, rules
-        self._known: dict[Calibration, View] = {}
+        self._known: dict[Calibration, StoredView] = {}
 
-    def of(self, calibration: Calibration) -> View:
+    def of(self, calibration: Calibration) -> StoredView:
         """Return the view; ValueError if the calibration cannot be used."""
         view = self._known.get(calibration)
         if view is None:
@@ -399,10 +429,11 @@ def _add_poses(writer: FrameStoreWriter, camera: CameraSource, report: CameraRep
 
 def _add_truth(
     writer: FrameStoreWriter,
+    book: Book,
     camera: CameraSource,
     rules: Rules,
     report: CameraReport,
-    views: Sequence[View],
+    views: Sequence[StoredView],
     progress: Progress,
 ) -> None:
     """Store the depth of a camera's frames, matched by stamp."""
@@ -412,6 +443,11 @@ def _add_truth(
     matcher = StampMatcher(stamps, camera.truth_tolerance)
     problems: Counter[str] = Counter()
     found: set[int] = set()
+    shares: list[float] = []
+    depths: list[NDArray[np.float32]] = []
+    random = np.random.default_rng(0)
+    wanted = set(frames_to_compare(report.kept))
+    compared: dict[int, NDArray[np.float32]] = {}
 
     def decode(match: _TruthMatch) -> tuple[int, NDArray[np.float32] | str]:
         try:
@@ -430,11 +466,30 @@ def _add_truth(
         try:
             if isinstance(depth, str):
                 raise ValueError(depth)
+            valid = depth[np.isfinite(depth) & (depth > 0.0)]
+            if not valid.size:
+                raise ValueError("no valid pixel in the image's view")
             writer.set_truth(report.first_frame + index, depth)
             found.add(index)
+            if index in wanted:
+                compared[index] = depth
+            shares.append(valid.size / depth.size)
+            depths.append(random.choice(valid, min(valid.size, _TRUTH_PIXELS), replace=False))
         except ValueError as error:
             problems[str(error)] += 1
     report.truth_frames, report.truth_problems = len(found), dict(problems)
+    if depths:
+        low, median, high = np.percentile(np.concatenate(depths), (5, 50, 95)).tolist()
+        report.truth["valid_share"] = round(float(np.mean(shares)), 4)
+        report.truth["depth_m"] = {
+            "p5": round(low, 4),
+            "p50": round(median, 4),
+            "p95": round(high, 4),
+        }
+        report.truth["agreement"] = agreement_with_motion(writer, report, book.cameras, compared)
+    elif report.kept and not problems:
+        problems["no ground truth within the tolerance of an image"] = report.kept
+        report.truth_problems = dict(problems)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from training.extraction.extract_camera import (
     extract_partner,
     stereo_baseline,
 )
+from training.extraction.ground_truth import TruthSettings
 from training.extraction.kitti import kitti_cameras
 from training.extraction.progress import Book
 from training.extraction.report import (
@@ -67,8 +68,21 @@ class ExtractOptions:
         Calibration files used instead of the recorded camera_info: one for all topics, or one each.
     truth : str
         "auto", "none", or a depth image or PointCloud2 topic to store as ground truth.
+    truth_unit : str
+        "auto" (REP 118), "m", "mm", "cm", or metres per unit of the depth images.
+    truth_offset : float
+        Seconds to add to the stamps of the ground truth.
+    truth_tolerance : float or None
+        Largest difference of the stamps of an image and its ground truth, in seconds; None for
+        0.02 (depth images) and 0.05 (point clouds).
     extrinsics : Path or None
-        YAML with the point cloud's pose in the camera's optical frame.
+        YAML with the depth sensor's pose in the camera's optical frame.
+    camera_info : tuple of str
+        camera_info topics to use whatever their frames: one for all image topics, or one each.
+    scale_camera_info : bool
+        Scale a camera_info of another size and the same aspect to the images.
+    bit_depth : int or None
+        Bits that images with 16-bit samples use; None to measure them.
     poses : str
         "auto", "none", or an Odometry or PoseStamped topic.
     kitti_raw, split : Path or None
@@ -78,7 +92,7 @@ class ExtractOptions:
     crop : tuple of float
         Fractions to remove at the left, top, right and bottom.
     rectify : str
-        "auto", "on" or "off".
+        "auto", "true" or "false", see :func:`monodepth2_ros.rectification.image_geometry`.
     min_flow : float or None
         Least median motion between kept frames in stored pixels; None for the source's default.
     max_gap : float or None
@@ -95,7 +109,13 @@ class ExtractOptions:
     stereo: tuple[str, str] | None = None
     camera: tuple[Path, ...] = ()
     truth: str = "auto"
+    truth_unit: str = "auto"
+    truth_offset: float = 0.0
+    truth_tolerance: float | None = None
     extrinsics: Path | None = None
+    camera_info: tuple[str, ...] = ()
+    scale_camera_info: bool = False
+    bit_depth: int | None = None
     poses: str = "auto"
     kitti_raw: Path | None = None
     split: Path | None = None
@@ -242,9 +262,28 @@ def plan(options: ExtractOptions) -> list[Job]:
                 "all, or one for each topic of --image or --stereo"
             )
         extrinsics = read_extrinsics(options.extrinsics) if options.extrinsics else None
+        if len(options.camera_info) > 1 and len(options.camera_info) != len(images):
+            raise ValueError(
+                f"--camera-info names {len(options.camera_info)} topics for {len(images)} image "
+                "topics; give one for all, or one for each topic of --image or --stereo"
+            )
+        truth = TruthSettings(
+            options.truth,
+            options.truth_unit,
+            options.truth_offset,
+            options.truth_tolerance,
+            extrinsics,
+        )
         for path in options.bags:
             cameras += bag_cameras(
-                path, images, calibrations, options.truth, extrinsics, options.poses
+                path,
+                images,
+                calibrations,
+                truth,
+                poses=options.poses,
+                camera_info=options.camera_info,
+                scale_camera_info=options.scale_camera_info,
+                bit_depth=options.bit_depth,
             )
     if stereo is None:
         return [Job(camera) for camera in cameras]
@@ -345,6 +384,8 @@ def _describe_plan(jobs: Sequence[Job], rules: Rules, console: Console) -> None:
                 f"{camera.source.recording}  {camera.source.topic}: {camera.count:,} frames"
                 + "".join(f", {extra}" for extra in extras)
             )
+            for choice in camera.choices:
+                console.say(f"  {choice.as_text()}")
     console.say(f"stored as {rules.width}x{rules.height}")
 
 

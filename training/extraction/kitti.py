@@ -17,14 +17,16 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from monodepth2_ros.camera import Calibration
+from monodepth2_ros.recordings.joins import Choice
 from training.extraction.bag_cameras import DeliveredFrame, DeliveredTruth
-from training.extraction.stored_view import View, truth_from_points
+from training.extraction.stored_view import StoredView, truth_from_points
 from training.frames.store import Source
 
 SIDES = {"l": "image_02", "r": "image_03"}
@@ -61,6 +63,8 @@ class KittiCamera:
     truth_tolerance: int = 0
     filters_motion: bool = False
     notes: tuple[str, ...] = ()
+    choices: tuple[Choice, ...] = ()
+    bits: int = 8
 
     def opened(self) -> AbstractContextManager[KittiCamera]:
         """Return itself: there is nothing to keep open."""
@@ -80,6 +84,11 @@ class KittiCamera:
     def has_truth(self) -> bool:
         """Whether there are laser scans, and they are wanted."""
         return self.stores_truth and self._scans.is_dir()
+
+    @property
+    def truth_description(self) -> dict[str, Any]:
+        """What the report says about the ground truth before it is read."""
+        return {"topic": "velodyne_points", "metres_per_unit": 1.0} if self.has_truth else {}
 
     def frames(self) -> Iterator[DeliveredFrame | str]:
         """Iterate the listed frames and their neighbours."""
@@ -239,7 +248,7 @@ def _read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def _read_truth(
-    path: Path, pose: NDArray[np.float64], view: View, size: tuple[int, int] | None
+    path: Path, pose: NDArray[np.float64], view: StoredView, size: tuple[int, int] | None
 ) -> NDArray[np.float32]:
     """Project a laser scan (float32 x, y, z, reflectance)."""
     scan = np.fromfile(path, np.float32)

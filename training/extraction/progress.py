@@ -43,6 +43,14 @@ class CameraReport:
         Stored frames with truth and with a pose.
     truth_problems : dict
         Numbers by reason.
+    truth : dict
+        Topic, unit, valid share and depth of the ground truth, and its agreement with the motion
+        of the images where there are poses.
+    joins : list of dict
+        How image, camera_info and ground truth were chosen, see
+        :meth:`monodepth2_ros.recordings.joins.Choice.as_dict`.
+    bit_depth : int
+        Bits that the samples of the images use.
     poses_from : str
     baseline : float
         Metres to the stereo partner, 0 for none.
@@ -66,6 +74,9 @@ class CameraReport:
     truth_frames: Count = 0
     pose_frames: Count = 0
     truth_problems: dict[str, int] = field(default_factory=dict)
+    truth: dict[str, Any] = field(default_factory=dict)
+    joins: list[dict[str, Any]] = field(default_factory=list)
+    bit_depth: int = 8
     poses_from: str = ""
     baseline: float = 0.0
     notes: list[str] = field(default_factory=list)

@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -122,6 +123,13 @@ def _describe_camera(report: CameraReport) -> str:
             f"  truth for {report.truth_frames:,} frames; poses for {report.pose_frames:,} frames "
             f"({report.poses_from})"
         )
+    if report.truth.get("depth_m"):
+        lines.append(f"  {_describe_truth(report.truth)}")
+    for join in report.joins:
+        lines.append(f"  {join['what']}: {join['chosen'] or 'none'} ({join['why']})")
+        lines.extend(f"    not {o['topic']}: {o['reason']}" for o in join["others"])
+        if join["others"] and join["choose"]:
+            lines.append(f"    to choose otherwise: {join['choose']}")
     if report.baseline:
         lines.append(f"  stereo baseline {abs(report.baseline):.4f} m: depth will be metric")
     if report.motion:
@@ -133,6 +141,24 @@ def _describe_camera(report: CameraReport) -> str:
     lines.extend(f"    because {reason}" for reason in verdict["reasons"])
     lines.extend(f"    advice: {advice}" for advice in verdict["advice"])
     return "\n".join(lines)
+
+
+def _describe_truth(truth: dict[str, Any]) -> str:
+    """Describe the ground truth in one line."""
+    depth = truth["depth_m"]
+    text = (
+        f"truth from {truth['topic']} ({truth.get('encoding', 'points')}, "
+        f"{truth['metres_per_unit']:g} m per unit{', reprojected' * truth.get('reprojected', False)}"
+        f"): {truth['valid_share']:.1%} of the pixels valid, depth 5/50/95 % "
+        f"{depth['p5']:.2f}/{depth['p50']:.2f}/{depth['p95']:.2f} m"
+    )
+    agreement = truth.get("agreement") or {}
+    if agreement:
+        text += (
+            f"; the motion of the images and the poses say {agreement['scale']:.2f} times this "
+            f"depth ({agreement['pairs']} pairs)"
+        )
+    return text
 
 
 def _percentiles(values: Sequence[float]) -> dict[str, float]:

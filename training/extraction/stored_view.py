@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from monodepth2_ros.camera import Calibration, PinholeCamera
 from monodepth2_ros.preprocessing import Crop, crop_box, prepare_image
+from monodepth2_ros.rectification import image_geometry, implausible
 
 #: Both sides of a stored image are multiples of this: the encoder halves five times.
 MULTIPLE = 32
@@ -30,7 +31,7 @@ _TRUTH_WIDTHS = 2
 
 
 @dataclass(frozen=True)
-class View:
+class StoredView:
     """How the images of one calibration are stored.
 
     Attributes
@@ -70,7 +71,7 @@ class View:
         height, width = delivered.shape[:2]
         if (width, height) != self.delivered:
             raise ValueError(
-                f"image of {width}x{height} under a calibration for "
+                f"image of {width}x{height}, but camera_info is for "
                 f"{self.delivered[0]}x{self.delivered[1]}"
             )
         if self.maps is not None:
@@ -117,7 +118,7 @@ class View:
                     f"depth of {width}x{height} cannot be rectified with the images of "
                     f"{self.delivered[0]}x{self.delivered[1]}"
                 )
-            delivered = _remap_nearest(delivered, *self.maps)
+            delivered = remap_nearest(delivered, *self.maps)
         x, y, width, height = crop_box(delivered.shape[1], delivered.shape[0], self.crop)
         stride = self._truth_stride(width)
         size = size or (width // stride, height // stride)
@@ -146,17 +147,16 @@ def make_view(
     rectify: str,
     crop: Crop,
     size: tuple[int, int] | None = None,
-) -> View:
+) -> StoredView:
     """Derive how to store a camera's images.
 
     Parameters
     ----------
     calibration : Calibration
     is_rectified : bool
-        The images are rectified already, so P describes them.
-    rectify : {"auto", "on", "off"}
-        Auto rectifies what is distorted, or turned by R, and not rectified yet; on rectifies in
-        any case.
+        The topic's name says that the images are rectified.
+    rectify : {"auto", "true", "false"}
+        See :func:`monodepth2_ros.rectification.image_geometry`.
     crop : tuple of float
     size : tuple of int, optional
         Width and height of the stored images; by default see :func:`stored_size`.
@@ -164,17 +164,17 @@ def make_view(
     Raises
     ------
     ValueError
-        If the camera is not calibrated or cannot be rectified, with the reason.
+        If the camera is not calibrated or cannot be rectified, or if its intrinsics are
+        impossible, with the reason.
     """
-    is_rectified = is_rectified and rectify != "on"
-    turn = np.reshape(calibration.r, (3, 3)) if any(calibration.r) else np.eye(3)
-    is_turned = not np.allclose(turn, np.eye(3), atol=1e-9)
-    needs_rectification = rectify == "on" or (
-        rectify == "auto" and not is_rectified and (calibration.is_distorted or is_turned)
-    )
-    delivered = calibration.camera(rectified=is_rectified)
-    source = calibration.camera(rectified=is_rectified or needs_rectification)
-    maps = calibration.rectification_maps(source) if needs_rectification else None
+    geometry = image_geometry(calibration, is_rectified, rectify)
+    source = geometry.camera
+    reason = implausible(source)
+    if reason:
+        raise ValueError(
+            f"the intrinsics cannot be right: {reason}. Calibrate the camera, and give "
+            "--camera calibration.yaml"
+        )
     x, y, width, height = crop_box(source.width, source.height, crop)
     cropped = source.cropped(x, y, width, height)
     if not (0 <= cropped.cx <= width - 1 and 0 <= cropped.cy <= height - 1):
@@ -183,8 +183,9 @@ def make_view(
             f"{width}x{height} image; is the calibration of another size?"
         )
     stored = cropped.resized(*(size or stored_size(width, height)))
-    rotation = turn if is_rectified or needs_rectification else np.eye(3)
-    return View((delivered.width, delivered.height), source, crop, stored, maps, rotation)
+    return StoredView(
+        calibration.delivered_size, source, crop, stored, geometry.maps, geometry.rotation
+    )
 
 
 def stored_size(
@@ -253,7 +254,7 @@ def truth_from_points(
     return nearest.reshape(camera.height, camera.width).astype(np.float32)
 
 
-def _remap_nearest(
+def remap_nearest(
     depth: NDArray[np.float32], whole: NDArray[np.int16], fraction: NDArray[np.uint16]
 ) -> NDArray[np.float32]:
     """Look depth up at the nearest pixel; NaN outside.

@@ -1,0 +1,857 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Which topics belong together: the image of a camera, its camera_info, its ground truth depth.
+
+A recording is a bag of topics named by strangers. Everything here decides by evidence, in the
+order of the tables of docs/reference/joins.md; a choice says why it was made, what came next and
+how to choose otherwise. Where the evidence does not tell candidates apart nothing is chosen and
+the candidates are named: ties are never broken by the alphabet.
+
+The functions take :class:`monodepth2_ros.recordings.bags.Topic` and know neither ROS nor rosbags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from monodepth2_ros.camera import Calibration, same_aspect
+from monodepth2_ros.recordings.bags import CAMERA_INFO, IMAGE, POINT_CLOUD, Topic
+from monodepth2_ros.topic_names import same_frame, segments, words
+
+# What a word of a topic's name says about its images. Of several words in one part of a name the
+# first kind in this order counts: depth_confidence is confidence.
+_WORDS_OF_KIND: tuple[tuple[str, frozenset[str]], ...] = (
+    (
+        "confidence",
+        frozenset(
+            [
+                "confidence",
+                "conf",
+                "certainty",
+                "uncertainty",
+                "variance",
+                "stddev",
+                "sigma",
+                "quality",
+                "error",
+            ]
+        ),
+    ),
+    (
+        "labels",
+        frozenset(
+            [
+                "label",
+                "labels",
+                "semantic",
+                "semantics",
+                "segmentation",
+                "segmented",
+                "segment",
+                "segments",
+                "seg",
+                "panoptic",
+                "instance",
+                "instances",
+                "class",
+                "classes",
+                "classification",
+                "mask",
+                "masks",
+            ]
+        ),
+    ),
+    (
+        "picture",
+        frozenset(
+            [
+                "overlay",
+                "debug",
+                "viz",
+                "vis",
+                "visualization",
+                "visualisation",
+                "visualize",
+                "visualized",
+                "annotated",
+                "annotation",
+                "annotations",
+                "detection",
+                "detections",
+                "heatmap",
+                "colormap",
+                "colourmap",
+                "colorized",
+                "colourized",
+                "markers",
+                "tracking",
+                "matches",
+            ]
+        ),
+    ),
+    ("normals", frozenset(["normal", "normals"])),
+    ("flow", frozenset(["flow", "optflow"])),
+    ("disparity", frozenset(["disparity", "disparities", "disp"])),
+    ("range", frozenset(["range", "ranges"])),
+    ("amplitude", frozenset(["amplitude", "amplitudes", "amp"])),
+    (
+        "intensity",
+        frozenset(["intensity", "intensities", "reflectivity", "reflec", "signal", "nearir"]),
+    ),
+    (
+        "infrared",
+        frozenset(
+            [
+                "infrared",
+                "infra",
+                "ir",
+                "nir",
+                "lwir",
+                "swir",
+                "mwir",
+                "fir",
+                "thermal",
+                "flir",
+                "boson",
+                "lepton",
+            ]
+        ),
+    ),
+    ("depth", frozenset(["depth", "depthmap", "depths", "tof"])),
+)
+
+# Kinds that are images of a scene after all, but no ordinary camera's.
+_OTHER_LIGHT = ("infrared", "intensity", "amplitude")
+
+# Words that name a device and not what its topic holds: depth_camera/rgb/image_raw.
+_DEVICE = frozenset(["camera", "cam", "cameras", "sensor", "device", "node", "driver"])
+
+# Words that tell processing steps of one camera apart, not cameras.
+_NEUTRAL = frozenset(
+    [
+        "image",
+        "images",
+        "img",
+        "raw",
+        "rect",
+        "rectified",
+        "unrectified",
+        "undistorted",
+        "distorted",
+        "color",
+        "colour",
+        "rgb",
+        "bgr",
+        "mono",
+        "grey",
+        "gray",
+        "compressed",
+        "view",
+        "video",
+        "stream",
+        "throttle",
+        "throttled",
+        "republished",
+        "repub",
+        "relay",
+        "small",
+        "resized",
+        "scaled",
+        "preview",
+        "thumbnail",
+        "bayer",
+        "debayered",
+        "corrected",
+        "hd",
+        "sd",
+    ]
+)
+
+_COLOUR = frozenset(["color", "colour", "rgb", "bgr"])
+
+# A variant of a camera's images with fewer messages than this share of the best one's is partial.
+_NEARLY_ALL = 0.9
+
+# Content of a picture: drawn in few flat colours, or in those of a colour map.
+_FLAT_COLOURS = 64
+_FLAT_SHARE = 0.9
+_MAP_SHARE = 0.97
+_MAP_TOLERANCE = 10.0
+_MAPS = ("MAGMA", "INFERNO", "PLASMA", "VIRIDIS", "TURBO", "JET")
+
+
+class JoinError(ValueError):
+    """Nothing fits, or several things fit equally; the message names them and the way to choose."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a topic is taken for, and why.
+
+    Attributes
+    ----------
+    topic : Topic
+    kind : str
+        "image", "depth", "points", "camera_info", one of the kinds of measurements and pictures
+        ("confidence", "labels", "infrared", …), "own output", "unclear" or "other".
+    why : str
+    """
+
+    topic: Topic
+    kind: str
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A join: what was chosen, and everything the user should know about it.
+
+    Attributes
+    ----------
+    what : str
+        "image", "camera_info" or "truth".
+    chosen : Topic or None
+    why : str
+        The evidence for `chosen`, or why nothing was chosen.
+    others : tuple of (str, str)
+        Names of the other candidates, each with the reason why not.
+    choose : str
+        How to choose otherwise.
+    frame_id : str
+        For a camera_info: the frame of the messages to use.
+    """
+
+    what: str
+    chosen: Topic | None
+    why: str
+    others: tuple[tuple[str, str], ...] = ()
+    choose: str = ""
+    frame_id: str = ""
+
+    def as_text(self) -> str:
+        """Write the choice in one line."""
+        name = self.chosen.name if self.chosen is not None else "none"
+        text = f"{self.what}: {name} ({self.why})"
+        if self.others:
+            text += "; not " + ", ".join(f"{other} ({reason})" for other, reason in self.others)
+        if self.others and self.choose:
+            text += f"; to choose otherwise: {self.choose}"
+        return text
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for reports."""
+        return {
+            "what": self.what,
+            "chosen": self.chosen.name if self.chosen is not None else None,
+            "why": self.why,
+            "others": [{"topic": name, "reason": reason} for name, reason in self.others],
+            "choose": self.choose,
+        }
+
+
+@dataclass(frozen=True)
+class Ways:
+    """How a user of the caller chooses, for messages.
+
+    Attributes
+    ----------
+    image, camera_info, truth : str
+        Options.
+    """
+
+    image: str = "--image TOPIC"
+    camera_info: str = "--camera-info TOPIC, or --camera calibration.yaml"
+    truth: str = "--truth TOPIC"
+
+
+DEFAULT_WAYS = Ways()
+
+
+@dataclass(frozen=True)
+class CameraGroup:
+    """Image topics of one camera: raw, rectified, compressed.
+
+    Attributes
+    ----------
+    variants : tuple of Topic
+    kind : str
+        "image", or "infrared", "intensity", "amplitude".
+    """
+
+    variants: tuple[Topic, ...]
+    kind: str = "image"
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The topics of a recording, each with what it is taken for."""
+
+    findings: tuple[Finding, ...] = field(default=())
+
+    def of(self, *kinds: str) -> list[Topic]:
+        """Return the topics of some kinds."""
+        return [finding.topic for finding in self.findings if finding.kind in kinds]
+
+    def find(self, topic: Topic) -> Finding:
+        """Return what a topic is taken for."""
+        return next(finding for finding in self.findings if finding.topic == topic)
+
+    def describe(self) -> str:
+        """List the image topics that are not taken for camera images, with the reasons."""
+        return "; ".join(
+            f"{f.topic.name} ({f.topic.pixel_encoding or f.topic.type}) was taken for {f.kind}: "
+            f"{f.why}"
+            for f in self.findings
+            if f.kind not in ("image", "camera_info", "points", "other")
+        )
+
+
+# What topics hold
+
+
+def classify(topics: Sequence[Topic]) -> Candidates:
+    """Find out what each topic of a recording holds.
+
+    Parameters
+    ----------
+    topics : sequence of Topic
+
+    Returns
+    -------
+    Candidates
+        By type, encoding, whole words of the name, the content of the first picture, and, for
+        outputs of this package's own node, the topics next to it.
+    """
+    own = _own_outputs(topics)
+    return Candidates(tuple(own.get(topic.name) or _classify(topic) for topic in topics))
+
+
+def _classify(topic: Topic) -> Finding:
+    """Find out what a topic holds by itself."""
+    if topic.type == CAMERA_INFO:
+        return Finding(topic, "camera_info", "by its type")
+    if topic.type == POINT_CLOUD:
+        return Finding(topic, "points", "by its type")
+    if not (topic.is_image or topic.is_depth):
+        return Finding(topic, "other", f"its type is {topic.type}")
+    kind, word = _kind_by_name(topic)
+    encoding = topic.pixel_encoding
+    is_float = encoding in ("32FC1", "64FC1")
+    if "compressedDepth" in topic.encoding and kind in ("", "depth"):
+        return Finding(topic, "depth", "its transport is compressedDepth")
+    if kind in _OTHER_LIGHT:
+        if is_float:
+            return Finding(topic, f"{kind} values", f"'{word}' in its name, encoding {encoding}")
+        return Finding(topic, kind, f"'{word}' in its name")
+    if kind == "depth":
+        if topic.is_depth or encoding == "mono16":
+            return Finding(topic, "depth", f"'{word}' in its name and encoding {encoding}")
+        return Finding(
+            topic, "picture", f"'{word}' in its name, but encoding {encoding or 'of pictures'}"
+        )
+    if kind:
+        return Finding(topic, kind, f"'{word}' in its name")
+    if topic.is_depth:
+        if "stereo" in {word for part in segments(topic.name) for word in part}:
+            return Finding(topic, "depth", f"'stereo' in its name and encoding {encoding}")
+        return Finding(
+            topic,
+            "unclear",
+            f"{encoding} may be depth, or a grey or infrared image; the name does not say which",
+        )
+    content = picture_content(topic.picture)
+    if content:
+        return Finding(topic, "labels" if "flat" in content else "picture", content)
+    return Finding(topic, "image", "an image encoding, and nothing in its name says otherwise")
+
+
+def _kind_by_name(topic: Topic) -> tuple[str, str]:
+    """Return what a topic's name says that it holds, with the word; the end of the name counts."""
+    *namespaces, base = segments(topic.name)
+    for number, part in enumerate([base, *reversed(namespaces)]):
+        # aligned_depth_to_color is depth, rgb_to_depth a colour image.
+        part = part[: part.index("to")] if "to" in part[1:] else part
+        is_device = number > 0 and bool(set(part) & _DEVICE)
+        outer = namespaces[-1] if number == 0 and namespaces else []
+        is_of_depth = bool(set(outer) & {"depth"}) and not set(outer) & _DEVICE
+        others = any(set(part) & named for kind, named in _WORDS_OF_KIND if kind != "depth")
+        if set(part) & _COLOUR and not others and not topic.is_depth and not is_of_depth:
+            return "", ""  # /depth_sensor/rgb/image_raw, but not depth/image_color
+        for kind, named in _WORDS_OF_KIND:
+            found = [word for word in part if word in named]
+            if found and not (is_device and kind == "depth" and not topic.is_depth):
+                return kind, found[0]
+    return "", ""
+
+
+def picture_content(picture: NDArray[np.uint8] | None) -> str:
+    """Say whether a picture is drawn rather than taken by a camera; "" if nothing shows that.
+
+    Parameters
+    ----------
+    picture : ndarray, shape (H, W, 3), uint8, or None
+
+    Returns
+    -------
+    str
+        Such as "flat areas of 7 colours" or "the colours of the colour map magma".
+    """
+    if picture is None or picture.shape[0] < 16 or picture.shape[1] < 16:
+        return ""
+    step = max(1, picture.shape[0] // 240)
+    seen = np.ascontiguousarray(picture[::step, ::step])
+    same = (seen[:, 1:] == seen[:, :-1]).all(axis=2).mean()
+    colours = np.unique(seen.reshape(-1, 3), axis=0)
+    if 2 <= len(colours) <= _FLAT_COLOURS and same > _FLAT_SHARE:
+        return f"flat areas of {len(colours)} colours"
+    grey = (np.ptp(colours.astype(np.int16), axis=1) <= 8).mean()
+    if grey > 0.5:
+        return ""
+    pixels = seen.reshape(-1, 3)[:: max(1, seen.size // 3 // 400)].astype(np.float32)
+    # Black stands for unknown depth.
+    pixels = pixels[pixels.sum(axis=1) > 12]
+    if len(pixels) < 50:
+        return ""
+    ramp = np.arange(256, dtype=np.uint8)[:, None]
+    for name in _MAPS:
+        table = cv2.applyColorMap(ramp, getattr(cv2, f"COLORMAP_{name}"))[:, 0, ::-1]
+        distance = np.linalg.norm(pixels[:, None] - table[None].astype(np.float32), axis=2)
+        nearest = distance.min(axis=1)
+        if (nearest < _MAP_TOLERANCE).mean() > _MAP_SHARE and len(
+            np.unique(distance.argmin(axis=1))
+        ) > 8:
+            return f"the colours of the colour map {name.lower()}"
+    return ""
+
+
+def _own_outputs(topics: Sequence[Topic]) -> dict[str, Finding]:
+    """Find the outputs of this package's node, as ``ros2 bag record -a`` records them.
+
+    The node publishes depth/image_rect, depth/camera_info, depth/image_color and points. A depth
+    sensor's driver may use the first name too, so another sign is needed: the colour picture, the
+    node's lifecycle topic, or a size that only a network has.
+    """
+    by_name = {topic.name: topic for topic in topics}
+    found: dict[str, Finding] = {}
+    for topic in topics:
+        if not topic.base_name.endswith("depth/image_rect") or not topic.is_depth:
+            continue
+        prefix = topic.base_name.removesuffix("image_rect")
+        outer = prefix.removesuffix("depth/")
+        color = by_name.get(f"{prefix}image_color")
+        info = by_name.get(f"{prefix}camera_info")
+        cloud = by_name.get(f"{outer}points")
+        is_network_size = topic.width % 32 == 0 and topic.height % 32 == 0
+        is_other_size = all(
+            (image.width, image.height) != (topic.width, topic.height)
+            for image in topics
+            if image.is_image and not image.name.startswith(prefix)
+        )
+        if color is not None and color.is_image:
+            sign = f"the colour picture {color.name} is next to it"
+        elif f"{prefix}transition_event" in by_name or "/depth/transition_event" in by_name:
+            sign = "the node's transition_event was recorded too"
+        elif cloud is not None and cloud.is_organized and cloud.frame_id == topic.frame_id:
+            sign = f"the coloured cloud {cloud.name} is next to it"
+        elif info is not None and topic.width and is_network_size and is_other_size:
+            sign = f"its size {topic.width}x{topic.height} is a network's and not the camera's"
+        else:
+            continue
+        why = f"named as this package's node names it, and {sign}"
+        for output in (topic, color, cloud):
+            if output is not None:
+                found[output.name] = Finding(output, "own output", why)
+        for other in topics:
+            if other.base_name in (topic.base_name, f"{prefix}image_color") and other.is_compressed:
+                found[other.name] = Finding(other, "own output", why)
+    return found
+
+
+# Images
+
+
+def group_cameras(candidates: Candidates) -> list[CameraGroup]:
+    """Sort the image topics by camera: those of one frame that differ in processing only."""
+    groups: dict[tuple[str, tuple[str, ...]], list[Topic]] = {}
+    kinds: dict[tuple[str, tuple[str, ...]], str] = {}
+    for finding in candidates.findings:
+        if finding.kind not in ("image", *_OTHER_LIGHT):
+            continue
+        topic = finding.topic
+        key = (topic.frame_id.lstrip("/"), _identity(topic))
+        groups.setdefault(key, []).append(topic)
+        kinds[key] = finding.kind
+    return [CameraGroup(tuple(variants), kinds[key]) for key, variants in groups.items()]
+
+
+def _identity(topic: Topic) -> tuple[str, ...]:
+    """Return the words of a name that tell cameras apart, and not processing steps."""
+    *namespaces, base = segments(topic.name)
+    kept = [part for part in namespaces if not set(part) <= _NEUTRAL]
+    return (*(word for part in kept for word in part), "/", *sorted(set(base) - _NEUTRAL))
+
+
+def choose_cameras(
+    topics: Sequence[Topic], wanted: Sequence[str] = (), ways: Ways = DEFAULT_WAYS
+) -> list[Choice]:
+    """Choose an image topic for each camera of a recording.
+
+    Parameters
+    ----------
+    topics : sequence of Topic
+    wanted : sequence of str
+        Names given by the user, with or without the transport's last part.
+    ways : Ways
+
+    Raises
+    ------
+    JoinError
+        If there is none, a wanted one is missing, or two topics of a camera are equally good.
+    """
+    candidates = classify(topics)
+    if wanted:
+        return [_named_image(candidates, name, ways) for name in wanted]
+    groups = group_cameras(candidates)
+    ordinary = [group for group in groups if group.kind == "image"]
+    others = [group for group in groups if group.kind != "image"]
+    if not groups:
+        unclear = candidates.describe()
+        listed = ", ".join(f"{t.name} ({t.type})" for t in topics if not t.is_image) or "nothing"
+        hint = f": {unclear}. Give {ways.image} to use one of them as the image" if unclear else ""
+        raise JoinError(f"no image topic{hint}; the recording holds {listed}")
+    choices = [_choose_variant(group, ways) for group in ordinary or others]
+    left_out = tuple(
+        (f.topic.name, f"taken for {f.kind}: {f.why}")
+        for f in candidates.findings
+        if (f.topic.is_image or f.kind == "unclear")
+        and f.kind not in ("image", "depth")
+        and (ordinary or f.kind not in _OTHER_LIGHT)
+    )
+    if choices and left_out:
+        first = choices[0]
+        choices[0] = Choice(
+            first.what, first.chosen, first.why, (*first.others, *left_out), first.choose
+        )
+    return choices
+
+
+def choose_one_camera(
+    topics: Sequence[Topic], wanted: str = "", ways: Ways = DEFAULT_WAYS
+) -> Choice:
+    """Choose the image topic to play, of several cameras the best.
+
+    Raises
+    ------
+    JoinError
+        As :func:`choose_cameras`, or if two cameras are equally good.
+    """
+    if wanted:
+        return choose_cameras(topics, [wanted], ways)[0]
+    choices = choose_cameras(topics, (), ways)
+    ranked = sorted(choices, key=lambda choice: _camera_rank(choice, topics), reverse=True)
+    best = ranked[0]
+    if len(ranked) > 1 and _camera_rank(best, topics) == _camera_rank(ranked[1], topics):
+        equal = [c for c in ranked if _camera_rank(c, topics) == _camera_rank(best, topics)]
+        names = ", ".join(c.chosen.name for c in equal if c.chosen is not None)
+        raise JoinError(f"{len(equal)} cameras are equally good: {names}; choose with {ways.image}")
+    others = tuple((c.chosen.name, "another camera") for c in ranked[1:] if c.chosen is not None)
+    return Choice("image", best.chosen, best.why, (*best.others, *others), best.choose)
+
+
+def _camera_rank(choice: Choice, topics: Sequence[Topic]) -> tuple[Any, ...]:
+    """Rank cameras: calibrated, with depth, then as the variants of one camera."""
+    camera = choice.chosen
+    assert camera is not None
+    info = choose_camera_info(camera, topics)
+    has_depth = any(same_frame(t.frame_id, camera.frame_id) for t in classify(topics).of("depth"))
+    return (info.chosen is not None, has_depth, camera.count, *_variant_rank(camera))
+
+
+def _named_image(candidates: Candidates, name: str, ways: Ways) -> Choice:
+    """Return the topic that the user named."""
+    pictures = [f for f in candidates.findings if f.topic.is_image or f.topic.is_depth]
+    for candidate in (name, f"{name}/compressed"):
+        for finding in pictures:
+            if finding.topic.name == candidate:
+                why = "named by the user"
+                if finding.kind != "image":
+                    why += f", although it was taken for {finding.kind}: {finding.why}"
+                return Choice("image", finding.topic, why, choose=ways.image)
+    known = ", ".join(f.topic.name for f in pictures) or "none"
+    raise JoinError(f"there is no image topic {name}; there are: {known}")
+
+
+def _variant_rank(topic: Topic) -> tuple[Any, ...]:
+    """Rank topics of one camera with as many images: rectified, colour, raw, large."""
+    name = {word for part in segments(topic.name) for word in part}
+    encoding = topic.pixel_encoding
+    is_grey = encoding.startswith("mono") or encoding in ("8UC1", "16UC1") or "mono" in name
+    return (
+        topic.is_rectified,
+        bool(name & _COLOUR),
+        not is_grey,
+        not topic.is_compressed,
+        topic.width * topic.height,
+    )
+
+
+def _choose_variant(group: CameraGroup, ways: Ways) -> Choice:
+    """Choose among the topics of one camera."""
+    most = max(topic.count for topic in group.variants)
+    covered = max(topic.covered for topic in group.variants)
+    complete = [
+        t
+        for t in group.variants
+        if t.count >= _NEARLY_ALL * most and t.covered >= _NEARLY_ALL * covered
+    ] or [t for t in group.variants if t.count >= _NEARLY_ALL * most]
+    best = max(complete, key=_variant_rank)
+    equal = [topic for topic in complete if _variant_rank(topic) == _variant_rank(best)]
+    if len(equal) > 1:
+        # A name that says nothing but "image_raw" is the driver's own.
+        raw = [t for t in equal if words(t.base_name.rpartition("/")[2]) == ["image", "raw"]]
+        if len(raw) != 1:
+            names = ", ".join(topic.name for topic in equal)
+            raise JoinError(
+                f"{names} are equally good images of one camera (frame "
+                f"'{best.frame_id}'); choose with {ways.image}"
+            )
+        best = raw[0]
+    others = []
+    for topic in group.variants:
+        if topic == best:
+            continue
+        if topic not in complete:
+            reason = f"{topic.count} of {most} images in {topic.covered:.0%} of the recording"
+        else:
+            reason = _difference(best, topic)
+        others.append((topic.name, reason))
+    why = f"{best.count} images in {best.covered:.0%} of the recording"
+    if best.is_rectified:
+        why += ", rectified by its name"
+    if group.kind != "image":
+        why += f"; the only camera, {group.kind} by its name"
+    return Choice("image", best, why, tuple(others), ways.image)
+
+
+def _difference(best: Topic, other: Topic) -> str:
+    """Say in which respect a topic ranks behind the best one."""
+    names = ("not rectified", "not named colour", "grey", "compressed", "smaller")
+    for name, a, b in zip(names, _variant_rank(best), _variant_rank(other), strict=True):
+        if a != b:
+            return name
+    return "named less plainly than image_raw"
+
+
+# camera_info
+
+
+def choose_camera_info(
+    camera: Topic, topics: Sequence[Topic], wanted: str = "", ways: Ways = DEFAULT_WAYS
+) -> Choice:
+    """Choose the camera_info of an image topic.
+
+    Parameters
+    ----------
+    camera : Topic
+    topics : sequence of Topic
+    wanted : str
+        Named by the user, who may name one of another frame.
+    ways : Ways
+
+    Returns
+    -------
+    Choice
+        With ``chosen`` None and the reason if none fits.
+
+    Raises
+    ------
+    JoinError
+        If the wanted one is missing, or if several fit equally and say different things.
+    """
+    infos = [topic for topic in topics if topic.type == CAMERA_INFO]
+    if wanted:
+        named = next((info for info in infos if info.name == wanted), None)
+        if named is None:
+            known = ", ".join(info.name for info in infos) or "none"
+            raise JoinError(f"there is no camera_info topic {wanted}; there are: {known}")
+        own_frames = [f for f in named.frames if same_frame(f, camera.frame_id)]
+        frame = own_frames[0] if own_frames else named.frame_id
+        why = "named by the user"
+        if not own_frames and same_frame(frame, camera.frame_id) is False:
+            why += f", although its frame is '{frame}' and the image's '{camera.frame_id}'"
+        return Choice("camera_info", named, why, choose=ways.camera_info, frame_id=frame)
+    own = _own_outputs(topics)
+    own_prefixes = {n.rpartition("/")[0] for n, f in own.items() if f.topic.is_depth}
+    fitting: list[tuple[tuple[Any, ...], Topic, str, Calibration | None]] = []
+    others: list[tuple[str, str]] = []
+    for info in infos:
+        if info.namespace and f"/{info.namespace}" in own_prefixes:
+            others.append((info.name, "an output of this package's node"))
+            continue
+        frames = info.frames or (info.frame_id,)
+        for number, frame in enumerate(frames):
+            relation = same_frame(frame, camera.frame_id)
+            if relation is False:
+                if number == 0 and not any(same_frame(f, camera.frame_id) for f in frames):
+                    others.append(
+                        (info.name, f"its frame is '{frame}', the image's '{camera.frame_id}'")
+                    )
+                continue
+            calibration = info.calibrations[number] if number < len(info.calibrations) else None
+            if relation is None and not _may_belong(info, camera, infos, topics):
+                others.append((info.name, "no frame_id tells, and its name is another camera's"))
+                continue
+            closer = _closer_camera(info, camera, topics)
+            if relation and closer is not None:
+                others.append((info.name, f"of the same frame, but it belongs to {closer.name}"))
+                continue
+            rank = _info_rank(info, camera, calibration, bool(relation))
+            fitting.append((rank, info, frame, calibration))
+    if not fitting:
+        why = "no camera_info belongs to it" if infos else "the recording has no camera_info"
+        return Choice("camera_info", None, why, tuple(others), ways.camera_info)
+    fitting.sort(key=lambda item: item[0], reverse=True)
+    rank, best, frame, calibration = fitting[0]
+    equal = [item for item in fitting if item[0] == rank]
+    if any(item[3] != calibration for item in equal):
+        names = ", ".join(item[1].name for item in equal)
+        raise JoinError(
+            f"{names} fit {camera.name} equally well (frame '{frame}') and say different things; "
+            f"choose with {ways.camera_info}"
+        )
+    for item in fitting[1:]:
+        reason = "says the same" if item[3] == calibration else "fits less well by size or name"
+        others.append((item[1].name, reason))
+    if same_frame(frame, camera.frame_id):
+        why = f"of the image's frame '{camera.frame_id}'"
+    elif best.namespace == camera.namespace:
+        why = "in the image's namespace, without a frame_id to compare"
+    else:
+        why = "the only one for the only camera, without a frame_id to compare"
+    if len(best.frames) > 1:
+        why += f"; its messages of {', '.join(f for f in best.frames if f != frame)} are ignored"
+    return Choice("camera_info", best, why, tuple(others), ways.camera_info, frame)
+
+
+def _may_belong(
+    info: Topic, camera: Topic, infos: Sequence[Topic], topics: Sequence[Topic]
+) -> bool:
+    """Return whether an info without frame may belong to a camera, by names."""
+    if _foreign_words(info, camera):
+        return False
+    if info.namespace == camera.namespace:
+        return True
+    cameras = {_identity(topic) for topic in topics if topic.is_image}
+    return len(infos) == len(cameras) == 1
+
+
+def _foreign_words(info: Topic, camera: Topic) -> set[str]:
+    """Return the words of an info's name that its camera's name does not have."""
+    return _all_words(info) - _all_words(camera) - {"camera", "info", "cam"} - _NEUTRAL
+
+
+def _all_words(topic: Topic) -> set[str]:
+    """Return all words of a topic's name."""
+    return {word for part in segments(topic.name) for word in part}
+
+
+def _closer_camera(info: Topic, camera: Topic, topics: Sequence[Topic]) -> Topic | None:
+    """Return another image of the same frame that an info stands next to: another robot's camera.
+
+    Robots that are copies of one another use the same frames under other namespaces.
+    """
+    if info.namespace == camera.namespace or not _foreign_words(info, camera):
+        return None
+    for other in topics:
+        if (
+            other.is_image
+            and same_frame(other.frame_id, camera.frame_id)
+            and _identity(other) != _identity(camera)
+            and not _foreign_words(info, other)
+            and shared_parts(other.name, info.name) > shared_parts(camera.name, info.name)
+        ):
+            return other
+    return None
+
+
+def _info_rank(
+    info: Topic, camera: Topic, calibration: Calibration | None, same: bool
+) -> tuple[Any, ...]:
+    """Rank infos: same frame, calibrated, size, words of the name, nearness, count."""
+    fits = calibration is not None and size_relation(calibration, camera) == "same"
+    shared = _all_words(info) & _all_words(camera) - {"camera", "cam", "image"}
+    return (
+        same,
+        fits or not camera.width,
+        calibration is not None and calibration.is_calibrated,
+        -len(_foreign_words(info, camera)),
+        info.namespace == camera.namespace,
+        len(shared),
+        shared_parts(info.name, camera.name),
+    )
+
+
+def size_relation(calibration: Calibration, image: Topic) -> str:
+    """Compare the size that a camera_info is for with an image's.
+
+    Returns
+    -------
+    str
+        "same", "same aspect", "other", or "unknown" where the image's size is not known.
+    """
+    if not image.width or not image.height:
+        return "unknown"
+    width, height = calibration.delivered_size
+    if (width, height) == (image.width, image.height):
+        return "same"
+    return "same aspect" if same_aspect(width, height, image.width, image.height) else "other"
+
+
+# Ground truth depth
+
+
+def rank_depth(camera: Topic, candidates: Candidates) -> list[tuple[tuple[Any, ...], Topic]]:
+    """Rank depth images for a camera: same frame, nearness, words, number, transport, encoding."""
+    ranked = []
+    for topic in candidates.of("depth"):
+        if topic.is_compressed and "compressedDepth" not in topic.encoding:
+            continue
+        foreign = _all_words(topic) - _all_words(camera) - _NEUTRAL
+        rank = (
+            same_frame(topic.frame_id, camera.frame_id) is True,
+            topic.count >= 0.5 * max(1, max(t.count for t in candidates.of("depth"))),
+            shared_parts(topic.name, camera.name),
+            "registered" in foreign or "aligned" in foreign,
+            topic.is_rectified == camera.is_rectified,
+            -len(foreign),
+            topic.type == IMAGE,
+            topic.pixel_encoding == "16UC1",
+        )
+        ranked.append((rank, topic))
+    return sorted(ranked, key=lambda item: item[0], reverse=True)
+
+
+def refused_as_truth(candidates: Candidates) -> Iterable[tuple[str, str]]:
+    """List what looks like depth but is something else, with the reasons."""
+    for finding in candidates.findings:
+        topic = finding.topic
+        if finding.kind == "own output" and (topic.is_depth or topic.type == POINT_CLOUD):
+            yield topic.name, f"an output of this package: {finding.why}"
+        elif topic.is_depth and finding.kind not in ("depth", "infrared"):
+            yield topic.name, f"taken for {finding.kind}: {finding.why}"
+
+
+def shared_parts(first: str, second: str) -> int:
+    """Count the leading parts that two topic names share."""
+    shared = 0
+    for a, b in zip(first.strip("/").split("/"), second.strip("/").split("/"), strict=False):
+        if a != b:
+            break
+        shared += 1
+    return shared
