@@ -475,7 +475,7 @@ class Calibration:
         """Return the distortion coefficients as many as OpenCV takes.
 
         Drivers pad D with zeros (plumb_bob with eight values, the last three 0); zeros at the end
-        change nothing, so they are removed and added as needed.
+        change nothing, so as many as needed are removed.
 
         Raises
         ------
@@ -483,8 +483,8 @@ class Calibration:
             If the model is unknown or has too many coefficients.
         """
         model = self.model
-        if not self.is_distorted and model != "equidistant":
-            return np.zeros(5)
+        if not self.is_distorted and (model != "equidistant" or not self.d):
+            return np.zeros(4 if model == "equidistant" else 5)
         if model not in DISTORTION_MODELS:
             raise ValueError(
                 f"camera_info: distortion_model '{self.distortion_model}' is unknown; "
@@ -494,12 +494,13 @@ class Calibration:
         while needed and self.d[needed - 1] == 0.0:
             needed -= 1
         counts = DISTORTION_MODELS[model]
-        count = next((count for count in counts if count >= needed), None)
+        count = next((count for count in counts if needed <= count <= len(self.d)), None)
         if count is None:
             raise ValueError(
-                f"camera_info: {model} with {needed} coefficients; it takes "
+                f"camera_info: {model} with {len(self.d)} coefficients; it takes "
                 f"{' or '.join(map(str, counts))}"
             )
+        # As many as there are, or fewer: three coefficients of a model with four are a mistake.
         values = np.zeros(count)
         values[:needed] = self.d[:needed]
         return values

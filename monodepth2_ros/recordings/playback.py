@@ -30,10 +30,10 @@ from monodepth2_ros.recordings.joins import (
     Ways,
     choose_camera_info,
     choose_one_camera,
-    classify,
     rank_depth,
     refused_as_truth,
 )
+from monodepth2_ros.recordings.topic_kinds import classify
 from monodepth2_ros.topic_names import same_frame
 
 __all__ = [
@@ -259,7 +259,7 @@ def _choose_depth(camera: Topic, topics: list[Topic], wanted: str) -> Choice | N
             if wanted in (topic.name, topic.base_name):
                 return Choice("truth", topic, "named by the user")
         known = ", ".join(topic.name for topic in depths) or "none"
-        raise PlaybackError(f"the recording has no depth topic {wanted}; it has: {known}")
+        raise PlaybackError(f"there is no depth topic {wanted}; there are: {known}")
     refused = list(refused_as_truth(candidates))
     chosen = None
     for _, topic in rank_depth(camera, candidates):

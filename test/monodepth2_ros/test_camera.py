@@ -137,7 +137,13 @@ def test_camera_info_conventions():
     assert calibration.baseline == pytest.approx(0.12)
     assert not calibration.is_distorted
     with pytest.raises(ValueError, match=r"uncalibrated \(K\[0\] is 0\)"):
-        PinholeCamera.from_camera_info(camera_info(k=[0.0] * 9))
+        PinholeCamera.from_camera_info(camera_info(k=[0.0] * 9, p=[0.0] * 12))
+    # P alone is enough for rectified images, and for raw ones without distortion.
+    alone = PinholeCamera.from_camera_info(camera_info(k=[0.0] * 9), rectified=False)
+    assert alone == rectified
+    distorted = Calibration.from_camera_info(camera_info(k=[0.0] * 9, d=[0.1, 0, 0, 0, 0]))
+    with pytest.raises(ValueError, match="K is empty"):
+        distorted.rectification_maps()
 
 
 def test_ros1_spelling():

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from monodepth2_ros.camera import PinholeCamera
 from training.extraction.progress import CameraReport
-from training.frames.store import FrameStoreWriter
+from training.frames.writer import FrameStoreWriter
 
 _PAIRS = 12  # pairs of frames that are measured
 _LARGEST_SPACING = 8
@@ -110,11 +110,13 @@ def _pair_scale(
         Of the images.
     """
     greys = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (first, second)]
-    corners = cv2.goodFeaturesToTrack(greys[0], 400, 0.01, 5)
-    if corners is None:
+    corners: Any = cv2.goodFeaturesToTrack(greys[0], 400, 0.01, 5)
+    # None where there is no corner, whatever the stubs say.
+    if not isinstance(corners, np.ndarray):
         return None
-    moved, status, _ = cv2.calcOpticalFlowPyrLK(greys[0], greys[1], corners, None)
-    back, again, _ = cv2.calcOpticalFlowPyrLK(greys[1], greys[0], moved, None)
+    track: Any = cv2.calcOpticalFlowPyrLK
+    moved, status, _ = track(greys[0], greys[1], corners, None)
+    back, again, _ = track(greys[1], greys[0], moved, None)
     points, matches = corners[:, 0], moved[:, 0]
     good = (status[:, 0] == 1) & (again[:, 0] == 1)
     good &= np.linalg.norm(back[:, 0] - points, axis=1) < 0.5

@@ -24,11 +24,11 @@ from monodepth2_ros.recordings.joins import (
     JoinError,
     Ways,
     choose_camera_info,
-    classify,
     rank_depth,
     refused_as_truth,
     shared_parts,
 )
+from monodepth2_ros.recordings.topic_kinds import classify
 from monodepth2_ros.rectification import image_geometry
 from monodepth2_ros.topic_names import same_frame
 from training.extraction.poses import FrameTree
@@ -373,7 +373,8 @@ def _named_truth(
     known = [t for t in topics if t.type == POINT_CLOUD or t.is_depth]
     named = next((t for t in known if t.name in (wanted, f"{wanted}/compressedDepth")), None)
     if named is None:
-        names = ", ".join(topic.name for topic in known) or "none"
+        clouds_first = sorted(known, key=lambda topic: topic.type != POINT_CLOUD)
+        names = ", ".join(topic.name for topic in clouds_first) or "none"
         raise ValueError(f"there is no depth image or PointCloud2 {wanted}; there are: {names}")
     if named.type == POINT_CLOUD:
         found = _judge_cloud(reader, camera, named, tree, settings)
@@ -399,8 +400,9 @@ def _judge(
     relation = same_frame(topic.frame_id, camera.frame_id)
     both_empty = not topic.frame_id and not camera.frame_id
     pose: NDArray[np.float64] | None = None
-    if relation is False or settings.extrinsics is not None:
-        pose = settings.extrinsics
+    if relation is False or (settings.extrinsics is not None and own is not None):
+        own = own or _any_calibration(topic, topics)
+        pose = settings.extrinsics if own is not None else None
         if pose is None:
             stamp = np.array(topic.stamps[:1] or (0,), np.int64)
             poses = tree.transform(camera.frame_id.lstrip("/"), topic.frame_id.lstrip("/"), stamp)
@@ -412,14 +414,12 @@ def _judge(
                 "with --truth if it is registered to the image"
             )
         if pose is not None and own is None:
-            own = _any_calibration(topic, topics)
-            if own is None and not np.allclose(pose, np.eye(4), atol=1e-6) and not is_named:
+            if not np.allclose(pose, np.eye(4), atol=1e-6) and not is_named:
                 return (
                     f"its frame is '{topic.frame_id}' and it has no camera_info of its own to "
                     "reproject it by"
                 )
-            if own is None:
-                pose = None
+            pose = None
     elif relation is None and not both_empty and not is_named:
         return "without a frame_id nothing says that it is registered to the image"
     size = calibration.delivered_size

@@ -148,8 +148,9 @@ def _describe_truth(truth: dict[str, Any]) -> str:
     depth = truth["depth_m"]
     text = (
         f"truth from {truth['topic']} ({truth.get('encoding', 'points')}, "
-        f"{truth['metres_per_unit']:g} m per unit{', reprojected' * truth.get('reprojected', False)}"
-        f"): {truth['valid_share']:.1%} of the pixels valid, depth 5/50/95 % "
+        f"{truth['metres_per_unit']:g} m per unit"
+        f"{', reprojected' * truth.get('reprojected', False)}): "
+        f"{truth['valid_share']:.1%} of the pixels valid, depth 5/50/95 % "
         f"{depth['p5']:.2f}/{depth['p50']:.2f}/{depth['p95']:.2f} m"
     )
     agreement = truth.get("agreement") or {}

@@ -13,32 +13,12 @@ import pytest
 
 from bag_builder import FAR, INTERVAL, START, Bag, K, encode, scene, write_drive
 from monodepth2_ros.recordings.bags import (
-    Topic,
-    find_camera_info,
-    find_cameras,
-    find_depth,
     list_topics,
     open_recording,
     read_messages,
 )
 from training.extraction.bag_cameras import bag_cameras, read_points
 from training.extraction.stored_view import make_view
-
-IMAGE = "sensor_msgs/msg/Image"
-COMPRESSED = "sensor_msgs/msg/CompressedImage"
-INFO = "sensor_msgs/msg/CameraInfo"
-
-
-def image(name: str, kind: str = IMAGE, count: int = 10, frame: str = "camera") -> Topic:
-    return Topic(name, kind, count, frame)
-
-
-def info(name: str, frame: str = "camera") -> Topic:
-    return Topic(name, INFO, 10, frame)
-
-
-def depth(name: str, frame: str = "camera", kind: str = IMAGE) -> Topic:
-    return Topic(name, kind, 10, frame, is_depth=True)
 
 
 @pytest.mark.parametrize(
@@ -165,73 +145,6 @@ def test_a_stamp_of_zero_is_replaced_by_the_time_of_recording(tmp_path: Path) ->
     with open_recording(tmp_path / "bag") as reader:
         stamps = [stamp for stamp, _ in read_messages(reader, "/image")]
     assert stamps == [START + i * INTERVAL for i in range(3)]
-
-
-def test_one_topic_is_taken_for_each_camera() -> None:
-    topics = [
-        image("/front/image_raw", count=5),
-        image("/front/image_raw/compressed", COMPRESSED, count=5),
-        image("/front/image_rect_color/compressed", COMPRESSED, count=5),
-        image("/front/image_mono"),
-        image("/rear/image_raw/compressed", COMPRESSED),
-        depth("/front/depth/image_rect_raw"),
-        info("/front/camera_info"),
-    ]
-    found = find_cameras(topics)
-    assert [topic.name for topic in found] == [
-        "/front/image_rect_color/compressed",
-        "/rear/image_raw/compressed",
-    ]
-    assert found[0].is_rectified
-    assert not found[1].is_rectified
-
-
-def test_wanted_topics_are_found_by_name() -> None:
-    topics = [image("/a/image"), image("/b/image/compressed", COMPRESSED), info("/a/camera_info")]
-    assert [t.name for t in find_cameras(topics, ["/b/image", "/a/image"])] == [
-        "/b/image/compressed",
-        "/a/image",
-    ]
-    with pytest.raises(ValueError, match="no image topic /c; there are: /a/image, /b/image"):
-        find_cameras(topics, ["/c"])
-    with pytest.raises(ValueError, match="the recording holds /a/camera_info"):
-        find_cameras([info("/a/camera_info")])
-
-
-def test_rectified_is_a_word_of_the_name() -> None:
-    names = {
-        "/camera/image_rect": True,
-        "/camera/image_rect_color/compressed": True,
-        "/camera/infra1/image_rect_raw": True,
-        "/direct/image_raw": False,
-        "/camera/correct": False,
-        "/rect/image": False,
-    }
-    for name, expected in names.items():
-        assert image(name).is_rectified == expected, name
-
-
-def test_the_camera_info_that_belongs_to_a_camera() -> None:
-    left = image("/stereo/left/image_raw", frame="left")
-    right = image("/stereo/right/image_raw", frame="right")
-    left_info, right_info = info("/stereo/left/camera_info", "left"), info("/other/info", "right")
-    topics = [left, right, left_info, right_info]
-    assert find_camera_info(left, topics) == left_info
-    assert find_camera_info(right, topics) == right_info  # by its frame
-    # A neighbour's calibration is not borrowed.
-    assert find_camera_info(right, [left, right, left_info]) is None
-    # With one camera and one camera_info there is no doubt.
-    assert find_camera_info(left, [left, info("/calibration", "")]) is not None
-    assert find_camera_info(left, [left]) is None
-
-
-def test_only_registered_depth_is_truth() -> None:
-    camera = image("/camera/color/image_raw", frame="color")
-    own = depth("/camera/depth/image_rect_raw", "depth")
-    aligned = depth("/camera/aligned_depth_to_color/image_raw", "color")
-    elsewhere = depth("/robot/depth", "color")
-    assert find_depth(camera, [camera, own]) is None
-    assert find_depth(camera, [camera, own, elsewhere, aligned]) == aligned
 
 
 def test_depth_in_png_is_no_picture(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_the_best_of_several_cameras_is_taken_and_the_others_are_named(tmp_path)
         assert playback.topics.camera_info.name == "/left/camera_info"
         assert playback.topics.depth.name == "/tof/depth"
     for option in ("image", "camera_info", "depth"):
-        with pytest.raises(PlaybackError, match=f"no {option} topic /nowhere; it has: /"):
+        with pytest.raises(PlaybackError, match=f"no {option} topic /nowhere; there are: /"):
             Playback(tmp_path / "rig", **{option: "/nowhere"})
 
 

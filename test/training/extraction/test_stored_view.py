@@ -82,10 +82,12 @@ def test_what_is_rectified() -> None:
     assert maps(turned, False, "auto")
     assert not maps(turned, True, "auto")
     assert np.array_equal(make_view(turned, True, "auto", NO_CROP, (64, 64)).rotation, turn)
-    assert np.array_equal(make_view(turned, False, "off", NO_CROP, (64, 64)).rotation, np.eye(3))
+    assert np.array_equal(make_view(turned, False, "false", NO_CROP, (64, 64)).rotation, turn)
     # P describes what is rectified, K what is not.
     assert make_view(DISTORTED, True, "auto", NO_CROP, (64, 64)).source.fx == 190.0
-    assert make_view(DISTORTED, False, "off", NO_CROP, (64, 64)).source.fx == 200.0
+    assert make_view(DISTORTED, False, "false", NO_CROP, (64, 64)).source.fx == 190.0
+    other = replace(DISTORTED, d=())
+    assert make_view(other, False, "auto", NO_CROP, (64, 64)).source.fx == 200.0
 
 
 def test_black_borders_are_found() -> None:
@@ -98,10 +100,10 @@ def test_black_borders_are_found() -> None:
 
 def test_wrong_sizes_and_intrinsics_are_refused() -> None:
     view = make_view(PLAIN, False, "auto", NO_CROP, (64, 64))
-    with pytest.raises(ValueError, match="image of 160x120 under a calibration for 320x240"):
+    with pytest.raises(ValueError, match="image of 160x120, but camera_info is for 320x240"):
         view.image(np.zeros((120, 160, 3), np.uint8))
     outside = replace(PLAIN, k=(200.0, 0.0, 700.0, 0.0, 200.0, 110.0, 0.0, 0.0, 1.0))
-    with pytest.raises(ValueError, match=r"principal point \(700.0, 110.0\) is outside"):
+    with pytest.raises(ValueError, match=r"principal point \(700.0, 110.0\) of the 320x240 image"):
         make_view(outside, False, "auto", NO_CROP)
     with pytest.raises(ValueError, match="uncalibrated"):
         make_view(replace(PLAIN, k=(0.0,) * 9), False, "auto", NO_CROP)
