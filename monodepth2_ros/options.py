@@ -16,6 +16,9 @@ BACKENDS = ("auto", "torch", "openvino")
 #: Arithmetic of the convolutions.
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 
+#: Whether images are rectified, see :mod:`monodepth2_ros.rectification`.
+RECTIFY = ("auto", "true", "false")
+
 #: Names that a user can choose; OpenCV's colour maps.
 COLOR_MAPS = ("magma", "inferno", "plasma", "viridis", "turbo", "gray")
 

@@ -17,10 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monodepth2_ros.camera import Calibration, PinholeCamera
+from monodepth2_ros.options import RECTIFY
 from monodepth2_ros.topic_names import is_rectified_name
-
-#: Values of the parameter and option ``rectify``.
-RECTIFY = ("auto", "true", "false")
 
 # Plausible intrinsics. Beyond the inner bounds the user is warned, beyond the outer ones the
 # camera is refused: no lens makes a pinhole image of 165 degrees, and no sensor has pixels twice

@@ -18,7 +18,8 @@ from typing import Any
 from monodepth2_ros.backends import BackendError
 from monodepth2_ros.checkpoint import CheckpointError
 from monodepth2_ros.conversions import BIT_DEPTHS
-from monodepth2_ros.rectification import RECTIFY, as_rectify
+from monodepth2_ros.options import RECTIFY
+from monodepth2_ros.rectification import as_rectify
 from training.extraction.console import Terminal
 from training.extraction.extract_camera import DEFAULT_MIN_FLOW
 from training.extraction.job import ExtractOptions, default_workers, extract, gigabytes

@@ -49,7 +49,7 @@ from monodepth2_ros.node.diagnostics import (
     judge,
     pairing_problem,
 )
-from monodepth2_ros.node.image_camera import ImageCamera, find_image_camera
+from monodepth2_ros.node.image_camera import ImageCamera, SampleWatch, find_image_camera
 from monodepth2_ros.node.mailbox import Mailbox
 from monodepth2_ros.node.pairing import CameraInfoPairing
 from monodepth2_ros.node.parameters import BY_NAME, check_together, declare_parameters
@@ -135,6 +135,7 @@ class DepthNode(LifecycleNode):
         self._worker: threading.Thread | None = None
         self._image_camera: ImageCamera | None = None
         self._cameras: dict[Any, ImageCamera] = {}
+        self._sample_watch = SampleWatch()
         self._statistics = FrameStatistics()
         self._failure = ""
         self._is_empty = False
@@ -226,7 +227,8 @@ class DepthNode(LifecycleNode):
         values = self._values
         by_stamp = values["pairing"] == "stamp"
         tolerance = _nanoseconds(values["pairing_tolerance"]) if by_stamp else None
-        self._pairing = CameraInfoPairing(tolerance)
+        self._pairing = CameraInfoPairing(tolerance, values["camera_info_frame"] == "any")
+        self._sample_watch = SampleWatch()
         self._mailbox = Mailbox()
         self._failure = ""
         self._is_empty = False
@@ -369,10 +371,12 @@ class DepthNode(LifecycleNode):
         if stamp < self._last_stamp_ns:
             self._statistics.count("time jump")
         self._last_stamp_ns = stamp
-        self._forward(self._pairing.add_image(stamp, (image, time.monotonic())))
+        item = (image, time.monotonic())
+        self._forward(self._pairing.add_image(stamp, item, image.header.frame_id))
 
     def _on_info(self, info: CameraInfo) -> None:
-        self._forward(self._pairing.add_info(stamp_ns(info.header), info))
+        frame = info.header.frame_id
+        self._forward(self._pairing.add_info(stamp_ns(info.header), info, frame))
 
     def _expire_waiting(self) -> None:
         """Release an image that waited for its camera_info since the tick before."""
@@ -472,15 +476,20 @@ class DepthNode(LifecycleNode):
     def _decode(self, image: Image | CompressedImage) -> NDArray[np.uint8]:
         """Turn a message into RGB, unless it is too large."""
         most = self._values["max_image_pixels"]
+        bits = self._values["bit_depth"] or None
         if isinstance(image, CompressedImage):
             check_encoded_size(image.data, most)
-            return decode_compressed(image)
-        if image.width * image.height > most:
+            pixels = decode_compressed(image, bits)
+        elif image.width * image.height > most:
             raise ValueError(
                 f"the image has {image.width}x{image.height} pixels, more than max_image_pixels "
                 f"({most})"
             )
-        return decode_image(image)
+        else:
+            pixels = decode_image(image, bits)
+        if bits is None:
+            self._sample_watch.look_at(image)
+        return pixels
 
     def _may_tell(self, subject: str, seconds: float) -> bool:
         """Return whether a log line on a subject is due, `seconds` after the last one."""
@@ -506,8 +515,9 @@ class DepthNode(LifecycleNode):
         """Compute the camera of a frame, and log what is wrong with it."""
         calibration = None if info is None else Calibration.from_camera_info(info)
         rectify, topic = self._values["rectify"], self._image_topic()
+        scales = self._values["scale_camera_info"]
         try:
-            known = find_image_camera(calibration, width, height, rectify, topic)
+            known = find_image_camera(calibration, width, height, rectify, topic, scales)
         except cv2.error as error:  # coefficients that OpenCV cannot compute with
             problem = f"camera_info cannot be used: {error}. Depth is published, points are not"
             known = ImageCamera(calibration, (width, height), None, None, problem)
@@ -531,6 +541,8 @@ class DepthNode(LifecycleNode):
             image_topic=image_topic,
             image_publishers=len(publishers),
             qos_conflict=self._qos_conflict(publishers),
+            wrong_type=self._wrong_type(publishers),
+            other_transport=self._other_transport(),
             image_age=statistics.age("received"),
             period=self._values["diagnostics_period"],
             listeners=sum(listeners.values()),
@@ -578,8 +590,26 @@ class DepthNode(LifecycleNode):
         if known is None:
             return ""
         if known.calibration is not None:
-            return known.problem
-        return pairing_problem(self._pairing, self.resolve_topic_name("camera_info"))
+            return known.problem or self._sample_watch.problem
+        return pairing_problem(
+            self._pairing,
+            self.resolve_topic_name("camera_info"),
+            self.count_publishers(self.resolve_topic_name("camera_info")),
+        )
+
+    def _wrong_type(self, publishers: list[Any]) -> str:
+        """Return the type of the image topic's publishers if none has the subscribed one, or ""."""
+        compressed = self._values["image_transport"] == "compressed"
+        wanted = f"sensor_msgs/msg/{'CompressedImage' if compressed else 'Image'}"
+        types = {info.topic_type for info in publishers}
+        return "" if not types or wanted in types else ", ".join(sorted(types))
+
+    def _other_transport(self) -> str:
+        """Return the topic on which the images come with the other transport, or ""."""
+        topic = self.resolve_topic_name("image")
+        compressed = self._values["image_transport"] == "compressed"
+        other = topic if compressed else f"{topic}/compressed"
+        return other if self.count_publishers(other) else ""
 
     def _qos_conflict(self, publishers: list[Any]) -> str:
         """Say why no publisher's QoS fits the image subscription, "" if one does."""

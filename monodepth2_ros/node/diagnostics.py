@@ -128,6 +128,10 @@ class NodeStatus:
         Publishers that discovery sees.
     qos_conflict : str
         Why the publishers' QoS does not fit, or "".
+    wrong_type : str
+        Type of the publishers if it is not the subscribed one, or "".
+    other_transport : str
+        Topic on which images come with the other transport, or "".
     image_age : float
         Seconds since the last image.
     period : float
@@ -148,6 +152,8 @@ class NodeStatus:
     image_topic: str
     image_publishers: int = 0
     qos_conflict: str = ""
+    wrong_type: str = ""
+    other_transport: str = ""
     image_age: float = float("inf")
     period: float = 1.0
     listeners: int = 0
@@ -203,6 +209,14 @@ def _missing_image(status: NodeStatus) -> str:
         if status.image_age == float("inf")
         else f"no image for {status.image_age:.0f} s"
     )
+    if status.wrong_type:
+        return f"{since}: {_advise_transport(status)}"
+    if status.image_publishers == 0 and status.other_transport:
+        to = "compressed" if status.other_transport.endswith("/compressed") else "raw"
+        return (
+            f"{since}: nobody publishes {status.image_topic}, but {status.other_transport} is "
+            f"published; set image_transport to '{to}'"
+        )
     if status.image_publishers == 0:
         return f"{since}: nobody publishes {status.image_topic}"
     if status.qos_conflict:
@@ -213,10 +227,43 @@ def _missing_image(status: NodeStatus) -> str:
     )
 
 
-def pairing_problem(pairing: CameraInfoPairing, info_topic: str) -> str:
-    """Say why an image found no camera_info, "" if that may happen now and then."""
+def _advise_transport(status: NodeStatus) -> str:
+    """Say what to do about a topic of another type."""
+    topic = status.image_topic
+    said = f"{topic} has type {status.wrong_type}"
+    if status.wrong_type == "sensor_msgs/msg/CompressedImage":
+        base = topic.removesuffix("/compressed")
+        return f"{said}; set image_transport to 'compressed' and remap image to {base}"
+    if status.wrong_type == "sensor_msgs/msg/Image":
+        return f"{said}; set image_transport to 'raw' and remap image to {topic}"
+    return f"{said}, which is no image; remap image to a camera's topic"
+
+
+def pairing_problem(pairing: CameraInfoPairing, info_topic: str, publishers: int = 0) -> str:
+    """Say why an image found no camera_info, "" if that may happen now and then.
+
+    Parameters
+    ----------
+    pairing : CameraInfoPairing
+    info_topic : str
+    publishers : int
+        Of the camera_info topic, as discovery sees them.
+    """
+    if pairing.received == 0 and publishers:
+        return (
+            f"no camera_info received on {info_topic}, although it has {publishers} publisher(s): "
+            "depth is published, points are not. If it is published once (latched), set pairing "
+            "to 'latest'"
+        )
     if pairing.received == 0:
         return f"no camera_info on {info_topic}: depth is published, points are not"
+    if pairing.other_frames:
+        names = ", ".join(f"'{frame}'" for frame in pairing.other_frames)
+        return (
+            f"camera_info on {info_topic} is of frame {names}, the image of "
+            f"'{pairing.image_frame}': it is another camera's. Remap camera_info, or set "
+            "camera_info_frame to 'any' if it is right. Depth is published, points are not"
+        )
     nearest = pairing.nearest_ns
     if pairing.tolerance_ns is None or nearest is None:
         return ""

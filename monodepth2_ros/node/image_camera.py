@@ -8,8 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from monodepth2_ros.camera import Calibration, PinholeCamera, same_aspect
+from monodepth2_ros.conversions import (
+    BIT_DEPTHS,
+    bits_for,
+    has_deep_samples,
+    largest_sample,
+)
 from monodepth2_ros.rectification import as_rectify, doubtful, image_geometry, implausible
 from monodepth2_ros.topic_names import is_rectified_name
+
+# Images that are looked at to find how many of 16 bits are used, and when that is said.
+_WATCHED_IMAGES = 100
+_FEWEST_IMAGES = 3
 
 
 @dataclass(frozen=True)
@@ -102,3 +112,33 @@ def _fitted(calibration: Calibration, width: int, height: int, scale: bool) -> C
     if same_aspect(*own, width, height):
         raise ValueError(f"{text}; if it was scaled, set 'scale_camera_info' to true")
     raise ValueError(f"{text}, of another aspect; let the driver publish the right camera_info")
+
+
+class SampleWatch:
+    """Finds out that images with 16-bit samples use fewer bits, so that they come out dark.
+
+    Attributes
+    ----------
+    problem : str
+        What the user should know; "" if all is well.
+    """
+
+    def __init__(self) -> None:
+        self.problem = ""
+        self._largest = 0
+        self._seen = 0
+
+    def look_at(self, message: Any) -> None:
+        """Look at an Image or CompressedImage that was read with the full 16 bits."""
+        encoding = getattr(message, "encoding", getattr(message, "format", ""))
+        if self._seen >= _WATCHED_IMAGES or not has_deep_samples(encoding):
+            return
+        self._seen += 1
+        self._largest = max(self._largest, largest_sample(message))
+        bits = bits_for(self._largest)
+        self.problem = ""
+        if self._seen >= _FEWEST_IMAGES and bits < BIT_DEPTHS[-1]:
+            self.problem = (
+                f"{encoding.split(';')[0]} images use {bits} of 16 bits (largest value "
+                f"{self._largest}), so they are dark; set bit_depth to {bits}"
+            )

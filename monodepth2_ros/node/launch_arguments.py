@@ -155,7 +155,9 @@ def read_parameters(values: Mapping[str, str]) -> dict[str, Any]:
 def _read(parameter: Parameter, text: str) -> Any:
     """Read a parameter's value as its type, and check it."""
     value: Any = text
-    if isinstance(parameter.default, bool):
+    if parameter.is_switch:
+        value = parameter.plain(_load(parameter.name, text))
+    elif isinstance(parameter.default, bool):
         value = read_boolean(parameter.name, text)
     elif not isinstance(parameter.default, str):
         value = _load(parameter.name, text)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from monodepth2_ros.options import BACKENDS, COLOR_MAPS, PRECISIONS
+from monodepth2_ros.options import BACKENDS, COLOR_MAPS, PRECISIONS, RECTIFY
 
 if TYPE_CHECKING:
     from rcl_interfaces.msg import ParameterDescriptor
@@ -37,6 +37,9 @@ class Parameter:
         Inclusive range of a number, or of each number of an array.
     live : bool
         Whether it can change while the node is configured; else it is read on configure.
+    is_switch : bool
+        A string with the choices "true" and "false", which may be given as a boolean too: YAML
+        and the command line read these words as booleans.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Parameter:
     minimum: float | None = None
     maximum: float | None = None
     live: bool = False
+    is_switch: bool = False
 
     @property
     def type_name(self) -> str:
@@ -55,7 +59,9 @@ class Parameter:
         return {bool: "bool", int: "int", float: "double", str: "string"}[type(self.default)]
 
     def plain(self, value: Any) -> Any:
-        """Return an array as a list, as it compares; other values as they are."""
+        """Return an array as a list and a switch as a string, as they compare; others as is."""
+        if self.is_switch and isinstance(value, bool):
+            return str(value).lower()
         return list(value) if isinstance(self.default, tuple) and value is not None else value
 
     def check(self, value: Any) -> str | None:
@@ -140,8 +146,34 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     Parameter(
         "rectify",
+        "auto",
+        "Whether to rectify the image here, with camera_info. auto: an image with distortion "
+        "or a rotation R whose topic is not named rectified (image_rect, rect/image). false: "
+        "the image is rectified already.",
+        choices=RECTIFY,
+        is_switch=True,
+    ),
+    Parameter(
+        "camera_info_frame",
+        "same",
+        "Which camera_info is used. same: only one whose frame_id is the image's, or one of "
+        "the two is empty. any: whatever its frame.",
+        choices=("same", "any"),
+    ),
+    Parameter(
+        "scale_camera_info",
         False,
-        "Undistort the image here. Leave it false when the image is already rectified.",
+        "Scale a camera_info of another size and the same aspect to the image, for drivers "
+        "that resize images without it.",
+    ),
+    Parameter(
+        "bit_depth",
+        0,
+        "Bits that images with 16-bit samples (mono16, 16UC1) use; 0 for all 16, with a "
+        "warning if mono16 uses fewer. 16UC1 needs a number here, as it is the encoding of "
+        "depth.",
+        minimum=0,
+        maximum=16,
     ),
     Parameter(
         "pairing",
@@ -360,10 +392,11 @@ def declare_parameters(node: Node) -> dict[str, Any]:
             of_integers = "of type 'INTEGER" in str(error) and "type 'DOUBLE" in str(error)
             hint = " (write a number with a decimal point)" if of_integers else ""
             raise ValueError(f"parameter {parameter.name}: {error}{hint}") from error
-        refusal = parameter.check(declared.value)
+        plain = parameter.plain(declared.value)
+        refusal = parameter.check(plain)
         if refusal:
             raise ValueError(f"parameter {refusal}")
-        values[parameter.name] = parameter.plain(declared.value)
+        values[parameter.name] = plain
     refusal = check_together(values)
     if refusal:
         raise ValueError(f"parameter {refusal}")
@@ -380,7 +413,9 @@ def _descriptor(parameter: Parameter) -> ParameterDescriptor:
     """Describe a parameter to ROS."""
     from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
-    descriptor = ParameterDescriptor(description=parameter.description)
+    descriptor = ParameterDescriptor(
+        description=parameter.description, dynamic_typing=parameter.is_switch
+    )
     if parameter.choices:
         descriptor.additional_constraints = f"one of {', '.join(parameter.choices)}"
     low, high = parameter.minimum, parameter.maximum

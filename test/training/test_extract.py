@@ -194,7 +194,7 @@ def test_broken_frames_are_counted_by_reason(tmp_path: Path) -> None:
     )
     assert told["left_out"] == {
         truncated: 2,
-        "image of 160x48 under a calibration for 160x96": 1,
+        "image of 160x48, but camera_info is for 160x96": 1,
         "message cannot be deserialised": 1,
     }
     assert (told["seen"], told["kept"]) == (13, 9)
@@ -285,8 +285,13 @@ def test_a_calibration_of_another_size_is_refused(
             bag.info("/camera_info", START + i * INTERVAL, k=k, size=(320, 192))
             bag.image("/image", START + i * INTERVAL, scene(position)[0])
     assert extract(tmp_path / "drive", "--out", tmp_path / "frames") == 1
-    printed = capsys.readouterr().out
-    assert "12 image of 160x96 under a calibration for 320x192" in printed
+    error = capsys.readouterr().err
+    assert "camera_info is for 320x192 images, but the images are 160x96" in error
+    assert "--scale-camera-info" in error
+    out = tmp_path / "frames"
+    assert extract(tmp_path / "drive", "--out", out, "--scale-camera-info") == 0
+    camera = FrameStore.open(out).cameras[0]
+    assert (camera.fx, camera.fy, camera.cx, camera.cy) == (120.0, 120.0, 79.5, 47.5)
 
 
 def test_unreadable_bags_are_refused_before_anything_is_written(

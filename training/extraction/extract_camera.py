@@ -124,6 +124,7 @@ def extract_camera(
     starts: list[int] = []
     flows: list[float] = []
     views: list[StoredView] = []
+    unusable: Counter[str] = Counter()
 
     def begin_segment() -> None:
         """Begin a segment; forget the one before if it holds no sample."""
@@ -139,6 +140,7 @@ def extract_camera(
         progress()
         if isinstance(prepared, str):
             selector.leave_out(prepared)
+            unusable[prepared] += 1
             continue
         index = book.camera_index(prepared.view.camera, baseline)
         stamp, follows = prepared.frame.stamp, prepared.frame.follows
@@ -157,7 +159,7 @@ def extract_camera(
     report.kept, report.segments = len(writer) - report.first_frame, len(starts)
     report.notes.extend(_remarks(views[0]) if views else ())
     _choose_spacings(writer, book, report, starts, flows, rules)
-    _judge_input(report, views)
+    _judge_input(report, views, unusable)
     _add_poses(writer, camera, report)
     _add_truth(writer, book, camera, rules, report, views, progress)
     book.reports.append(report)
@@ -262,11 +264,20 @@ def _enter_choices(report: CameraReport, camera: CameraSource) -> None:
     report.bit_depth = camera.bits
 
 
-def _judge_input(report: CameraReport, views: Sequence[StoredView]) -> None:
-    """Let the verdict speak of what is wrong with the input before it speaks of the motion."""
+def _judge_input(report: CameraReport, views: Sequence[StoredView], unusable: Counter[str]) -> None:
+    """Let the verdict speak of what is wrong with the input before it speaks of the motion.
+
+    Parameters
+    ----------
+    report : CameraReport
+    views : sequence of StoredView
+        Of the kept frames.
+    unusable : Counter of str
+        Frames that could not be read, by reason.
+    """
     verdict = report.verdict
-    if report.seen and not report.kept and report.left_out:
-        reason, count = max(report.left_out.items(), key=lambda item: item[1])
+    if not report.kept and unusable:
+        reason, count = unusable.most_common(1)[0]
         if 2 * count > report.seen:
             verdict["level"] = "empty"
             verdict["summary"] = f"no frame could be used: {reason} ({count} of {report.seen})"
