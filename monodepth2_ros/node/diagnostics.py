@@ -251,7 +251,7 @@ def pairing_problem(pairing: CameraInfoPairing, info_topic: str, publishers: int
     """
     if pairing.received == 0 and publishers:
         return (
-            f"no camera_info received on {info_topic}, although it has {publishers} publisher(s): "
+            f"no camera_info on {info_topic}, although it has {publishers} publisher(s): "
             "depth is published, points are not. If it is published once (latched), set pairing "
             "to 'latest'"
         )
