@@ -1,0 +1,208 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The factor from all sources, frame by frame: the same in the node and in evaluation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monodepth2_ros.camera import PinholeCamera
+from monodepth2_ros.scale.factor import FactorFilter, Measurement, ScaleEstimate
+from monodepth2_ros.scale.ground import measure_height
+from monodepth2_ros.scale.odometry import OdometryScale
+from monodepth2_ros.scale.ranges import measure_beam, measure_ranges
+
+#: Where a factor can come from.
+SOURCES = ("odometry", "camera_height", "range")
+
+# A range measurement belongs to an image if its stamp is this near.
+_RANGE_AGE_NS = 150_000_000
+
+
+@dataclass(frozen=True)
+class ScaleOptions:
+    """How to find the factor.
+
+    Attributes
+    ----------
+    sources : tuple of str
+        Any of :data:`SOURCES`.
+    camera_height : float
+        Metres above the ground; needed by "camera_height".
+    time_constant_s : float
+        How fast measurements are forgotten.
+    """
+
+    sources: tuple[str, ...] = ("odometry",)
+    camera_height: float = 0.0
+    time_constant_s: float = 0.3
+
+    def __post_init__(self) -> None:
+        unknown = set(self.sources) - set(SOURCES)
+        if unknown or not self.sources:
+            raise ValueError(f"scale sources {self.sources}: give any of {', '.join(SOURCES)}")
+        if "camera_height" in self.sources and not self.camera_height > 0.0:
+            raise ValueError(
+                f"scale source 'camera_height' needs the height of the camera above the ground in "
+                f"metres; it is {self.camera_height:g}"
+            )
+        if not self.time_constant_s > 0.0:
+            raise ValueError(f"scale time constant {self.time_constant_s:g} s is not positive")
+
+
+@dataclass(frozen=True)
+class Beam:
+    """A single range reading in the camera's optical frame; see :func:`measure_beam`."""
+
+    distance: float
+    origin: NDArray[np.float64]
+    direction: NDArray[np.float64]
+    field_of_view: float
+
+
+class ScaleEstimator:
+    """A running estimate of the factor from depth to metres.
+
+    For each image call :meth:`track`, which may run while the network does, then :meth:`measure`
+    with the depth that came of it.
+
+    Parameters
+    ----------
+    options : ScaleOptions
+    mounting : ndarray, shape (4, 4), optional
+        Pose of the camera's optical frame in the body of the odometry; none: the same frame.
+    down : ndarray, shape (3,), optional
+        Direction of gravity in the camera's optical frame.
+
+    Attributes
+    ----------
+    estimate : ScaleEstimate
+        The newest.
+    """
+
+    def __init__(
+        self,
+        options: ScaleOptions,
+        mounting: NDArray[np.float64] | None = None,
+        down: NDArray[np.float64] | None = None,
+    ) -> None:
+        self.options = options
+        self.down = down
+        self.estimate = ScaleEstimate()
+        self._odometry = OdometryScale(mounting)
+        self._ranges: tuple[int, NDArray[np.float64] | Beam] | None = None
+        self._filters = {name: FactorFilter(options.time_constant_s) for name in options.sources}
+
+    @property
+    def mounting(self) -> NDArray[np.float64]:
+        """Pose of the camera's optical frame in the body of the odometry."""
+        return self._odometry.mounting
+
+    @mounting.setter
+    def mounting(self, pose: NDArray[np.float64]) -> None:
+        if not np.array_equal(pose, self._odometry.mounting):
+            self._odometry.mounting = np.asarray(pose, np.float64)
+            self._odometry.reset()
+
+    def add_odometry(
+        self, stamp: int, position: tuple[float, ...], quaternion: tuple[float, ...]
+    ) -> None:
+        """Add a pose of the body: stamp in nanoseconds, metres, quaternion x, y, z, w."""
+        self._odometry.poses.add(stamp, position, quaternion)
+
+    def add_ranges(self, stamp: int, ranges: NDArray[np.float64] | Beam) -> None:
+        """Add what a range sensor saw at a stamp, in the camera's optical frame.
+
+        Parameters
+        ----------
+        stamp : int
+            Nanoseconds.
+        ranges : ndarray, shape (N, 3), or Beam
+        """
+        self._ranges = (stamp, ranges)
+
+    def track(self, stamp: int, image: NDArray[np.uint8], camera: PinholeCamera) -> None:
+        """Take an image, before its depth is known; see :meth:`OdometryScale.track`."""
+        if "odometry" in self._filters:
+            self._odometry.track(stamp, image, camera)
+
+    def measure(
+        self, stamp: int, inverse_depth: NDArray[np.floating], camera: PinholeCamera
+    ) -> ScaleEstimate:
+        """Take an image's depth and return the factor for it.
+
+        Parameters
+        ----------
+        stamp : int
+            Nanoseconds.
+        inverse_depth : ndarray, shape (h, w)
+            For the field of view of the whole image, in the inverse of the network's unit; NaN
+            where unknown.
+        camera : PinholeCamera
+            Of the image, any size.
+        """
+        reasons = []
+        for name, running in self._filters.items():
+            measurement = self._measure(name, stamp, inverse_depth, camera)
+            if isinstance(measurement, str):
+                reasons.append(measurement)
+            else:
+                running.add(stamp, measurement)
+        measured = len(reasons) < len(self._filters)
+        self.estimate = self._combine(stamp, "" if measured else "; ".join(reasons))
+        return self.estimate
+
+    def _measure(
+        self,
+        name: str,
+        stamp: int,
+        inverse_depth: NDArray[np.floating],
+        camera: PinholeCamera,
+    ) -> Measurement | str:
+        """Ask one source."""
+        if name == "odometry":
+            return self._odometry.measure(inverse_depth)
+        if name == "camera_height":
+            return measure_height(inverse_depth, camera, self.options.camera_height, self.down)
+        if self._ranges is None:
+            return "no range measurement"
+        seen, ranges = self._ranges
+        if abs(stamp - seen) > _RANGE_AGE_NS:
+            return f"the nearest range measurement is {1e-9 * abs(stamp - seen):.2f} s away"
+        if isinstance(ranges, Beam):
+            return measure_beam(
+                ranges.distance,
+                ranges.origin,
+                ranges.direction,
+                ranges.field_of_view,
+                inverse_depth,
+                camera,
+            )
+        return measure_ranges(ranges, inverse_depth, camera)
+
+    def _combine(self, stamp: int, reason: str) -> ScaleEstimate:
+        """Average the sources, each weighted by 1 / variance."""
+        total = weight = 0.0
+        names, newest = [], None
+        for name, running in self._filters.items():
+            middle, variance = running.at(stamp)
+            if not math.isfinite(variance):
+                continue
+            total += middle / variance
+            weight += 1.0 / variance
+            names.append(name)
+            if running.stamp is not None:
+                newest = running.stamp if newest is None else max(newest, running.stamp)
+        if newest is None:
+            return ScaleEstimate(reason=reason)
+        return ScaleEstimate(
+            factor=math.exp(total / weight),
+            deviation=math.sqrt(1.0 / weight),
+            source="+".join(names),
+            age_s=1e-9 * max(0, stamp - newest),
+            reason=reason,
+        )

@@ -1,0 +1,159 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""One factor from many measurements: robust, in log space, forgetting the past."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one frame says about the factor.
+
+    Attributes
+    ----------
+    values : ndarray, shape (N,)
+        Logarithms of metres per unit of depth, point by point.
+    weights : ndarray, shape (N,)
+        1 / variance of each by itself.
+    deviation : float
+        Standard deviation of their weighted median, as errors of neighbouring points agree.
+    """
+
+    values: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    deviation: float
+
+    @classmethod
+    def of_points(
+        cls,
+        values: NDArray[np.float64],
+        errors: NDArray[np.float64],
+        places: NDArray[np.float64],
+        model_noise: float = 0.15,
+    ) -> Measurement:
+        """Weigh points, and tell from the differences between regions how sure they are.
+
+        Parameters
+        ----------
+        values, errors : ndarray, shape (N,)
+            Logarithms of the factor, and their standard deviations by measurement alone.
+        places : ndarray, shape (N, 2)
+            Where the points are, in units in which the image is about 1 wide.
+        model_noise : float
+            Relative error of predicted depth from point to point.
+        """
+        weights = 1.0 / (model_noise**2 + errors**2)
+        middle = weighted_median(values, weights)
+        # Points of a region (a sixteenth of the field of view or so) are wrong together.
+        region = np.floor(places * 5.0).astype(int)
+        _, region_of = np.unique(region[:, 0] * 1000 + region[:, 1], return_inverse=True)
+        clipped = np.clip(values - middle, -0.5, 0.5)
+        sums = np.bincount(region_of.ravel(), weights * clipped)
+        variance = float(np.sum(sums**2)) / float(weights.sum()) ** 2
+        # π / 2: a median is that much less efficient than a mean.
+        variance = max(0.5 * np.pi * variance, 1.0 / float(weights.sum()))
+        return cls(values, weights, float(np.sqrt(variance)))
+
+    @property
+    def middle(self) -> float:
+        """Logarithm of the factor."""
+        return weighted_median(self.values, self.weights)
+
+
+@dataclass(frozen=True)
+class ScaleEstimate:
+    """What is known about the factor.
+
+    Attributes
+    ----------
+    factor : float
+        Metres per unit of depth; 1 before anything is known.
+    deviation : float
+        Relative standard deviation; infinite before anything is known.
+    source : str
+        Which sources it comes from, joined by "+"; "" before anything is known.
+    age_s : float
+        Time since the last measurement; infinite before the first.
+    reason : str
+        Why the newest frame gave no measurement, "" if it did.
+    """
+
+    factor: float = 1.0
+    deviation: float = math.inf
+    source: str = ""
+    age_s: float = math.inf
+    reason: str = "no measurement yet"
+
+    def is_known(self, tolerance: float) -> bool:
+        """Whether the factor is known to a relative tolerance (one standard deviation)."""
+        return self.deviation <= tolerance
+
+
+class FactorFilter:
+    """A running factor: the weighted median of the measurements of the last seconds.
+
+    Parameters
+    ----------
+    time_constant_s : float
+        A measurement's weight falls by e within this time.
+    drift : float
+        How fast the factor is believed to wander while it is not measured, relative, per √s.
+    floor : float
+        The deviation at best: points differ from the image as a whole.
+
+    Attributes
+    ----------
+    stamp : int or None
+        Nanoseconds of the last measurement.
+    """
+
+    def __init__(
+        self, time_constant_s: float = 0.3, drift: float = 0.02, floor: float = 0.03
+    ) -> None:
+        self.stamp: int | None = None
+        self._time_constant_ns = 1e9 * time_constant_s
+        self._drift, self._floor = drift, floor
+        self._kept: deque[tuple[int, Measurement]] = deque(maxlen=100)
+        self._middle = 0.0
+        self._variance = math.inf
+
+    def add(self, stamp: int, measurement: Measurement) -> None:
+        """Take a measurement at a stamp in nanoseconds; stamps that go back start over."""
+        if self._kept and stamp < self._kept[-1][0]:
+            self._kept.clear()
+        self._kept.append((stamp, measurement))
+        # Three time constants hold 95 % of the weight; pauses do not count.
+        while len(self._kept) > 1 and stamp - self._kept[0][0] > 3.0 * self._time_constant_ns:
+            self._kept.popleft()
+        shares = np.array([np.exp((s - stamp) / self._time_constant_ns) for s, _ in self._kept])
+        values = np.concatenate([m.values for _, m in self._kept])
+        weights = np.concatenate(
+            [share * m.weights for share, (_, m) in zip(shares, self._kept, strict=True)]
+        )
+        self._middle = weighted_median(values, weights)
+        # Errors of neighbouring frames are the same errors: their average is no better than each.
+        deviations = np.array([m.deviation for _, m in self._kept])
+        self._variance = float(np.sum(shares * deviations**2) / shares.sum()) + self._floor**2
+        self.stamp = stamp
+
+    def at(self, stamp: int) -> tuple[float, float]:
+        """Return the logarithm of the factor and its variance at a stamp in nanoseconds."""
+        if self.stamp is None:
+            return 0.0, math.inf
+        age = 1e-9 * max(0, stamp - self.stamp)
+        return self._middle, self._variance + self._drift**2 * age
+
+
+def weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """Return the value that halves the weights, between two values linearly."""
+    order = np.argsort(values)
+    cumulative = np.cumsum(weights[order])
+    cumulative -= 0.5 * weights[order]
+    return float(np.interp(0.5 * weights.sum(), cumulative, values[order]))

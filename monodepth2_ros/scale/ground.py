@@ -1,0 +1,116 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The scale of predicted depth from the height of the camera above the ground."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monodepth2_ros.camera import PinholeCamera
+from monodepth2_ros.scale.factor import Measurement
+
+_GRID = (64, 48)  # rays that are looked at
+_HYPOTHESES = 150
+
+# A point within this share of the plane's inverse depth is on it.
+_TOLERANCE = 0.08
+
+# Less than this share of the rays below the horizon on the plane: it is not the ground.
+_LEAST_GROUND = 0.25
+# More than this share below the plane: it is a table, or a kerb.
+_MOST_BELOW = 0.12
+
+# Largest angle between the plane and the horizontal, in degrees.
+_LARGEST_TILT = 12.0
+_LARGEST_TILT_UNKNOWN = 35.0
+
+
+def measure_height(
+    inverse_depth: NDArray[np.floating],
+    camera: PinholeCamera,
+    height: float,
+    down: NDArray[np.float64] | None = None,
+    seed: int = 0,
+) -> Measurement | str:
+    """Fit the ground and compare its distance with the known height of the camera.
+
+    A plane n · X = h (n down, h the height) is linear in inverse depth ρ: as X = r / ρ for the ray
+    r = (x, y, 1), ρ = (n / h) · r. Planes through three rays each are tried (RANSAC), the best is
+    refined by least squares.
+
+    Parameters
+    ----------
+    inverse_depth : ndarray, shape (h, w)
+        Predicted, in the inverse of the network's unit; NaN where unknown.
+    camera : PinholeCamera
+        Of the same field of view, any size.
+    height : float
+        Of the camera above the ground, metres.
+    down : ndarray, shape (3,), optional
+        Direction of gravity in the optical frame (x right, y down, z ahead); without it the
+        ground is assumed within 35° of it for a level camera.
+    seed : int
+        Of the choice of the planes that are tried.
+
+    Returns
+    -------
+    Measurement, or str
+        The reason why no ground was found.
+    """
+    if down is None:
+        direction, tilt = np.array([0.0, 1.0, 0.0]), _LARGEST_TILT_UNKNOWN
+    else:
+        direction, tilt = np.asarray(down, np.float64) / np.linalg.norm(down), _LARGEST_TILT
+    rows = np.linspace(0, inverse_depth.shape[0] - 1, _GRID[1]).round().astype(int)
+    columns = np.linspace(0, inverse_depth.shape[1] - 1, _GRID[0]).round().astype(int)
+    scaled = camera.resized(inverse_depth.shape[1], inverse_depth.shape[0])
+    x, y = np.meshgrid((columns - scaled.cx) / scaled.fx, (rows - scaled.cy) / scaled.fy)
+    rays = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3)
+    inverse = inverse_depth[np.ix_(rows, columns)].reshape(-1).astype(np.float64)
+    below_horizon = rays @ direction > 0.05 * np.linalg.norm(rays, axis=1)
+    usable = below_horizon & np.isfinite(inverse) & (inverse > 0.0)
+    if usable.sum() < 100:
+        return "no ground in view: the camera sees nothing below the horizon"
+    rays, inverse = rays[usable], inverse[usable]
+    chosen = np.random.default_rng(seed).integers(len(rays), size=(_HYPOTHESES, 3))
+    corners = rays[chosen]
+    good = np.abs(np.linalg.det(corners)) > 1e-4
+    if not good.any():
+        return "no ground in view"
+    planes = np.linalg.solve(corners[good], inverse[chosen][good][..., None])[..., 0]
+    # Those that nothing but the ground can be: it faces up.
+    planes = planes[_tilt(planes, direction) < tilt]
+    if not len(planes):
+        return "no ground in view: no level plane"
+    error = (rays @ planes.T) / inverse[:, None] - 1.0  # > 0: the plane is nearer than the point
+    on = np.abs(error) < _TOLERANCE
+    # A plane with much below it is a table; one through the air has little on it.
+    score = on.mean(axis=0) - 2.0 * (error > 2.0 * _TOLERANCE).mean(axis=0)
+    plane = planes[score.argmax()]
+    for _ in range(3):
+        error = (rays @ plane) / inverse - 1.0
+        weight = np.where(np.abs(error) < _TOLERANCE, 1.0 / inverse**2, 0.0)
+        if np.count_nonzero(weight) < 50:
+            return "no ground in view"
+        weighted = rays.T * weight
+        plane = np.linalg.solve(weighted @ rays + 1e-12 * np.eye(3), weighted @ inverse)
+    error = (rays @ plane) / inverse - 1.0
+    share = float(np.mean(np.abs(error) < _TOLERANCE))
+    if share < _LEAST_GROUND:
+        return f"no ground in view: {share:.0%} of what is below the horizon is one plane"
+    if float(np.mean(error > 2.0 * _TOLERANCE)) > _MOST_BELOW:
+        return "no ground in view: much lies below the largest plane"
+    if float(_tilt(plane[None], direction)[0]) > tilt:
+        return "no ground in view: the largest plane is not level"
+    value = float(np.log(height * np.linalg.norm(plane)))
+    spread = float(np.std(error[np.abs(error) < _TOLERANCE]))
+    # Depth errors of a network are alike over the whole ground: the residual does not average out.
+    deviation = float(np.hypot(0.02, spread))
+    return Measurement(np.array([value]), np.array([deviation**-2]), deviation)
+
+
+def _tilt(planes: NDArray[np.float64], down: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the angles between planes (N, 3) and the horizontal, in degrees."""
+    cosine = planes @ down / (np.linalg.norm(planes, axis=1) + 1e-12)
+    return np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))

@@ -1,0 +1,439 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The scale of predicted depth from the measured motion of the camera.
+
+Corners are followed through the images of the last seconds. Two of these images, far enough apart
+to show parallax, and the motion between them give the distance of each corner; compared with the
+depth that was predicted there it gives the factor.
+
+The rotation between the two images is corrected by the images: wheels know the plane only, and an
+error of a tenth of a degree moves the image as much as a metre ahead does at 20 m. The translation
+is believed, as it alone knows metres.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monodepth2_ros.camera import PinholeCamera
+from monodepth2_ros.scale.factor import Measurement
+from monodepth2_ros.scale.poses import PoseBuffer, invert_pose
+from monodepth2_ros.scale.tracking import find_corners, follow, tracking_image
+
+_NANOSECONDS = 1_000_000_000
+
+#: Frames that are kept, and for how long.
+_FRAMES = 40
+_WINDOW_S = 2.5
+# Frames whose triangulated corners are compared with the newest prediction.
+_MAP = 24
+# Images that follow each other faster are not all kept.
+_INTERVAL_NS = 60_000_000
+
+#: Parallax that is wanted between two frames, as a share of the image width, and the least.
+_GOOD_PARALLAX = 0.025
+_LEAST_PARALLAX = 0.006
+
+# Metres: below, wheels and tracking systems are noise.
+_SHORTEST_BASELINE = 0.01
+
+#: A camera that has moved less than this share of the distance between two frames stands still.
+_STILL = 0.05
+
+# Noise of a corner's place, as a share of the image width: a third of 320 pixels.
+_PIXEL_NOISE = 0.35 / 320.0
+
+# Error of the measured rotation between two frames: the largest that is corrected, what is
+# believed at first, and the least.
+_WRONG_ROTATION = 0.035  # radians
+_ROTATION_NOISE = 0.006
+_LEAST_ROTATION_NOISE = 0.0002
+
+# Reasons for which the corners of earlier frames are good enough.
+_FEW_NOW = ("too few corners are found again",)
+
+_LARGEST_ERROR = 0.3  # of the median corner, relative
+
+_FEWEST_POINTS = 12
+
+# Points off the epipolar lines by more than this many standard deviations move, or were lost.
+_OUTLIER = 4.0
+# With fewer points on them than this the motion is not that of the images.
+_FEWEST_INLIERS = 0.5
+
+#: Poses are continued at constant velocity for so long.
+AHEAD_S = 0.12
+
+
+@dataclass
+class _Frame:
+    """What is kept of an image.
+
+    Attributes
+    ----------
+    stamp : int
+    grey : ndarray, shape (h, w), uint8
+    pose : ndarray, shape (4, 4), or None
+        World from camera, once the odometry of its time has come.
+    """
+
+    stamp: int
+    grey: NDArray[np.uint8]
+    pose: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class _Corners:
+    """Corners of a frame that were triangulated.
+
+    Attributes
+    ----------
+    stamp : int
+    pose : ndarray, shape (4, 4)
+        World from camera.
+    rays : ndarray, shape (N, 2)
+        Directions x / z, y / z.
+    inverse_depth : ndarray, shape (N,)
+        1 / metre; may be negative by noise.
+    noise : ndarray, shape (N,)
+        Its standard deviation.
+    """
+
+    stamp: int
+    pose: NDArray[np.float64]
+    rays: NDArray[np.float64]
+    inverse_depth: NDArray[np.float64]
+    noise: NDArray[np.float64]
+
+
+class OdometryScale:
+    """Compares predicted depth with that of corners triangulated by measured motion.
+
+    Call :meth:`track` with each image, which may be while the network works on it, then
+    :meth:`measure` with the depth that was predicted.
+
+    Parameters
+    ----------
+    mounting : ndarray, shape (4, 4), optional
+        Pose of the camera (optical frame: x right, y down, z ahead) in the body whose odometry
+        comes; none: the odometry is the camera's own.
+
+    Attributes
+    ----------
+    poses : PoseBuffer
+        Of the body.
+    """
+
+    def __init__(self, mounting: NDArray[np.float64] | None = None) -> None:
+        self.mounting = np.eye(4) if mounting is None else np.asarray(mounting, np.float64)
+        self.poses = PoseBuffer()
+        self._frames: deque[_Frame] = deque(maxlen=_FRAMES)
+        self._camera: PinholeCamera | None = None
+        self._jumps = 0
+        self._corners: _Corners | None = None
+        self._map: deque[_Corners] = deque(maxlen=_MAP)
+        self._reason = "no odometry"
+        # Distance between two frames at which there is good parallax; learned from the last pair.
+        self._baseline = 0.0
+        self._median_inverse_depth = 0.0
+        self._rotation_noise = _ROTATION_NOISE
+
+    def reset(self) -> None:
+        """Forget all images."""
+        self._frames.clear()
+        self._corners = None
+        self._map.clear()
+
+    def track(self, stamp: int, image: NDArray[np.uint8], camera: PinholeCamera) -> None:
+        """Triangulate corners of the newest image whose motion is known; needs no depth.
+
+        Parameters
+        ----------
+        stamp : int
+            Nanoseconds.
+        image : ndarray, shape (H, W, 3) RGB or (H, W) grey, uint8
+        camera : PinholeCamera
+            Of the image.
+        """
+        grey = tracking_image(image)
+        small = camera.resized(grey.shape[1], grey.shape[0])
+        gap = stamp - self._frames[-1].stamp if self._frames else 0
+        if small != self._camera or not 0 <= gap <= _WINDOW_S * _NANOSECONDS:
+            self.reset()
+            self._camera = small
+        # Pairs reach far enough back with a few frames a second.
+        if len(self._frames) > 1 and stamp - self._frames[-2].stamp < _INTERVAL_NS:
+            self._frames.pop()
+        self._frames.append(_Frame(stamp, grey))
+        while self._frames[0].stamp < stamp - _WINDOW_S * _NANOSECONDS:
+            self._frames.popleft()
+        self._reason = self._locate() or self._triangulate()
+        if self._reason in _FEW_NOW and len(self._map) >= 3:
+            self._reason = ""  # the corners of the frames before are seen in this one, too
+
+    def measure(self, inverse_depth: NDArray[np.floating]) -> Measurement | str:
+        """Compare the newest image's depth with the corners.
+
+        Parameters
+        ----------
+        inverse_depth : ndarray, shape (h, w)
+            Predicted for the whole image at any size, in the inverse of the network's unit; NaN
+            where unknown.
+
+        Returns
+        -------
+        Measurement, or str
+            The reason why there is none.
+        """
+        camera = self._camera
+        if self._reason or not self._map or camera is None:
+            return self._reason or "no image"
+        frame = self._frames[-1]
+        pose = frame.pose
+        if pose is None:
+            pose = self.poses.at([frame.stamp], AHEAD_S)[0] @ self.mounting
+            if not np.isfinite(pose).all():
+                return "odometry is late"
+        depth, rays, noise = self._seen_from(pose)
+        height, width = inverse_depth.shape
+        scaled = camera.resized(width, height)
+        pixels = rays * (scaled.fx, scaled.fy) + (scaled.cx, scaled.cy)
+        predicted = sample_smooth(inverse_depth, pixels)
+        usable = np.isfinite(predicted) & (depth > 1e-3)
+        if usable.sum() < _FEWEST_POINTS:
+            return "too few corners with parallax"
+        values = np.log(depth[usable] * predicted[usable])
+        # The relative error follows from the predicted distance: from the measured one, points
+        # measured too near would seem the better ones.
+        expected = predicted[usable] * np.exp(-np.median(values))
+        errors = noise[usable] / expected
+        if np.median(errors) > _LARGEST_ERROR:
+            return "too little parallax"
+        good = errors < 2.0 * _LARGEST_ERROR
+        return Measurement.of_points(values[good], errors[good], rays[usable][good])
+
+    def _seen_from(
+        self, pose: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return depth, rays and noise of inverse depth of the corners in another frame."""
+        to_camera = invert_pose(pose)
+        depths, rays, noises = [], [], []
+        for corners in self._map:
+            motion = to_camera @ corners.pose
+            inverse = np.maximum(corners.inverse_depth, 1e-4)
+            points = np.column_stack([corners.rays, np.ones(len(inverse))]) @ motion[:3, :3].T
+            points += inverse[:, None] * motion[:3, 3]  # at inverse depth 1 / metre
+            ahead = np.maximum(points[:, 2], 1e-6)
+            depths.append(ahead / inverse)
+            rays.append(points[:, :2] / ahead[:, None])
+            noises.append(corners.noise)
+        return np.concatenate(depths), np.concatenate(rays), np.concatenate(noises)
+
+    def _locate(self) -> str:
+        """Give poses to the frames whose odometry has come; return why there are none."""
+        if self.poses.jumps != self._jumps:
+            # Poses before a jump have nothing to do with those after it.
+            self._jumps = self.poses.jumps
+            newest = self._frames[-1]
+            self._frames.clear()
+            self._frames.append(newest)
+            self._corners = None
+            self._map.clear()
+        newest_pose, stamp = self.poses.newest, self._frames[-1].stamp
+        if newest_pose is None:
+            return "no odometry"
+        missing = [frame for frame in self._frames if frame.pose is None]
+        poses = self.poses.at([frame.stamp for frame in missing]) @ self.mounting
+        for frame, pose in zip(missing, poses, strict=True):
+            if np.isfinite(pose).all():
+                frame.pose = pose
+        behind = 1e-9 * (stamp - newest_pose)
+        if behind > AHEAD_S:
+            return f"odometry is {behind:.2f} s behind the images"
+        return ""
+
+    def _triangulate(self) -> str:
+        """Triangulate corners of the newest frame with a pose; return why it cannot be done."""
+        known = [frame for frame in self._frames if frame.pose is not None]
+        if len(known) < 2:
+            return "odometry has just begun" if self._jumps == 0 else "odometry jumped"
+        base, camera = known[-1], self._camera
+        assert base.pose is not None and camera is not None
+        if self._corners is not None and self._corners.stamp == base.stamp:
+            return ""  # nothing new is known
+        centres = np.array([frame.pose[:3, 3] for frame in known if frame.pose is not None])
+        distances = np.linalg.norm(centres[:-1] - centres[-1], axis=1)
+        if self._corners is not None:
+            moved = float(np.linalg.norm(self._corners.pose[:3, 3] - centres[-1]))
+            if moved < _STILL * self._baseline:
+                return "standing still, or turning on the spot"
+        enough = np.flatnonzero(distances >= self._baseline)
+        chosen = int(enough[-1]) if len(enough) else int(distances.argmax())
+        distance = float(distances[chosen])
+        if distance < max(_SHORTEST_BASELINE, 0.4 * self._baseline):
+            return "too little motion"
+        reference = known[chosen]
+        assert reference.pose is not None
+        motion = invert_pose(reference.pose) @ base.pose
+        points = find_corners(base.grey)
+        centre = np.array([camera.cx, camera.cy])
+        focal = np.array([camera.fx, camera.fy])
+        rays = ((points - centre) / focal).astype(np.float64)
+        guess = self._project(rays, motion, np.full(len(rays), self._median_inverse_depth))
+        there, found = follow(base.grey, reference.grey, points, guess)
+        if found.sum() < _FEWEST_POINTS:
+            self._baseline = 0.5 * distance
+            return "too few corners are found again"
+        rays = rays[found]
+        seen = ((there[found] - centre) / focal).astype(np.float64)
+        noise = _PIXEL_NOISE * camera.width / camera.fx
+        solution = _solve(rays, seen, motion, noise, self._rotation_noise)
+        if isinstance(solution, str):
+            return solution
+        share = 0.1
+        self._rotation_noise += share * (solution.rotation_error - self._rotation_noise)
+        parallax = float(np.median(np.abs(solution.parallax))) * camera.fx / camera.width
+        self._baseline = distance * float(np.clip(_GOOD_PARALLAX / max(parallax, 1e-9), 0.3, 3.0))
+        good = solution.good
+        inverse = solution.inverse_depth[good]
+        self._median_inverse_depth = max(0.0, float(np.median(inverse)))
+        if parallax < _LEAST_PARALLAX:
+            return "too little parallax"
+        self._corners = _Corners(base.stamp, base.pose, rays[good], inverse, solution.noise[good])
+        self._map.append(self._corners)
+        return ""
+
+    def _project(
+        self, rays: NDArray[np.float64], motion: NDArray[np.float64], inverse: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """Say in which pixels points of one frame are seen from another."""
+        camera = self._camera
+        assert camera is not None
+        points = np.column_stack([rays, np.ones(len(rays))]) @ motion[:3, :3].T
+        points += inverse[:, None] * motion[:3, 3]
+        places = points[:, :2] / np.maximum(points[:, 2:], 0.05)
+        pixels = places * (camera.fx, camera.fy) + (camera.cx, camera.cy)
+        limits = (camera.width - 1.0, camera.height - 1.0)
+        return np.clip(pixels, 0.0, limits).astype(np.float32)
+
+
+def sample_smooth(
+    values: NDArray[np.floating], pixels: NDArray[np.float64], edge: float = 0.25
+) -> NDArray[np.float64]:
+    """Read an image between its pixels, and NaN where it has an edge.
+
+    Parameters
+    ----------
+    values : ndarray, shape (h, w)
+    pixels : ndarray, shape (N, 2)
+        x, y.
+    edge : float
+        A relative difference between the neighbours that is one.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+    """
+    height, width = values.shape
+    x, y = np.rint(pixels).astype(int).T
+    inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
+    x, y = x.clip(1, max(1, width - 2)), y.clip(1, max(1, height - 2))
+    around = np.stack(
+        [values[y + j, x + i] for i, j in ((-1, 0), (1, 0), (0, -1), (0, 1), (0, 0))]
+    ).astype(np.float64)
+    low, high = around.min(axis=0), around.max(axis=0)
+    smooth = inside & (high - low < edge * high) & (low > 0.0)
+    return np.where(smooth, around.mean(axis=0), np.nan)
+
+
+@dataclass(frozen=True)
+class _Solution:
+    """See :func:`_solve`."""
+
+    good: NDArray[np.bool_]
+    inverse_depth: NDArray[np.float64]
+    noise: NDArray[np.float64]
+    parallax: NDArray[np.float64]
+    rotation_error: float
+
+
+def _solve(
+    base: NDArray[np.float64],
+    reference: NDArray[np.float64],
+    motion: NDArray[np.float64],
+    noise: float,
+    rotation_noise: float,
+) -> _Solution | str:
+    """Triangulate corners of two frames, the rotation between which is known roughly.
+
+    A point of inverse depth ρ on the ray r is seen, in the reference frame, along R r + ρ t. The
+    rotation is corrected by a small one, so that the points come to lie on their epipolar lines
+    (iteratively reweighted least squares); where they are on these lines tells ρ.
+
+    Parameters
+    ----------
+    base, reference : ndarray, shape (N, 2)
+        Rays in both.
+    motion : ndarray, shape (4, 4)
+        Takes points of the base frame to the reference frame.
+    noise : float
+        Standard deviation of the rays.
+    rotation_noise : float
+        Standard deviation of the measured rotation about each axis, radians.
+
+    Returns
+    -------
+    _Solution or str
+        Which points are good, their inverse depths and the standard deviations of these, their
+        parallaxes, and the error of the rotation; or the reason why there is none.
+    """
+    rays = np.column_stack([base, np.ones(len(base))])
+    turned = rays @ motion[:3, :3].T
+    t = motion[:3, 3]
+    u, v = reference.T
+    x, y, z = turned.T
+    # (turned + ρ t) × (u, v, 1) = 0 are two equations, linear in ρ and in a small rotation.
+    slope = np.stack([t[0] - u * t[2], t[1] - v * t[2]], axis=1)
+    length = np.hypot(*slope.T) + 1e-12
+    along = slope / length[:, None]
+    across = np.stack([-along[:, 1], along[:, 0]], axis=1)
+    offset = np.stack([x - u * z, y - v * z], axis=1)
+    # The derivative of `turned` by a rotation vector w is w × turned.
+    zero = np.zeros_like(x)
+    first = np.stack([-u * y, z + u * x, -y], axis=1)
+    second = np.stack([-z - v * y, v * x, x + zero], axis=1)
+    design = across[:, :1] * first + across[:, 1:] * second
+    off = np.sum(across * offset, axis=1)
+    prior = np.eye(3) * (noise / rotation_noise) ** 2
+    weights = np.ones(len(x))
+    for _ in range(4):
+        weighted = design.T * weights
+        normal = weighted @ design
+        rotation = np.linalg.solve(normal + prior, -weighted @ off)
+        residual = (off + design @ rotation) / noise
+        # Cauchy's weights: mismatches and moving things have heavy tails.
+        weights = 1.0 / (1.0 + residual**2 / 4.0)
+    free = np.linalg.solve(normal + np.eye(3) * (noise / _ROTATION_NOISE) ** 2, -weighted @ off)
+    if np.linalg.norm(free) > _WRONG_ROTATION:
+        return "odometry and images disagree in rotation"
+    good = np.abs(residual) < _OUTLIER
+    if good.sum() < max(_FEWEST_POINTS, _FEWEST_INLIERS * len(x)):
+        return "odometry and images disagree"
+    corrected = np.sum(along * offset, axis=1)
+    corrected += (along[:, :1] * first + along[:, 1:] * second) @ rotation
+    covariance = np.linalg.inv(normal + prior) * noise**2
+    explained = float(np.trace(np.linalg.inv(normal + np.eye(3) * (noise / _ROTATION_NOISE) ** 2)))
+    error = np.sqrt(max(float(free @ free) - explained * noise**2, 0.0) / 3.0)
+    turning = along[:, :1] * first + along[:, 1:] * second
+    shared = np.einsum("ni,ij,nj->n", turning, covariance, turning)
+    return _Solution(
+        good=good,
+        inverse_depth=-corrected / length,
+        noise=np.sqrt(2.0 * noise**2 + shared) / length,
+        parallax=corrected,
+        rotation_error=max(error, _LEAST_ROTATION_NOISE),
+    )

@@ -1,0 +1,258 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Where a body was at a stamp, from odometry that arrives message by message."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+#: Poses farther apart than this are not interpolated.
+LONGEST_INTERVAL_S = 0.5
+
+_NANOSECONDS = 1_000_000_000
+
+# A step is a jump if it differs from what the last velocity predicts by more than noise and a
+# strong acceleration explain.
+_JUMP_M = 0.25
+_ACCELERATION = 30.0  # m/s²
+_JUMP_DEGREES = 20.0
+_ANGULAR_ACCELERATION = 3000.0  # degrees/s²
+
+
+def pose_matrix(translation: ArrayLike, quaternion: ArrayLike) -> NDArray[np.float64]:
+    """Return poses as matrices.
+
+    Parameters
+    ----------
+    translation : array_like, shape (..., 3)
+    quaternion : array_like, shape (..., 4)
+        x, y, z, w; of any length but 0.
+
+    Returns
+    -------
+    ndarray, shape (..., 4, 4)
+    """
+    q = np.asarray(quaternion, np.float64)
+    x, y, z, w = np.moveaxis(q / np.linalg.norm(q, axis=-1, keepdims=True), -1, 0)
+    pose = np.zeros((*q.shape[:-1], 4, 4))
+    pose[..., 0, 0] = 1.0 - 2.0 * (y * y + z * z)
+    pose[..., 0, 1] = 2.0 * (x * y - z * w)
+    pose[..., 0, 2] = 2.0 * (x * z + y * w)
+    pose[..., 1, 0] = 2.0 * (x * y + z * w)
+    pose[..., 1, 1] = 1.0 - 2.0 * (x * x + z * z)
+    pose[..., 1, 2] = 2.0 * (y * z - x * w)
+    pose[..., 2, 0] = 2.0 * (x * z - y * w)
+    pose[..., 2, 1] = 2.0 * (y * z + x * w)
+    pose[..., 2, 2] = 1.0 - 2.0 * (x * x + y * y)
+    pose[..., :3, 3] = translation
+    pose[..., 3, 3] = 1.0
+    return pose
+
+
+def invert_pose(pose: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Invert rigid transforms, shape (..., 4, 4)."""
+    inverse = np.zeros_like(pose)
+    rotation = np.swapaxes(pose[..., :3, :3], -1, -2)
+    inverse[..., :3, :3] = rotation
+    inverse[..., :3, 3] = -(rotation @ pose[..., :3, 3:])[..., 0]
+    inverse[..., 3, 3] = 1.0
+    return inverse
+
+
+def slerp(
+    first: NDArray[np.float64], second: NDArray[np.float64], share: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Interpolate quaternions (M, 4) on the shorter great circle (Shoemake 1985).
+
+    Parameters
+    ----------
+    first, second : ndarray, shape (M, 4)
+    share : ndarray, shape (M, 1)
+        0 gives the first, 1 the second; values outside extrapolate.
+    """
+    first = first / np.linalg.norm(first, axis=1, keepdims=True)
+    second = second / np.linalg.norm(second, axis=1, keepdims=True)
+    cosine = np.sum(first * second, axis=1, keepdims=True)
+    second = np.where(cosine < 0.0, -second, second)
+    angle = np.arccos(np.clip(np.abs(cosine), 0.0, 1.0))
+    near = angle < 1e-6  # the formula divides by the sine
+    sine = np.where(near, 1.0, np.sin(angle))
+    weight_first = np.where(near, 1.0 - share, np.sin((1.0 - share) * angle) / sine)
+    weight_second = np.where(near, share, np.sin(share * angle) / sine)
+    return weight_first * first + weight_second * second
+
+
+class PoseBuffer:
+    """The poses of the last seconds, in the order of their stamps.
+
+    Parameters
+    ----------
+    duration_s : float
+        Older poses are forgotten.
+
+    Attributes
+    ----------
+    jumps : int
+        How often the pose jumped, or the stamps went back. Poses before and after a jump have
+        nothing to do with each other: they are forgotten when one is found.
+    """
+
+    def __init__(self, duration_s: float = 12.0) -> None:
+        self.jumps = 0
+        self._duration_ns = round(duration_s * _NANOSECONDS)
+        self._stamps: deque[int] = deque()
+        self._rows: deque[NDArray[np.float64]] = deque()
+
+    def add(self, stamp: int, position: Sequence[float], quaternion: Sequence[float]) -> bool:
+        """Add a pose.
+
+        Parameters
+        ----------
+        stamp : int
+            Nanoseconds.
+        position : sequence of 3 float
+            Metres, in a frame that does not move.
+        quaternion : sequence of 4 float
+            x, y, z, w.
+
+        Returns
+        -------
+        bool
+            False if it was not usable: not finite, no rotation, or a stamp that is there already.
+        """
+        row = np.array([*position, *quaternion], np.float64)
+        if not np.isfinite(row).all() or np.linalg.norm(row[3:]) < 1e-6:
+            return False
+        row[3:] /= np.linalg.norm(row[3:])
+        if self._stamps:
+            behind = self._stamps[-1] - stamp
+            if 0 <= behind <= LONGEST_INTERVAL_S * _NANOSECONDS:
+                return False  # late or doubled: those that came before it are in use already
+            if behind > 0 or self._is_jump(stamp, row):
+                self.clear()
+                self.jumps += 1
+        self._stamps.append(stamp)
+        self._rows.append(row)
+        while self._stamps[0] < stamp - self._duration_ns:
+            self._stamps.popleft()
+            self._rows.popleft()
+        return True
+
+    def clear(self) -> None:
+        """Forget all poses."""
+        self._stamps.clear()
+        self._rows.clear()
+
+    @property
+    def newest(self) -> int | None:
+        """Stamp of the newest pose, None without any."""
+        return self._stamps[-1] if self._stamps else None
+
+    def at(self, stamps: Sequence[int], ahead_s: float = 0.0) -> NDArray[np.float64]:
+        """Interpolate, linearly and along great circles.
+
+        Parameters
+        ----------
+        stamps : sequence of M int
+            Nanoseconds.
+        ahead_s : float
+            Continue at constant velocity for so long after the newest pose.
+
+        Returns
+        -------
+        ndarray, shape (M, 4, 4)
+            World from body; NaN outside the buffer and in intervals of more than half a second.
+        """
+        poses = np.full((len(stamps), 4, 4), np.nan)
+        if not self._stamps:
+            return poses
+        wanted = np.asarray(stamps, np.int64)
+        # Only the end of the buffer matters as a rule; a whole one costs a copy of 10 s.
+        oldest = int(wanted.min()) - round(LONGEST_INTERVAL_S * _NANOSECONDS)
+        count = sum(1 for _ in _newer(self._stamps, oldest))
+        first = max(0, len(self._stamps) - count - 1)
+        known = np.array([self._stamps[i] for i in range(first, len(self._stamps))], np.int64)
+        rows = np.array([self._rows[i] for i in range(first, len(self._rows))])
+        return interpolate(known, rows, wanted, ahead_s)
+
+    def _is_jump(self, stamp: int, row: NDArray[np.float64]) -> bool:
+        """Whether a pose cannot follow the ones before it."""
+        seconds = 1e-9 * (stamp - self._stamps[-1])
+        step = row[:3] - self._rows[-1][:3]
+        turn = _angle(self._rows[-1][3:], row[3:])
+        expected, expected_turn = np.zeros(3), 0.0
+        if len(self._stamps) > 1:
+            before = 1e-9 * (self._stamps[-1] - self._stamps[-2])
+            expected = (self._rows[-1][:3] - self._rows[-2][:3]) * (seconds / before)
+            expected_turn = _angle(self._rows[-2][3:], self._rows[-1][3:]) * (seconds / before)
+        else:
+            # Nothing is known of its velocity: up to 50 m/s is driving.
+            return bool(np.linalg.norm(step) > _JUMP_M + 50.0 * seconds)
+        far = _JUMP_M + 0.5 * _ACCELERATION * seconds**2
+        wide = _JUMP_DEGREES + 0.5 * _ANGULAR_ACCELERATION * seconds**2
+        return bool(np.linalg.norm(step - expected) > far or turn - expected_turn > wide)
+
+
+def interpolate(
+    known: NDArray[np.int64],
+    rows: NDArray[np.float64],
+    stamps: NDArray[np.int64],
+    ahead_s: float = 0.0,
+) -> NDArray[np.float64]:
+    """Interpolate poses, linearly and along great circles.
+
+    Parameters
+    ----------
+    known : ndarray, shape (N,), int64
+        Nanoseconds, strictly ascending.
+    rows : ndarray, shape (N, 7)
+        x, y, z and the quaternion x, y, z, w at these stamps.
+    stamps : ndarray, shape (M,), int64
+    ahead_s : float
+        Continue at constant velocity for so long after the last one.
+
+    Returns
+    -------
+    ndarray, shape (M, 4, 4)
+        NaN outside, and in intervals of more than half a second.
+    """
+    poses = np.full((len(stamps), 4, 4), np.nan)
+    if not len(known):
+        return poses
+    after = np.searchsorted(known, stamps).clip(0, len(known) - 1)
+    before = np.where(known[after] == stamps, after, np.maximum(after - 1, 0))
+    if ahead_s > 0.0 and len(known) > 1:
+        # The velocity over about 50 ms: neighbours alone would enlarge their noise.
+        start = int(np.searchsorted(known, known[-1] - 50_000_000).clip(0, len(known) - 2))
+        beyond = stamps > known[-1]
+        before = np.where(beyond, start, before)
+        usable = stamps <= known[-1] + round(ahead_s * _NANOSECONDS)
+    else:
+        usable = stamps <= known[-1]
+    length = known[after] - known[before]
+    usable = usable & (known[before] <= stamps)
+    usable &= length <= LONGEST_INTERVAL_S * _NANOSECONDS
+    share = ((stamps - known[before]) / np.maximum(length, 1))[usable, None]
+    before, after = before[usable], after[usable]
+    translation = (1.0 - share) * rows[before, :3] + share * rows[after, :3]
+    poses[usable] = pose_matrix(translation, slerp(rows[before, 3:], rows[after, 3:], share))
+    return poses
+
+
+def _newer(stamps: deque[int], oldest: int) -> Sequence[int]:
+    """Return the stamps from the end of a buffer that are newer than one."""
+    found = []
+    for stamp in reversed(stamps):
+        if stamp < oldest:
+            break
+        found.append(stamp)
+    return found
+
+
+def _angle(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Return the angle between two unit quaternions in degrees."""
+    return float(np.degrees(2.0 * np.arccos(min(1.0, abs(float(first @ second))))))

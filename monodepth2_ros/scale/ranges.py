@@ -1,0 +1,146 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The scale of predicted depth from a range sensor: beam, planar scan, cloud or depth image."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monodepth2_ros.camera import PinholeCamera
+from monodepth2_ros.scale.factor import Measurement
+from monodepth2_ros.scale.odometry import sample_smooth
+
+_MOST_POINTS = 600
+_FEWEST_POINTS = 5
+
+# Cells of the image, as shares of its width, of which the nearest point alone is seen.
+_CELL = 0.015
+
+# Relative error of a sensor, and of a prediction from point to point.
+_SENSOR_NOISE = 0.01
+
+
+def scan_points(
+    ranges: NDArray[np.floating],
+    angle_min: float,
+    angle_increment: float,
+    range_min: float,
+    range_max: float,
+) -> NDArray[np.float64]:
+    """Return the points of a ``sensor_msgs/LaserScan`` in its frame (x ahead, y left), (N, 3)."""
+    distance = np.asarray(ranges, np.float64)
+    angle = angle_min + angle_increment * np.arange(len(distance))
+    # Not finite, or at its ends: nothing was hit (REP 117).
+    usable = np.isfinite(distance) & (distance >= max(range_min, 1e-3)) & (distance < range_max)
+    distance, angle = distance[usable], angle[usable]
+    return np.column_stack(
+        [distance * np.cos(angle), distance * np.sin(angle), np.zeros(len(angle))]
+    )
+
+
+def depth_image_points(
+    depth: NDArray[np.floating], camera: PinholeCamera, stride: int = 8
+) -> NDArray[np.float64]:
+    """Return points of a depth image in metres (H, W) in its optical frame, (N, 3)."""
+    rows = np.arange(stride // 2, depth.shape[0], stride)
+    columns = np.arange(stride // 2, depth.shape[1], stride)
+    z = depth[np.ix_(rows, columns)].astype(np.float64)
+    x, y = np.meshgrid((columns - camera.cx) / camera.fx, (rows - camera.cy) / camera.fy)
+    points = np.stack([x * z, y * z, z], axis=-1).reshape(-1, 3)
+    return points[np.isfinite(points).all(axis=1) & (points[:, 2] > 0.0)]
+
+
+def measure_ranges(
+    points: NDArray[np.float64],
+    inverse_depth: NDArray[np.floating],
+    camera: PinholeCamera,
+) -> Measurement | str:
+    """Compare predicted depth with measured points.
+
+    Points outside the image, at edges of the prediction, and behind nearer ones are left out.
+
+    Parameters
+    ----------
+    points : ndarray, shape (N, 3)
+        In the camera's optical frame (x right, y down, z ahead), metres.
+    inverse_depth : ndarray, shape (h, w)
+        Predicted, in the inverse of the network's unit; NaN where unknown.
+    camera : PinholeCamera
+        Of the same field of view, any size.
+
+    Returns
+    -------
+    Measurement, or str
+        The reason why there is none.
+    """
+    points = np.asarray(points, np.float64).reshape(-1, 3)
+    points = points[np.isfinite(points).all(axis=1)]
+    points = points[points[:, 2] > 0.02]
+    if len(points) > _MOST_POINTS:
+        points = points[np.linspace(0, len(points) - 1, _MOST_POINTS).astype(int)]
+    if not len(points):
+        return "the range sensor sees nothing"
+    scaled = camera.resized(inverse_depth.shape[1], inverse_depth.shape[0])
+    rays = points[:, :2] / points[:, 2:]
+    pixels = rays * (scaled.fx, scaled.fy) + (scaled.cx, scaled.cy)
+    # The sensor sees round corners that the camera does not: of each cell take the nearest.
+    cell = np.floor(pixels / (_CELL * scaled.width)).astype(int)
+    order = np.argsort(points[:, 2], kind="stable")
+    _, first = np.unique(cell[order], axis=0, return_index=True)
+    nearest = np.zeros(len(points), bool)
+    nearest[order[first]] = True
+    predicted = sample_smooth(inverse_depth, pixels)
+    usable = nearest & np.isfinite(predicted)
+    if usable.sum() < _FEWEST_POINTS:
+        return "too few of the range sensor's points are in the image and off its edges"
+    values = np.log(points[usable, 2] * predicted[usable])
+    errors = np.full(len(values), _SENSOR_NOISE)
+    return Measurement.of_points(values, errors, rays[usable])
+
+
+def measure_beam(
+    distance: float,
+    origin: NDArray[np.float64],
+    direction: NDArray[np.float64],
+    field_of_view: float,
+    inverse_depth: NDArray[np.floating],
+    camera: PinholeCamera,
+) -> Measurement | str:
+    """Compare predicted depth with one beam, of ``sensor_msgs/Range``.
+
+    A cone reports the nearest thing in it, so the nearest predicted depth in it is compared.
+
+    Parameters
+    ----------
+    distance : float
+        Metres from `origin`.
+    origin, direction : ndarray, shape (3,)
+        Of the beam in the camera's optical frame.
+    field_of_view : float
+        Full angle of the cone, radians.
+    inverse_depth, camera
+        See :func:`measure_ranges`.
+
+    Returns
+    -------
+    Measurement, or str
+    """
+    if not np.isfinite(distance) or distance <= 0.0:
+        return "the range sensor sees nothing"
+    direction = np.asarray(direction, np.float64) / np.linalg.norm(direction)
+    hit = np.asarray(origin, np.float64) + distance * direction
+    scaled = camera.resized(inverse_depth.shape[1], inverse_depth.shape[0])
+    if hit[2] <= 0.02:
+        return "the range sensor looks away from the camera's image"
+    centre = hit[:2] / hit[2] * (scaled.fx, scaled.fy) + (scaled.cx, scaled.cy)
+    radius = max(1.5, distance * np.tan(0.5 * field_of_view) / hit[2] * scaled.fx)
+    rows, columns = np.indices(inverse_depth.shape)
+    inside = (columns - centre[0]) ** 2 + (rows - centre[1]) ** 2 <= radius**2
+    seen = inverse_depth[inside & np.isfinite(inverse_depth)]
+    if len(seen) < 5:
+        return "the range sensor looks outside the image"
+    nearest = float(np.quantile(seen, 0.95))
+    # The wider the cone, the less is known of what it hit.
+    deviation = float(np.hypot(0.1, 0.25 * np.std(np.log(np.maximum(seen, 1e-9)))))
+    return Measurement(np.array([np.log(hit[2] * nearest)]), np.array([deviation**-2]), deviation)

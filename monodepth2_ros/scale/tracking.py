@@ -1,0 +1,131 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Corners, and where they are in another image, by pyramidal Lucas-Kanade on small grey images.
+
+One corner per cell of a grid: what they tell about the depth of the image is then told by all parts
+of it, and the search for new ones is cheap.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+#: Width of the images that corners are followed on.
+TRACKING_WIDTH = 320
+
+_COLUMNS = 12  # of the grid
+_WINDOW = (13, 13)
+_LEVELS = 3
+_BORDER = 4  # pixels
+_BLOCK = 5
+# Smallest eigenvalue of the gradients' covariance that makes a corner: 2 grey levels per pixel in
+# its weaker direction. OpenCV divides gradients of bytes by 255 and by 4 · block, over the sum.
+_TEXTURE = 2.0**2 * 64.0 * _BLOCK**2 / (4.0 * _BLOCK * 255.0) ** 2
+# The way back from the new image must lead home within so many pixels.
+_RETURN = 0.7
+
+
+def tracking_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Reduce an image to what corners are followed on.
+
+    Parameters
+    ----------
+    image : ndarray, shape (H, W, 3) RGB or (H, W) grey, uint8
+
+    Returns
+    -------
+    ndarray, shape (h, w), uint8
+        At most :data:`TRACKING_WIDTH` wide.
+    """
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
+    height, width = grey.shape
+    if width > TRACKING_WIDTH:
+        size = (TRACKING_WIDTH, max(1, round(height * TRACKING_WIDTH / width)))
+        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(grey, np.uint8)
+
+
+def find_corners(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Find the best corner of each cell of a grid.
+
+    Parameters
+    ----------
+    grey : ndarray, shape (h, w), uint8
+        From :func:`tracking_image`.
+
+    Returns
+    -------
+    ndarray, shape (N, 2), float32
+        Pixels x, y; none in cells without texture.
+    """
+    height, width = grey.shape
+    cell = max(8, round(width / _COLUMNS))
+    rows, columns = height // cell, width // cell
+    if rows == 0 or columns == 0:
+        return np.zeros((0, 2), np.float32)
+    strength = cv2.cornerMinEigenVal(grey, _BLOCK)
+    strength[:_BORDER], strength[height - _BORDER :] = 0.0, 0.0
+    strength[:, :_BORDER], strength[:, width - _BORDER :] = 0.0, 0.0
+    cells = strength[: rows * cell, : columns * cell].reshape(rows, cell, columns, cell)
+    cells = cells.transpose(0, 2, 1, 3).reshape(rows * columns, -1)
+    best = cells.argmax(axis=1)
+    textured = np.flatnonzero(cells[np.arange(len(best)), best] > _TEXTURE)
+    y, x = textured // columns * cell, textured % columns * cell
+    place = best[textured]
+    return np.stack([x + place % cell, y + place // cell], axis=1).astype(np.float32)
+
+
+def follow(
+    first: NDArray[np.uint8],
+    second: NDArray[np.uint8],
+    points: NDArray[np.float32],
+    guess: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Follow points from one image to another, and back.
+
+    Parameters
+    ----------
+    first, second : ndarray, shape (h, w), uint8
+    points, guess : ndarray, shape (N, 2), float32
+        Where they are in the first image, and about where in the second.
+
+    Returns
+    -------
+    there : ndarray, shape (N, 2), float32
+        Where they are in the second image.
+    found : ndarray of bool, shape (N,)
+        Whether they were found there, and from there back home.
+    """
+    if not len(points):
+        return points, np.zeros(0, bool)
+    there, found = _flow(first, second, points, guess)
+    # The way back starts as far off as the way there did.
+    back, returned = _flow(second, first, there, points + (there - guess))
+    height, width = second.shape
+    inside = (there >= _BORDER).all(axis=1)
+    inside &= (there[:, 0] < width - _BORDER) & (there[:, 1] < height - _BORDER)
+    home = np.abs(back - points).max(axis=1) < _RETURN
+    return there, found & returned & inside & home
+
+
+def _flow(
+    first: NDArray[np.uint8],
+    second: NDArray[np.uint8],
+    points: NDArray[np.float32],
+    guess: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Follow points (N, 2) from one image to another."""
+    there, found, _ = cv2.calcOpticalFlowPyrLK(
+        first,
+        second,
+        points,
+        guess.astype(np.float32),  # a copy, as it is overwritten
+        winSize=_WINDOW,
+        maxLevel=_LEVELS,
+        criteria=(cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03),
+        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+        minEigThreshold=1e-3,
+    )
+    return np.asarray(there, np.float32).reshape(-1, 2), found.ravel() > 0

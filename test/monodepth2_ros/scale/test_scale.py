@@ -1,0 +1,247 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The factor to metres on scenes whose answer is known in closed form."""
+
+from __future__ import annotations
+
+import copy
+
+import cv2
+import numpy as np
+import pytest
+
+from monodepth2_ros.camera import PinholeCamera
+from monodepth2_ros.scale import Beam, ScaleEstimator, ScaleOptions
+from monodepth2_ros.scale.factor import weighted_median
+from monodepth2_ros.scale.ground import measure_height
+from monodepth2_ros.scale.poses import PoseBuffer
+from monodepth2_ros.scale.ranges import depth_image_points, measure_ranges, scan_points
+
+CAMERA = PinholeCamera(320, 240, 260.0, 260.0, 159.5, 119.5)
+UNIT = 2.5  # metres per unit of depth in all scenes
+STEP_NS = 100_000_000
+LEVEL = (0.0, 0.0, 0.0, 1.0)
+
+
+def walls(position: np.ndarray, turn: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Render two textured walls, at z = 4 m on the left and 6 m on the right.
+
+    Returns the image (240, 320) and the inverse depth in the network's unit.
+    """
+    rng = np.random.default_rng(0)
+    texture = cv2.GaussianBlur(rng.uniform(0, 255, (1024, 1024)).astype(np.float32), (0, 0), 3.0)
+    texture = cv2.normalize(texture, None, 0, 255, cv2.NORM_MINMAX)
+    x, y = np.meshgrid(np.arange(320.0), np.arange(240.0))
+    rays = np.stack([(x - CAMERA.cx) / CAMERA.fx, (y - CAMERA.cy) / CAMERA.fy, np.ones_like(x)], -1)
+    c, s = np.cos(turn), np.sin(turn)
+    world = rays @ np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]]).T
+    image, inverse = np.zeros((240, 320), np.float32), np.zeros((240, 320))
+    for wall, side in ((4.0, -1.0), (6.0, 1.0)):
+        depth = (wall - position[2]) / world[..., 2]
+        place = position + world * depth[..., None]
+        here = (side * place[..., 0] > 0.0) if side < 0 else (image == 0.0)
+        columns = (place[..., 0] * 80.0 + 512.0).astype(np.float32)
+        rows = (place[..., 1] * 80.0 + 512.0 + 100.0 * side).astype(np.float32)
+        seen = cv2.remap(texture, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+        image = np.where(here, seen + 1.0, image)
+        inverse = np.where(here, UNIT / depth, inverse)
+    return np.clip(image, 0, 255).astype(np.uint8), inverse
+
+
+class Ride:
+    """Feeds an estimator with frames of :func:`walls` and the odometry of a robot."""
+
+    def __init__(self, mounting: np.ndarray | None = None) -> None:
+        self.estimator = ScaleEstimator(ScaleOptions(("odometry",)), mounting)
+        self.stamp = 0
+        self.position = np.zeros(3)
+
+    def frame(
+        self, step: tuple[float, float, float], turn: float = 0.0, odometry: bool = True,
+        offset: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    ):  # fmt: skip
+        """Move, tell the odometry, and return the estimate."""
+        self.stamp += STEP_NS
+        self.position = self.position + step
+        if odometry:
+            place = tuple(self.position + offset)
+            quaternion = (0.0, float(np.sin(turn / 2)), 0.0, float(np.cos(turn / 2)))
+            self.estimator.add_odometry(self.stamp, place, quaternion)
+        image, inverse = walls(self.position, turn)
+        self.estimator.track(self.stamp, image, CAMERA)
+        return self.estimator.measure(self.stamp, inverse, CAMERA)
+
+
+@pytest.fixture(scope="module")
+def moved() -> Ride:
+    """A ride that has gone sideways for a while; copy it before going on."""
+    ride = Ride()
+    for _ in range(10):
+        ride.frame((0.05, 0.0, 0.0))
+    return ride
+
+
+def test_odometry_gives_the_factor(moved):
+    estimate = moved.estimator.estimate
+    assert estimate.factor == pytest.approx(UNIT, rel=0.005)
+    assert estimate.reason == "" and estimate.age_s == 0.0 and estimate.source == "odometry"
+    assert estimate.deviation < 0.1
+
+
+def test_motion_ahead_gives_the_factor():
+    ride = Ride()
+    for _ in range(12):
+        estimate = ride.frame((0.01, 0.0, 0.07))
+    assert estimate.factor == pytest.approx(UNIT, rel=0.02)
+
+
+@pytest.mark.parametrize("what", ["still", "turning", "jump", "lost", "late"])
+def test_factor_is_held_with_a_reason(moved, what):
+    ride = copy.deepcopy(moved)
+    before = ride.estimator.estimate.factor
+    for i in range(8):
+        if what == "still":
+            estimate = ride.frame((0.0, 0.0, 0.0))
+        elif what == "turning":
+            estimate = ride.frame((0.0, 0.0, 0.0), turn=0.02 * (i + 1))
+        elif what == "jump":
+            estimate = ride.frame((0.0, 0.0, 0.0), offset=(5.0, 0.0, 0.0))
+        else:
+            estimate = ride.frame((0.03, 0.0, 0.0), odometry=False)
+        assert estimate.factor == pytest.approx(before, rel=0.02)
+        if what == "late" and i >= 2:
+            # It does come, 200 ms after the images.
+            late = ride.position - np.array([0.06, 0.0, 0.0])
+            ride.estimator.add_odometry(ride.stamp - 2 * STEP_NS, tuple(late), LEVEL)
+    assert estimate.reason
+    assert estimate.age_s > 0.3
+    assert {"lost": "behind", "late": "behind"}.get(what, "") in estimate.reason
+
+
+def test_deviation_grows_while_it_is_held(moved):
+    ride = copy.deepcopy(moved)
+    first = ride.frame((0.0, 0.0, 0.0)).deviation
+    for _ in range(10):
+        last = ride.frame((0.0, 0.0, 0.0)).deviation
+    assert last > first
+
+
+def test_mounting_turns_the_motion_into_the_camera():
+    # A body with x ahead, y left, z up, whose camera looks left: ahead is the camera's -x.
+    mounting = np.eye(4)
+    mounting[:3, :3] = np.array([[-1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, -1.0, 0.0]])
+    ride = Ride(mounting)
+    for i in range(10):
+        ride.stamp += STEP_NS
+        ride.position = np.array([0.05 * i, 0.0, 0.0])
+        ride.estimator.add_odometry(ride.stamp, (-0.05 * i, 0.0, 0.0), LEVEL)
+        image, inverse = walls(ride.position)
+        ride.estimator.track(ride.stamp, image, CAMERA)
+        estimate = ride.estimator.measure(ride.stamp, inverse, CAMERA)
+    assert estimate.factor == pytest.approx(UNIT, rel=0.005)
+
+
+def test_pose_buffer_finds_jumps_and_ignores_what_is_unusable():
+    buffer = PoseBuffer()
+    for i in range(5):
+        assert buffer.add(i * STEP_NS, (0.1 * i, 0.0, 0.0), LEVEL)
+    assert not buffer.add(4 * STEP_NS, (0.4, 0.0, 0.0), LEVEL)
+    assert not buffer.add(5 * STEP_NS, (np.nan, 0.0, 0.0), LEVEL)
+    assert not buffer.add(5 * STEP_NS, (0.5, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0))
+    middle = buffer.at([STEP_NS * 3 // 2])[0]
+    assert middle[:3, 3] == pytest.approx([0.15, 0.0, 0.0])
+    assert np.isnan(buffer.at([5 * STEP_NS])[0]).all()
+    ahead = buffer.at([5 * STEP_NS], ahead_s=0.12)[0]
+    assert ahead[:3, 3] == pytest.approx([0.5, 0.0, 0.0])
+    assert buffer.jumps == 0
+    buffer.add(5 * STEP_NS, (5.5, 0.0, 0.0), LEVEL)
+    assert buffer.jumps == 1
+    assert np.isnan(buffer.at([4 * STEP_NS])[0]).all()
+
+
+def floor(height: float, pitch: float) -> np.ndarray:
+    """Inverse depth (48, 64) of a floor below a camera that looks down by `pitch`."""
+    small = CAMERA.resized(64, 48)
+    x, y = np.meshgrid(np.arange(64.0), np.arange(48.0))
+    rays = np.stack([(x - small.cx) / small.fx, (y - small.cy) / small.fy, np.ones_like(x)], -1)
+    down = np.array([0.0, np.cos(pitch), np.sin(pitch)])
+    return np.maximum(UNIT * (rays @ down) / height, UNIT / 30.0)
+
+
+@pytest.mark.parametrize("pitch", [0.0, 0.3])
+@pytest.mark.parametrize("known", [True, False])
+def test_camera_height_gives_the_factor(pitch, known):
+    down = np.array([0.0, np.cos(pitch), np.sin(pitch)]) if known else None
+    measurement = measure_height(floor(0.4, pitch), CAMERA, 0.4, down)
+    assert not isinstance(measurement, str), measurement
+    assert np.exp(measurement.middle) == pytest.approx(UNIT, rel=0.005)
+
+
+def test_camera_height_survives_a_box_on_the_floor():
+    inverse = floor(0.4, 0.3)
+    inverse[20:40, 10:25] *= 1.6
+    measurement = measure_height(inverse, CAMERA, 0.4, np.array([0.0, np.cos(0.3), np.sin(0.3)]))
+    assert np.exp(measurement.middle) == pytest.approx(UNIT, rel=0.005)
+
+
+def test_camera_height_refuses_a_wall_and_clutter():
+    wall = np.full((48, 64), UNIT / 3.0)
+    assert "no ground" in measure_height(wall, CAMERA, 0.4, np.array([0.0, 1.0, 0.0]))
+    rough = floor(1.0, 0.3) * np.random.default_rng(0).uniform(0.6, 1.6, (48, 64))
+    assert "no ground" in measure_height(rough, CAMERA, 0.4, np.array([0.0, 1.0, 0.3]))
+
+
+def test_scan_gives_the_factor_and_ignores_what_is_hidden():
+    _, inverse = walls(np.zeros(3))
+    points = scan_points(np.full(181, np.inf), -1.57, 0.01745, 0.1, 8.0)
+    assert points.shape == (0, 3)
+    angle = -0.5 + np.arange(101) * 0.01
+    # The scanner is where the camera is, turned to its axes: x ahead is z, y left is -x.
+    depth = np.where(np.sin(angle) > 0.0, 4.0, 6.0)
+    points = scan_points(depth / np.cos(angle), -0.5, 0.01, 0.1, 8.0)
+    in_camera = np.stack([-points[:, 1], -points[:, 2], points[:, 0]], axis=1)
+    behind = in_camera * 1.7  # seen by the sensor alone
+    measurement = measure_ranges(np.concatenate([in_camera, behind]), inverse, CAMERA)
+    assert np.exp(measurement.middle) == pytest.approx(UNIT, rel=0.005)
+    assert isinstance(measure_ranges(-in_camera, inverse, CAMERA), str)
+
+
+def test_depth_image_and_beam_give_the_factor():
+    _, inverse = walls(np.zeros(3))
+    points = depth_image_points((UNIT / inverse).astype(np.float32), CAMERA)
+    measurement = measure_ranges(points, inverse, CAMERA)
+    assert np.exp(measurement.middle) == pytest.approx(UNIT, rel=0.005)
+    estimator = ScaleEstimator(ScaleOptions(("range",)))
+    ahead = np.array([0.3, 0.0, 1.0])
+    distance = 6.0 * float(np.linalg.norm(ahead))
+    estimator.add_ranges(1000, Beam(distance, np.zeros(3), ahead, 0.05))
+    assert estimator.measure(1000, inverse, CAMERA).factor == pytest.approx(UNIT, rel=0.005)
+    held = estimator.measure(10**9, inverse, CAMERA)
+    assert held.factor == pytest.approx(UNIT, rel=0.005) and "away" in held.reason
+
+
+def test_sources_are_combined_by_their_uncertainty():
+    pitch = 0.3
+    estimator = ScaleEstimator(
+        ScaleOptions(("camera_height", "range"), camera_height=0.8),
+        down=np.array([0.0, np.cos(pitch), np.sin(pitch)]),
+    )
+    inverse = floor(0.4, pitch)  # the height that is given is wrong by 2
+    depth = UNIT / inverse
+    estimator.add_ranges(0, depth_image_points(depth, CAMERA.resized(64, 48), stride=2))
+    estimate = estimator.measure(0, inverse, CAMERA)
+    assert UNIT < estimate.factor < 2.0 * UNIT
+    assert estimate.source == "camera_height+range"
+
+
+def test_options_say_what_is_wrong():
+    with pytest.raises(ValueError, match="camera_height"):
+        ScaleOptions(("camera_height",))
+    with pytest.raises(ValueError, match="odometry"):
+        ScaleOptions(("gps",))
+
+
+def test_weighted_median():
+    values, weights = np.array([3.0, 1.0, 2.0]), np.array([1.0, 1.0, 1.0])
+    assert weighted_median(values, weights) == pytest.approx(2.0)
+    assert weighted_median(np.array([1.0, 9.0]), np.array([100.0, 1.0])) < 5.0
