@@ -54,6 +54,8 @@ lint: $(STAMP)
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
+	$(VENV)/bin/lint-imports
+	$(PYTHON) -m codespell_lib
 
 docs: $(STAMP)
 	$(PYTHON) -m pip install -q -e '.[docs]'
