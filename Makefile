@@ -41,7 +41,7 @@ $(STAMP): setup.py setup.cfg pyproject.toml $(shell $(SOUND) && $(WHOLE) || echo
 	@if test -e $(VENV)/.installing || ! { $(SOUND); } || { test -e $@ && ! $(WHOLE); }; then \
 		echo "$(PYTHON3) -m venv --clear $(VENV)"; $(PYTHON3) -m venv --clear $(VENV); fi
 	@rm -f $@; touch $(VENV)/.installing
-	$(PYTHON) -m pip install -e '.[ros,openvino,train,test]'
+	$(PYTHON) -m pip install -e '.[ros,openvino,cuda,train,test]'
 	@mv $(VENV)/.installing $@
 
 demo: $(STAMP)

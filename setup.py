@@ -35,6 +35,11 @@ ROS_WHEELS = "; sys_platform == 'linux' and platform_machine == 'x86_64'"
 
 ROSBAGS = "rosbags>=0.10.9"  # the first that writes MCAP
 
+# What runs the network on a GPU, and what learns. Triton comes with torch on most machines.
+TORCH = "torch>=2.4"
+TRITON = "triton>=3.0; sys_platform == 'linux' and platform_machine == 'x86_64'"
+
+# A robot with a CPU installs [ros,openvino], which brings no torch; one with a GPU [ros,cuda].
 EXTRAS = {
     "ros": [
         f"ros-jazzy-rclpy[fastrtps]>=7.1{ROS_WHEELS}",
@@ -54,6 +59,7 @@ EXTRAS = {
         ROSBAGS,
     ],
     "openvino": ["openvino>=2024.4"],
+    "cuda": [TORCH, TRITON],
     # Not part of [test]: with scipy and scikit-learn it is large, and it holds NumPy back.
     "int8": ["nncf>=2.13", "openvino>=2024.4"],
     "train": [
@@ -62,6 +68,8 @@ EXTRAS = {
         "onnx>=1.16",
         ROSBAGS,
         "tensorboard>=2.14",
+        TORCH,
+        "torchvision>=0.19",
     ],
     "docs": [
         "myst-parser>=4",
@@ -170,9 +178,8 @@ setup(
         "numpy>=1.21",
         "opencv-python-headless>=4.5.4",
         "PyYAML>=5.4",
+        "Pillow>=9.1",
         "safetensors>=0.4.3",
-        "torch>=2.4",
-        "torchvision>=0.19",
         "tqdm>=4.57",
     ],
     extras_require=EXTRAS,

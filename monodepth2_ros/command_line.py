@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib.util
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +29,8 @@ from typing import (
 
 import yaml
 
+from monodepth2_ros.extras import MissingExtra as MissingExtra
+from monodepth2_ros.extras import require as require
 from monodepth2_ros.option_fields import (
     OptionError,
     check_type,
@@ -42,34 +43,6 @@ _Options = TypeVar("_Options")
 
 _TRUE = ("true", "yes", "on")
 _FALSE = ("false", "no", "off")
-
-
-class MissingExtra(RuntimeError):
-    """A command needs packages that are not installed; the message says how to install them."""
-
-
-def require(extra: str, *modules: str) -> None:
-    """Refuse to begin where packages are missing, so that no work is lost.
-
-    Parameters
-    ----------
-    extra : str
-        The package's extra that has them, "train" for example; "" for the package itself.
-    modules : str
-        Names to import.
-
-    Raises
-    ------
-    MissingExtra
-    """
-    missing = [name for name in modules if importlib.util.find_spec(name) is None]
-    if missing:
-        package = f"'monodepth2_ros[{extra}]'" if extra else "monodepth2_ros"
-        verb = "is" if len(missing) == 1 else "are"
-        raise MissingExtra(
-            f"{', '.join(missing)} {verb} not installed, and this command needs it: "
-            f"pip install {package}"
-        )
 
 
 def option_words(name: str, value: Any) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ EXTRAS = {
 }
 
 
-class MissingLibrary(ImportError):
+class MissingExtra(RuntimeError):
     """A library is not installed; the message says which extra brings it."""
 
 
@@ -39,50 +39,59 @@ def is_installed(library: str) -> bool:
         return False
 
 
-def how_to_install(library: str, extra: str = "") -> str:
-    """Say in one line that a library is missing and what brings it.
+def how_to_install(*libraries: str, extra: str | None = None) -> str:
+    """Say in one line that libraries are missing and what brings them.
 
     Parameters
     ----------
-    library : str
-        The name under which it is imported.
-    extra : str
-        The extra to name in place of the one in :data:`EXTRAS`.
+    libraries : str
+        The names under which they are imported.
+    extra : str, optional
+        The extra that brings them, "" for the package itself; by default as :data:`EXTRAS` says.
     """
-    extra = extra or EXTRAS.get(library, "")
-    package = f"'monodepth2_ros[{extra}]'" if extra else library
-    other = ", or source a ROS 2 installation" if extra == "ros" else ""
-    return f"{library} cannot be imported (not installed): pip install {package}{other}"
+    if extra is None:
+        extra = EXTRAS.get(libraries[0], "")
+    package = f"'monodepth2_ros[{extra}]'" if extra else "monodepth2_ros"
+    other = ", or source a ROS 2 installation" if "rclpy" in libraries else ""
+    verb = "is" if len(libraries) == 1 else "are"
+    return (
+        f"{', '.join(libraries)} {verb} not installed (cannot be imported): pip install {package}"
+        f"{other}"
+    )
 
 
-def need(library: str, what: str, extra: str = "") -> None:
-    """Raise :class:`MissingLibrary` if a library is not installed.
+def require(extra: str, *libraries: str) -> None:
+    """Refuse to begin where libraries are missing, so that no work is lost.
 
     Parameters
     ----------
-    library : str
-        The name under which it is imported.
-    what : str
-        What needs it, for the message.
     extra : str
-        The extra to name in place of the one in :data:`EXTRAS`.
+        The package's extra that brings them, "train" for example; "" for the package itself.
+    libraries : str
+        The names under which they are imported.
+
+    Raises
+    ------
+    MissingExtra
     """
-    if not is_installed(library):
-        raise MissingLibrary(f"{what}: {how_to_install(library, extra)}")
+    missing = [library for library in libraries if not is_installed(library)]
+    if missing:
+        raise MissingExtra(how_to_install(*missing, extra=extra))
 
 
-def require(command: str, extra: str, *libraries: str) -> None:
-    """End the process with one line if a command lacks a library; the first line of a command.
+def require_for_command(command: str, extra: str, *libraries: str) -> None:
+    """End the process with one line if a command lacks libraries.
+
+    For the first lines of a command whose modules cannot be imported without them.
 
     Parameters
     ----------
     command : str
         Its name.
-    extra : str
-        The extra that brings all of them.
-    libraries : str
-        The names under which they are imported.
+    extra, libraries
+        See :func:`require`.
     """
-    missing = [library for library in libraries if not is_installed(library)]
-    if missing:
-        sys.exit(f"{command}: {how_to_install(missing[0], extra)}")
+    try:
+        require(extra, *libraries)
+    except MissingExtra as error:
+        sys.exit(f"{command}: {error}")

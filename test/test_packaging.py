@@ -174,7 +174,8 @@ def test_imported_ros_packages_are_declared(metadata: dict, manifest: ElementTre
 
 
 def test_extras(metadata: dict) -> None:
-    assert {"ros", "openvino", "int8", "train", "test"} == set(metadata["extras_require"])
+    extras = {"ros", "openvino", "cuda", "int8", "train", "test", "docs"}
+    assert extras == set(metadata["extras_require"])
 
 
 @pytest.mark.parametrize("name", sorted(EXECUTABLES))

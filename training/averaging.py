@@ -16,6 +16,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from monodepth2_ros.extras import require_for_command
+
+require_for_command("averaging", "train", "torch")
+
 import torch
 from torch import Tensor
 

@@ -15,6 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from monodepth2_ros.extras import require_for_command
+
+require_for_command("depth_extract", "train", "torch")
+
 from monodepth2_ros.backends import BackendError
 from monodepth2_ros.checkpoint import CheckpointError
 from monodepth2_ros.conversions import BIT_DEPTHS

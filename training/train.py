@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monodepth2_ros.command_line import CommandLine
+from monodepth2_ros.command_line import CommandLine, require
 from monodepth2_ros.option_fields import OptionError
 from training.learning.options import TrainOptions
 
@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     line = make_command_line()
     try:
         options, others = line.parse_with_others(given)
+        require("train", "torch", "torchvision")
         resume = others["resume"]
         if resume:
             options = line.parse(["--config", str(_saved_options(resume)), *given, "--out", resume])

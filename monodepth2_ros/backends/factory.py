@@ -71,6 +71,11 @@ def create_backend(
     if backend == "auto":
         # OpenVINO's CPU plugin has no fp16 arithmetic; torch says so with the alternative.
         use_torch = target.type == "cuda" or not is_installed("openvino") or precision == "fp16"
+        if not is_installed("torch") and not is_installed("openvino"):
+            raise BackendError(
+                f"nothing is installed that runs the network: {how_to_install('openvino')}, or "
+                "'monodepth2_ros[cuda]' for torch on a GPU"
+            )
         backend = "torch" if use_torch else "openvino"
 
     if backend == "openvino":
@@ -82,10 +87,8 @@ def create_backend(
 
         return OpenVINOBackend(checkpoint, precision, threads, cache_dir)
     if not is_installed("torch"):
-        engine = "openvino" if target.type == "cpu" else "torch"
         raise BackendError(
-            f"backend '{backend}' on {target}: {how_to_install(engine)}"
-            + ("" if engine == "torch" else "; or, to run it in torch, 'monodepth2_ros[cuda]'")
+            f"backend 'torch': {how_to_install('torch')}; or set backend to 'openvino'"
         )
     if precision == "auto":
         on_cpu = "bf16" if has_fast_bfloat16() else "fp32"

@@ -44,6 +44,13 @@ def main(args: list[str] | None = None) -> NoReturn:
         status = _run(args, signals)
     except KeyboardInterrupt:
         status = 0
+    except ModuleNotFoundError as error:
+        if error.name != "rclpy":
+            raise
+        from monodepth2_ros.extras import how_to_install
+
+        print(f"depth_node: {how_to_install('rclpy')}", file=sys.stderr)
+        status = 1
     except Exception:
         import traceback
 

@@ -21,9 +21,9 @@ from monodepth2_ros.checkpoint import (
     Checkpoint,
     save_checkpoint,
 )
+from monodepth2_ros.extras import EXTRAS, is_installed
 from training.deployment.check import (
     ExportError,
-    is_installed,
     largest_difference,
     open_written_checkpoint,
 )
@@ -173,7 +173,11 @@ def check_request(output: Path, format: str, batch: int, half: bool) -> None:
     needed = {"onnx": ["onnx"], "openvino": ["openvino"]}.get(format, [])
     missing = [name for name in needed if not is_installed(name)]
     if missing:
-        raise ExportError(f"{missing[0]} is not installed; 'pip install {missing[0]}'")
+        extra = EXTRAS[missing[0]]
+        raise ExportError(
+            f"{missing[0]} is not installed; 'pip install {missing[0]}', or all of its extra with "
+            f"pip install 'monodepth2_ros[{extra}]'"
+        )
     if format == "onnx" and not (is_installed("onnxruntime") or is_installed("openvino")):
         raise ExportError(
             "an ONNX file is checked by running it, and neither onnxruntime nor openvino is "

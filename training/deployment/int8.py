@@ -137,8 +137,8 @@ def check_int8_request(
         raise QuantizationError(f"--preset is '{preset}'; it must be one of {', '.join(PRESETS)}")
     if not _has_nncf():
         raise QuantizationError(
-            "--int8 needs nncf, which is not installed; 'pip install monodepth2_ros[int8]', or "
-            "'pip install nncf'"
+            "--int8 needs nncf, which is not installed; pip install 'monodepth2_ros[int8]', or "
+            "pip install nncf"
         )
 
 
