@@ -27,11 +27,12 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import InvalidQosOverridesError
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
+from std_msgs.msg import Header
 
-from monodepth2_ros.camera import Calibration
+from monodepth2_ros.camera import Calibration, turn_direction, turn_image
 from monodepth2_ros.conversions import (
     Payload,
     decode_compressed,
@@ -42,6 +43,7 @@ from monodepth2_ros.conversions import (
     stamp_ns,
 )
 from monodepth2_ros.encoded_size import check_encoded_size
+from monodepth2_ros.node.camera_input import CameraInput, image_topic
 from monodepth2_ros.node.diagnostics import (
     FrameStatistics,
     NodeStatus,
@@ -49,18 +51,41 @@ from monodepth2_ros.node.diagnostics import (
     judge,
     pairing_problem,
 )
+from monodepth2_ros.node.frames import TurnedFrame, frame_problem, image_frame, turn_points
 from monodepth2_ros.node.image_camera import ImageCamera, SampleWatch, find_image_camera
 from monodepth2_ros.node.mailbox import Mailbox
 from monodepth2_ros.node.pairing import CameraInfoPairing
 from monodepth2_ros.node.parameters import BY_NAME, check_together, declare_parameters
+from monodepth2_ros.node.qos import overriding_options, profile, unused_overrides
 from monodepth2_ros.node.shutdown import EndSignals, run_in_thread
+from monodepth2_ros.node.stamp_gaps import StampGaps
 from monodepth2_ros.options import BackendError, CheckpointError, OutputOptions
+from monodepth2_ros.preprocessing import crop_box
 
 if TYPE_CHECKING:
     from monodepth2_ros.predictor import DepthPredictor, Prediction
 
 # What is published, as diagnostics call it.
-_OUTPUTS = ("depth", "camera_info", "color", "points")
+_OUTPUTS = ("depth", "camera_info", "color", "points", "color_image", "color_info")
+
+# Topics and types of the outputs.
+_OUTPUT_TOPICS: dict[str, tuple[str, Any]] = {
+    "depth": ("depth/image_rect", Image),
+    "camera_info": ("depth/camera_info", CameraInfo),
+    "color": ("depth/image_color", Image),
+    "points": ("points", PointCloud2),
+    "color_image": ("color/image_rect", Image),
+    "color_info": ("color/camera_info", CameraInfo),
+}
+
+# Seconds between looks at who listens and who publishes, and until a camera that nobody needs any
+# more is unsubscribed from.
+_INPUT_PERIOD = 0.1
+_IDLE_AFTER = 2.0
+
+# Seconds until the log says that no image comes, and until it says so again.
+_SILENCE_PATIENCE = 5.0
+_SILENCE_REPEAT = 30.0
 
 # An image waits at most this long for its camera_info before it goes on without.
 _PAIRING_PATIENCE = 0.2
@@ -70,11 +95,6 @@ _CAMERAS_KEPT = 4
 
 # The end of builtin_interfaces/Time, which counts seconds in 32 bits.
 _LATEST_STAMP = 2**31 * 1_000_000_000 - 1
-
-_RELIABILITY = {
-    "best_effort": ReliabilityPolicy.BEST_EFFORT,
-    "reliable": ReliabilityPolicy.RELIABLE,
-}
 
 
 @dataclass(frozen=True)
@@ -128,8 +148,12 @@ class DepthNode(LifecycleNode):
         self._predictor: DepthPredictor | None = None
         self._options = OutputOptions()
         self._publishers_by_output: dict[str, Any] = {}
-        self._payloads = {name: Payload() for name in ("depth", "color", "points")}
-        self._subscriptions_by_input: dict[str, Any] = {}
+        self._payloads = {name: Payload() for name in ("depth", "color", "points", "color_image")}
+        self._input: CameraInput | None = None
+        self._opened = self._last_listened = 0.0
+        self._gaps = StampGaps()
+        self._frame = ""
+        self._turned_frame = TurnedFrame(self)
         self._pairing = CameraInfoPairing(None)
         self._mailbox: Mailbox[_Frame] = Mailbox()
         self._worker: threading.Thread | None = None
@@ -143,11 +167,17 @@ class DepthNode(LifecycleNode):
         self._last_stamp_ns = 0
         # Steady clocks: these timers must run while a simulated clock stands still.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._diagnostics = self.create_publisher(
+            DiagnosticArray,
+            "/diagnostics",
+            10,
+            qos_overriding_options=overriding_options(self, "/diagnostics", "publisher"),
+        )
         self._diagnostics_timer = self.create_timer(
             self._values["diagnostics_period"], self._publish_diagnostics, clock=steady
         )
         self.create_timer(_PAIRING_PATIENCE, self._expire_waiting, clock=steady)
+        self.create_timer(_INPUT_PERIOD, self._tend_input, clock=steady)
         self._held_since_last_tick = 0
 
     # Parameters
@@ -196,18 +226,12 @@ class DepthNode(LifecycleNode):
             self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
         self._options = _output_options(values)
-        qos = QoSProfile(
-            history=HistoryPolicy.KEEP_LAST,
-            depth=values["output_depth"],
-            reliability=_RELIABILITY[values["output_reliability"]],
-        )
-        create = self.create_lifecycle_publisher
-        self._publishers_by_output = {
-            "depth": create(Image, "depth/image_rect", qos),
-            "camera_info": create(CameraInfo, "depth/camera_info", qos),
-            "color": create(Image, "depth/image_color", qos),
-            "points": create(PointCloud2, "points", qos),
-        }
+        try:
+            self._create_publishers()
+        except (InvalidQosOverridesError, RuntimeError) as error:
+            self._release()
+            self.get_logger().error(f"QoS overrides: {error}")
+            return TransitionCallbackReturn.FAILURE
         checkpoint, backend = self._predictor.checkpoint, self._predictor.backend
         if checkpoint.is_random:
             self.get_logger().warning("THE WEIGHTS ARE RANDOM: depth is meaningless")
@@ -238,35 +262,18 @@ class DepthNode(LifecycleNode):
             target=self._work, args=(self._mailbox,), name="depth_worker", daemon=True
         )
         self._worker.start()
-        image_qos = QoSProfile(
-            history=HistoryPolicy.KEEP_LAST,
+        self._gaps = StampGaps()
+        self._input = CameraInput(
+            self,
+            compressed=values["image_transport"] == "compressed",
+            reliability=values["input_reliability"],
             depth=values["input_depth"],
-            reliability=_RELIABILITY[values["input_reliability"]],
+            with_latched_info=not by_stamp,
+            on_image=self._on_image,
+            on_info=self._on_info,
         )
-        kind = CompressedImage if values["image_transport"] == "compressed" else Image
-        # Infos are small; a few of them are kept so that none is missed while a frame is taken.
-        info_qos = QoSProfile(
-            history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.BEST_EFFORT
-        )
-        # The executor serves them in this order: of two that wait, the camera_info comes first, and
-        # its image need not wait for it.
-        subscribe = self.create_subscription
-        self._subscriptions_by_input = {
-            "camera_info": subscribe(CameraInfo, "camera_info", self._on_info, info_qos),
-            "image": subscribe(kind, self._image_topic(), self._on_image, image_qos),
-        }
-        if not by_stamp:
-            # A latched camera_info reaches late subscribers only if they ask for it, and who asks
-            # for it hears no others: hence both subscriptions.
-            latched = QoSProfile(
-                history=HistoryPolicy.KEEP_LAST,
-                depth=1,
-                reliability=ReliabilityPolicy.RELIABLE,
-                durability=DurabilityPolicy.TRANSIENT_LOCAL,
-            )
-            self._subscriptions_by_input["latched camera_info"] = subscribe(
-                CameraInfo, "camera_info", self._on_info, latched
-            )
+        self._last_listened = -math.inf
+        self._tend_input()
         self._state = "active"
         return super().on_activate(state)
 
@@ -322,11 +329,27 @@ class DepthNode(LifecycleNode):
 
     def _stop(self) -> None:
         """Stop taking frames."""
-        for subscription in self._subscriptions_by_input.values():
-            self.destroy_subscription(subscription)
-        self._subscriptions_by_input = {}
+        if self._input is not None:
+            self._input.close()
+            self._input = None
         self.stop_worker()
         self._worker = None
+
+    def _create_publishers(self) -> None:
+        """Create the outputs, and warn about QoS overrides that fit no topic."""
+        values = self._values
+        for name, (topic, kind) in _OUTPUT_TOPICS.items():
+            self._publishers_by_output[name] = self.create_lifecycle_publisher(
+                kind,
+                topic,
+                profile(values["output_depth"], values["output_reliability"]),
+                qos_overriding_options=overriding_options(self, topic, "publisher"),
+            )
+        topics = [(topic, "publisher") for topic, _ in _OUTPUT_TOPICS.values()]
+        topics += [("/diagnostics", "publisher"), ("camera_info", "subscription")]
+        topics += [(self._image_topic(), "subscription")]
+        for name in unused_overrides(self, topics):
+            self.get_logger().warning(f"parameter '{name}' fits no topic of this node; ignored")
 
     def _release(self) -> None:
         """Free what configuring made."""
@@ -360,10 +383,28 @@ class DepthNode(LifecycleNode):
             self.get_logger().error(f"{origin}: refused: {reason!r}{last}")
 
     def _image_topic(self) -> str:
-        """Return the image topic, resolved; compressed images have one of their own below it."""
-        topic = self.resolve_topic_name("image")
-        compressed = self._values["image_transport"] == "compressed"
-        return f"{topic}/compressed" if compressed else topic
+        """Return the image topic, resolved."""
+        return image_topic(self, self._values["image_transport"] == "compressed")
+
+    def _tend_input(self) -> None:
+        """Subscribe to the camera while someone listens, with the reliability that fits it."""
+        if self._input is None:
+            return
+        now = time.monotonic()
+        publishers = self._publishers_by_output.values()
+        if not self._values["lazy"] or any(one.get_subscription_count() for one in publishers):
+            self._last_listened = now
+            if not self._input.is_open:
+                self._gaps.reset()
+                self._opened = now
+                self._input.open()
+        elif self._input.is_open and now - self._last_listened > _IDLE_AFTER:
+            self._input.close()
+        if self._may_tell("reliability", 0.5) and self._input.follow():
+            self.get_logger().info(
+                f"{self._input.image_topic}: subscribed again as {self._input.reliability}, as "
+                "its publishers offer"
+            )
 
     def _on_image(self, image: Image | CompressedImage) -> None:
         self._statistics.count("received")
@@ -371,8 +412,18 @@ class DepthNode(LifecycleNode):
         if stamp < self._last_stamp_ns:
             self._statistics.count("time jump")
         self._last_stamp_ns = stamp
+        self._gaps.add(stamp)
+        self._note_frame(image.header.frame_id)
         item = (image, time.monotonic())
         self._forward(self._pairing.add_image(stamp, item, image.header.frame_id))
+
+    def _note_frame(self, frame: str) -> None:
+        """Warn about a frame that cannot be that of a camera's image, when it is new."""
+        if frame != self._frame or not self._told.get("frame"):
+            self._frame = frame
+            problem = frame_problem(self._values["output_frame"] or frame)
+            if problem and self._may_tell("frame", 5.0):
+                self.get_logger().warning(problem)
 
     def _on_info(self, info: CameraInfo) -> None:
         frame = info.header.frame_id
@@ -426,33 +477,53 @@ class DepthNode(LifecycleNode):
             pixels = np.asarray(cv2.remap(pixels, *known.maps, cv2.INTER_LINEAR), dtype=np.uint8)
         rectified = time.monotonic()
 
+        degrees = self._values["rotate"]
+        pixels = turn_image(pixels, degrees)
+        camera = None if known.camera is None else known.camera.turned(degrees)
+
         wanted = [name for name in ("depth", "color", "points") if listeners[name]]
         if wanted == ["color"] and self._may_look():
             wanted.append("depth")
-        if known.camera is None and "points" in wanted:
+        if camera is None and "points" in wanted:
             wanted.remove("points")
         options = self._options
         assert self._predictor is not None  # released only after the worker has ended
-        prediction = self._predictor.predict(pixels, known.camera, options, tuple(wanted))
+        seconds: dict[str, float] = {}
+        prediction = None
+        if wanted:
+            prediction = self._predictor.predict(pixels, camera, options, tuple(wanted))
+            seconds = prediction.seconds
+            self._is_empty = not _has_depth(prediction)
         predicted = time.monotonic()
 
-        self._is_empty = not _has_depth(prediction)
         header = frame.image.header
-        if prediction.camera is not None and listeners["camera_info"]:
+        input_frame = header.frame_id
+        header.frame_id = image_frame(input_frame, self._values["output_frame"], degrees)
+        if degrees:
+            self._turned_frame.announce(input_frame, header.frame_id, degrees)
+        if camera is not None and (listeners["camera_info"] or listeners["color_info"]):
+            of_image = options.output_size == "image"
             info = CameraInfo(header=header)
-            fill_camera_info(info, prediction.camera)
-            self._publishers_by_output["camera_info"].publish(info)
-        if prediction.depth is not None and listeners["depth"]:
-            message = Image(header=header)
-            fill_image(message, prediction.depth, options.depth_encoding, self._payloads["depth"])
-            self._publishers_by_output["depth"].publish(message)
-        if prediction.color is not None:
-            message = Image(header=header)
-            fill_image(message, prediction.color, "rgb8", self._payloads["color"])
-            self._publishers_by_output["color"].publish(message)
-        if prediction.points is not None:
+            fill_camera_info(info, camera if of_image else self._predictor.network_camera(camera))
+            _keep_baseline(info, known.calibration, degrees)
+            for name in ("camera_info", "color_info"):
+                if listeners[name]:
+                    self._publishers_by_output[name].publish(info)
+        if listeners["color_image"]:
+            colors = self._color_image(pixels)
+            self._publish_image("color_image", header, colors, "rgb8")
+        if prediction is not None and prediction.depth is not None and listeners["depth"]:
+            self._publish_image("depth", header, prediction.depth, options.depth_encoding)
+        if prediction is not None and prediction.color is not None:
+            self._publish_image("color", header, prediction.color, "rgb8")
+        if prediction is not None and prediction.points is not None:
+            points = prediction.points
             cloud = PointCloud2(header=header)
-            fill_point_cloud(cloud, prediction.points, PointField, self._payloads["points"])
+            if degrees and not self._values["output_frame"]:
+                # In the camera's own frame, which needs no transform.
+                cloud.header.frame_id = input_frame
+                points = turn_points(points, degrees)
+            fill_point_cloud(cloud, points, PointField, self._payloads["points"])
             self._publishers_by_output["points"].publish(cloud)
         finished = time.monotonic()
 
@@ -463,11 +534,30 @@ class DepthNode(LifecycleNode):
                 "wait": started - frame.received,
                 "decode": decoded - started,
                 "rectify": rectified - decoded,
-                **prediction.seconds,
+                **seconds,
                 "publish": finished - predicted,
                 "total": finished - frame.received,
             }
         )
+
+    def _publish_image(
+        self, name: str, header: Header, pixels: NDArray[Any], encoding: str
+    ) -> None:
+        """Publish an output that is an image."""
+        message = Image(header=header)
+        fill_image(message, pixels, encoding, self._payloads[name])
+        self._publishers_by_output[name].publish(message)
+
+    def _color_image(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the part of the image that the depth covers, at the depth's size."""
+        assert self._predictor is not None
+        if self._options.output_size == "image":
+            return pixels
+        x, y, width, height = crop_box(pixels.shape[1], pixels.shape[0], self._predictor.crop)
+        metadata = self._predictor.checkpoint.metadata
+        window = pixels[y : y + height, x : x + width]
+        size = (metadata.width, metadata.height)
+        return np.asarray(cv2.resize(window, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
     def _may_look(self) -> bool:
         """Return whether it is time to see if a picture comes of any depth: once a second."""
@@ -530,19 +620,25 @@ class DepthNode(LifecycleNode):
     def _publish_diagnostics(self) -> None:
         """Publish state, rates, drops and latencies, and why nothing comes out if so."""
         statistics = self._statistics
-        image_topic = self._image_topic()
-        publishers = self.get_publishers_info_by_topic(image_topic)
+        topic, source = self._image_topic(), self._input
+        is_open = source is not None and source.is_open
         listeners = {
             name: publisher.get_subscription_count()
             for name, publisher in self._publishers_by_output.items()
         }
         status = NodeStatus(
             lifecycle=self._state,
-            image_topic=image_topic,
-            image_publishers=len(publishers),
-            qos_conflict=self._qos_conflict(publishers),
-            wrong_type=self._wrong_type(publishers),
+            image_topic=topic,
+            image_publishers=self.count_publishers(topic),
+            qos_conflict="" if source is None else source.qos_conflict(),
+            wrong_type="" if source is None else self._wrong_type(source.publishers()),
             other_transport=self._other_transport(),
+            is_subscribed=is_open,
+            subscribed_for=time.monotonic() - self._opened,
+            lost_share=self._gaps.lost_share,
+            loss_remedy="" if source is None else self._loss_remedy(source),
+            collision=self._collision(),
+            frame_problem="" if self._frame or not is_open else self._frame_problem(),
             image_age=statistics.age("received"),
             period=self._values["diagnostics_period"],
             listeners=sum(listeners.values()),
@@ -553,13 +649,18 @@ class DepthNode(LifecycleNode):
             output_rate=statistics.rate("published"),
         )
         level, message = judge(status)
+        self._tell_silence(status, message)
         predictor = self._predictor
         values = {
             "state": self._state,
             **statistics.values(),
             "images without camera_info": self._pairing.unpaired,
-            "image publishers": self._publisher_count("image"),
-            "camera_info publishers": self._publisher_count("camera_info"),
+            "image publishers": 0 if source is None else source.connected("image"),
+            "camera_info publishers": 0 if source is None else source.connected("camera_info"),
+            "subscribed to the camera": "yes" if is_open else "no",
+            "image reliability": source.reliability if source is not None and is_open else "",
+            "camera period (ms)": f"{1e3 * self._gaps.period:.1f}",
+            "images lost before the node (%)": f"{100.0 * self._gaps.lost_share:.1f}",
             **{f"{name} listeners": listeners.get(name, 0) for name in _OUTPUTS},
         }
         if predictor is not None:
@@ -572,17 +673,56 @@ class DepthNode(LifecycleNode):
         nanoseconds = min(self.get_clock().now().nanoseconds, _LATEST_STAMP)  # a hostile /clock
         report.header.stamp = Time(nanoseconds=nanoseconds).to_msg()
         name = self.get_fully_qualified_name().lstrip("/")
-        report.status = [diagnostic_status(f"{name}: depth", level, message, image_topic, values)]
+        report.status = [diagnostic_status(f"{name}: depth", level, message, topic, values)]
         self._diagnostics.publish(report)
 
-    def _publisher_count(self, name: str) -> int:
-        """Count the publishers whose messages an input gets from now on; 0 while inactive."""
-        subscription = self._subscriptions_by_input.get(name)
-        if subscription is None:
-            return 0
-        if hasattr(subscription, "get_publisher_count"):
-            return int(subscription.get_publisher_count())
-        return self.count_publishers(subscription.topic_name)  # an older rclpy
+    def _tell_silence(self, status: NodeStatus, message: str) -> None:
+        """Say in the log, now and then, that no image comes and why."""
+        if self._input is None or not self._input.is_open or not message.startswith("no image"):
+            return
+        silent = min(status.image_age, status.subscribed_for)
+        if silent >= _SILENCE_PATIENCE and self._may_tell("silence", _SILENCE_REPEAT):
+            transport = self._values["image_transport"]
+            self.get_logger().warning(
+                f"{message} (subscribed to {self._input.image_topic}, {transport}, "
+                f"{self._input.reliability})"
+            )
+
+    def _loss_remedy(self, source: CameraInput) -> str:
+        """Say what to do about images that get lost."""
+        if source.reliability == "best_effort" and self._values["input_reliability"] != "auto":
+            return "set input_reliability to 'auto'"
+        return (
+            "let the camera's process use config/fastdds.xml of this package "
+            "(FASTRTPS_DEFAULT_PROFILES_FILE), or send smaller or compressed images"
+        )
+
+    def _collision(self) -> str:
+        """Say which output another node publishes, too; "" if none."""
+        for publisher in self._publishers_by_output.values():
+            topic = publisher.topic_name
+            infos = self.get_publishers_info_by_topic(topic)
+            if len(infos) < 2:
+                continue
+            own = (self.get_namespace(), self.get_name())
+            others = {
+                f"{info.node_namespace.rstrip('/')}/{info.node_name}"
+                for info in infos
+                if (info.node_namespace, info.node_name) != own
+            }
+            who = f"by {', '.join(sorted(others))}" if others else "by a node of the same name"
+            problem = (
+                f"{topic} is published {who}, too; give each node a namespace of its own, or remap "
+                "its outputs"
+            )
+            if self._may_tell("collision", _SILENCE_REPEAT):
+                self.get_logger().warning(problem)
+            return problem
+        return ""
+
+    def _frame_problem(self) -> str:
+        """Say that images have no frame, if there are any."""
+        return frame_problem(self._values["output_frame"]) if self._told.get("frame") else ""
 
     def _camera_problem(self) -> str:
         """Say why the last frame had no camera, "" if it had one."""
@@ -591,11 +731,9 @@ class DepthNode(LifecycleNode):
             return ""
         if known.calibration is not None:
             return known.problem or self._sample_watch.problem
-        return pairing_problem(
-            self._pairing,
-            self.resolve_topic_name("camera_info"),
-            self.count_publishers(self.resolve_topic_name("camera_info")),
-        )
+        topic = self.resolve_topic_name("camera_info")
+        is_latched = self._input is not None and self._input.has_latched_info_only()
+        return pairing_problem(self._pairing, topic, self.count_publishers(topic), is_latched)
 
     def _wrong_type(self, publishers: list[Any]) -> str:
         """Return the type of the image topic's publishers if none has the subscribed one, or ""."""
@@ -610,18 +748,6 @@ class DepthNode(LifecycleNode):
         compressed = self._values["image_transport"] == "compressed"
         other = topic if compressed else f"{topic}/compressed"
         return other if self.count_publishers(other) else ""
-
-    def _qos_conflict(self, publishers: list[Any]) -> str:
-        """Say why no publisher's QoS fits the image subscription, "" if one does."""
-        if self._values["input_reliability"] == "best_effort" or not publishers:
-            return ""
-        best_effort = ReliabilityPolicy.BEST_EFFORT
-        if all(info.qos_profile.reliability == best_effort for info in publishers):
-            return (
-                "its publisher is best effort, input_reliability is 'reliable'; set it to "
-                "'best_effort'"
-            )
-        return ""
 
 
 def _load(values: dict[str, Any]) -> DepthPredictor:
@@ -684,6 +810,17 @@ def _has_depth(prediction: Prediction) -> bool:
     if prediction.points is not None:
         return bool(np.any(prediction.points[..., 2] > 0))
     return True
+
+
+def _keep_baseline(info: CameraInfo, calibration: Calibration | None, degrees: int) -> None:
+    """Write the stereo baseline of the input into P of an output, in pixels of that output."""
+    if calibration is None or calibration.p[0] == 0.0 or calibration.p[5] == 0.0:
+        return
+    # P[3] = fx * Tx and P[7] = fy * Ty, in the frame of the image before it is turned.
+    x, y = calibration.p[3] / calibration.p[0], calibration.p[7] / calibration.p[5]
+    x, y = turn_direction(x, y, degrees)
+    if math.isfinite(x) and math.isfinite(y):
+        info.p[3], info.p[7] = x * info.p[0] + 0.0, y * info.p[5] + 0.0  # no negative zeros
 
 
 def _fingerprint(info: CameraInfo | None) -> Any:

@@ -132,6 +132,18 @@ class NodeStatus:
         Type of the publishers if it is not the subscribed one, or "".
     other_transport : str
         Topic on which images come with the other transport, or "".
+    is_subscribed : bool
+        Whether the node subscribes to the camera at present.
+    subscribed_for : float
+        Seconds since it does.
+    lost_share : float
+        Share of the camera's images that do not arrive, 0 to 1.
+    loss_remedy : str
+        What to do about it.
+    collision : str
+        Which output another node publishes, too, or "".
+    frame_problem : str
+        What is wrong with the image's frame_id, or "".
     image_age : float
         Seconds since the last image.
     period : float
@@ -154,6 +166,12 @@ class NodeStatus:
     qos_conflict: str = ""
     wrong_type: str = ""
     other_transport: str = ""
+    is_subscribed: bool = True
+    subscribed_for: float = float("inf")
+    lost_share: float = 0.0
+    loss_remedy: str = ""
+    collision: str = ""
+    frame_problem: str = ""
     image_age: float = float("inf")
     period: float = 1.0
     listeners: int = 0
@@ -163,6 +181,9 @@ class NodeStatus:
     weights_are_random: bool = False
     output_rate: float = 0.0
 
+
+# Share of the images that may get lost without a warning: stamps jitter, cameras skip a frame.
+_TOLERATED_LOSS = 0.1
 
 #: Levels of diagnostic_msgs/DiagnosticStatus.
 OK, WARN, ERROR = 0, 1, 2
@@ -183,9 +204,13 @@ def judge(status: NodeStatus) -> tuple[int, str]:
     """
     if status.lifecycle != "active":
         return WARN, f"not active: the node is {status.lifecycle}"
+    if not status.is_subscribed:
+        return OK, "idle: nobody subscribes to an output, so the camera is not subscribed to"
     # Slow cameras exist; two seconds without an image is worth a word all the same.
-    if status.image_age > max(2.0, 2.0 * status.period):
+    if min(status.image_age, status.subscribed_for) > max(2.0, 2.0 * status.period):
         return ERROR, _missing_image(status)
+    if status.image_age == float("inf"):
+        return OK, "waiting for the first image"
     if status.failure:
         return ERROR, f"frames fail: {status.failure}"
     if status.listeners == 0:
@@ -195,10 +220,15 @@ def judge(status: NodeStatus) -> tuple[int, str]:
             "the depth is NaN everywhere: weights or scale are corrupt, or all depth lies outside "
             "min_range to max_range"
         )
-    if status.camera_problem:
-        return WARN, status.camera_problem
+    for problem in (status.camera_problem, status.collision, status.frame_problem):
+        if problem:
+            return WARN, problem
     if status.weights_are_random:
         return WARN, "the weights are random: depth is meaningless; set 'checkpoint'"
+    if status.lost_share > _TOLERATED_LOSS:
+        return WARN, (
+            f"{status.lost_share:.0%} of the camera's images do not arrive; {status.loss_remedy}"
+        )
     return OK, f"publishing at {status.output_rate:.1f} Hz"
 
 
@@ -239,7 +269,9 @@ def _advise_transport(status: NodeStatus) -> str:
     return f"{said}, which is no image; remap image to a camera's topic"
 
 
-def pairing_problem(pairing: CameraInfoPairing, info_topic: str, publishers: int = 0) -> str:
+def pairing_problem(
+    pairing: CameraInfoPairing, info_topic: str, publishers: int = 0, is_latched: bool = False
+) -> str:
     """Say why an image found no camera_info, "" if that may happen now and then.
 
     Parameters
@@ -248,7 +280,14 @@ def pairing_problem(pairing: CameraInfoPairing, info_topic: str, publishers: int
     info_topic : str
     publishers : int
         Of the camera_info topic, as discovery sees them.
+    is_latched : bool
+        Whether all of them are transient local.
     """
+    if is_latched and pairing.tolerance_ns is not None and pairing.received <= 1:
+        return (
+            f"camera_info on {info_topic} is latched: it was published before this node "
+            "subscribed, or once; set pairing to 'latest'. Depth is published, points are not"
+        )
     if pairing.received == 0 and publishers:
         return (
             f"no camera_info on {info_topic}, although it has {publishers} publisher(s): "

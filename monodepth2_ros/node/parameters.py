@@ -35,6 +35,8 @@ class Parameter:
         The values a string may have; empty for any.
     minimum, maximum : float or None
         Inclusive range of a number, or of each number of an array.
+    step : int
+        An integer must be a multiple of it.
     live : bool
         Whether it can change while the node is configured; else it is read on configure.
     is_switch : bool
@@ -48,6 +50,7 @@ class Parameter:
     choices: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
+    step: int = 1
     live: bool = False
     is_switch: bool = False
 
@@ -91,6 +94,8 @@ class Parameter:
                 return f"{self.name} is {number}; the least is {self.minimum:g}"
             if self.maximum is not None and number > self.maximum:
                 return f"{self.name} is {number}; the most is {self.maximum:g}"
+            if self.step > 1 and number % self.step:
+                return f"{self.name} is {number}; it must be a multiple of {self.step}"
         return None
 
 
@@ -192,9 +197,10 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     Parameter(
         "input_reliability",
-        "best_effort",
-        "QoS reliability of the image subscription.",
-        choices=("best_effort", "reliable"),
+        "auto",
+        "QoS reliability of the image subscription. auto: reliable where all publishers offer it, "
+        "so that no image gets lost, else best effort, which hears every publisher.",
+        choices=("auto", "best_effort", "reliable"),
     ),
     Parameter(
         "input_depth",
@@ -202,6 +208,20 @@ PARAMETERS: tuple[Parameter, ...] = (
         "QoS depth of the image subscription; 1 keeps the newest frame only.",
         minimum=1,
         maximum=1000,
+    ),
+    Parameter(
+        "lazy",
+        True,
+        "Subscribe to the camera only while someone subscribes to an output.",
+    ),
+    Parameter(
+        "rotate",
+        0,
+        "Turn the image clockwise before the network, in degrees: 0, 90, 180 or 270. For cameras "
+        "that are mounted on their side or upside down.",
+        minimum=0,
+        maximum=270,
+        step=90,
     ),
     Parameter(
         "max_image_pixels",
@@ -226,6 +246,12 @@ PARAMETERS: tuple[Parameter, ...] = (
         "QoS depth of the outputs.",
         minimum=1,
         maximum=1000,
+    ),
+    Parameter(
+        "output_frame",
+        "",
+        "frame_id of the outputs; empty for that of the image. It must be an optical frame: x "
+        "right, y down, z forward in the image (after 'rotate').",
     ),
     Parameter(
         "output_size",
@@ -424,5 +450,7 @@ def _descriptor(parameter: Parameter) -> ParameterDescriptor:
     if isinstance(parameter.default, float):
         descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
     elif isinstance(parameter.default, int):
-        descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=1)]
+        descriptor.integer_range = [
+            IntegerRange(from_value=int(low), to_value=int(high), step=parameter.step)
+        ]
     return descriptor

@@ -58,7 +58,9 @@ def fuzz(messages: int, seed: int = 0) -> Counter[str]:
     """
     rng = random.Random(seed)
     context = rclpy.Context()
-    context.init(["--ros-args", "-p", "use_sim_time:=true", "--log-level", "fatal"])
+    context.init(
+        ["--ros-args", "-p", "use_sim_time:=true", "-p", "lazy:=false", "--log-level", "fatal"]
+    )
     original, predictor_module.DepthPredictor = predictor_module.DepthPredictor, StubPredictor
     executor, node = start(context)
     sent: Counter[str] = Counter()

@@ -358,7 +358,7 @@ def test_newest_frame_wins(start, make_peer, picture):
 
 
 def test_nothing_is_computed_without_listeners(start, make_peer, picture):
-    node = start()
+    node = start(lazy=False)
     peer = make_peer()
     peer.connect(node)
     for index in range(5):
@@ -450,7 +450,7 @@ def test_parameter_files(start, make_peer, tmp_path, model):
         "/**:\n  ros__parameters:\n    scale: 2.5\n    points:\n      strid: 2\n"
         "    color_mapp: turbo\n    unheard_of: 1\n"
     )
-    node = start("--params-file", str(file), use_sim_time=True)
+    node = start("--params-file", str(file), use_sim_time=True, lazy=False)
     peer = make_peer()
     peer.status("no image yet although /image has 1 publisher", node)  # though no clock ticks
     log = node.log()

@@ -1,0 +1,161 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The node's subscriptions to a camera: made while someone listens, with the QoS that fits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from monodepth2_ros.node.qos import fitting_reliability, overriding_options, profile
+
+
+class CameraInput:
+    """Subscribes to an image topic and its camera_info.
+
+    Parameters
+    ----------
+    node : Node
+    compressed : bool
+        Subscribe to ``image/compressed`` instead of ``image``.
+    reliability : str
+        "best_effort", "reliable", or "auto" to follow what the publishers offer.
+    depth : int
+        QoS depth of the image subscription.
+    with_latched_info : bool
+        Also hear a camera_info that was published before.
+    on_image, on_info : callable
+        Receive the messages.
+
+    Attributes
+    ----------
+    image_topic : str
+        As resolved.
+    reliability : str
+        Of the image subscription at present.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        *,
+        compressed: bool,
+        reliability: str,
+        depth: int,
+        with_latched_info: bool,
+        on_image: Callable[[Any], None],
+        on_info: Callable[[Any], None],
+    ) -> None:
+        self.image_topic = image_topic(node, compressed)
+        self._node = node
+        self._kind = CompressedImage if compressed else Image
+        self._follows = reliability == "auto"
+        self.reliability = "best_effort" if self._follows else reliability
+        self._depth = depth
+        self._with_latched_info = with_latched_info
+        self._on_image = on_image
+        self._on_info = on_info
+        self._subscriptions: dict[str, Any] = {}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there are subscriptions at present."""
+        return bool(self._subscriptions)
+
+    def open(self) -> None:
+        """Subscribe, unless that is done."""
+        if self._subscriptions:
+            return
+        if self._follows:
+            self.reliability = fitting_reliability(self.publishers())
+        # The executor serves them in this order: of two that wait, the camera_info comes first, and
+        # its image need not wait for it. Infos are small; a few of them are kept so that none is
+        # missed while a frame is taken.
+        self._subscribe("camera_info", CameraInfo, "camera_info", 10, "best_effort")
+        self._subscribe_to_image()
+        if self._with_latched_info:
+            # A latched camera_info reaches late subscribers only if they ask for it, and who asks
+            # for it hears no others: hence both subscriptions.
+            self._subscribe("latched camera_info", CameraInfo, "camera_info", 1, "reliable", True)
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        for subscription in self._subscriptions.values():
+            self._node.destroy_subscription(subscription)
+        self._subscriptions = {}
+
+    def follow(self) -> bool:
+        """Subscribe again if publishers have come or gone so that another reliability fits.
+
+        Returns
+        -------
+        bool
+            Whether it has changed.
+        """
+        publishers = self.publishers() if self._follows and self._subscriptions else []
+        if not publishers or fitting_reliability(publishers) == self.reliability:
+            return False
+        self.reliability = fitting_reliability(publishers)
+        self._node.destroy_subscription(self._subscriptions.pop("image"))
+        self._subscribe_to_image()
+        return True
+
+    def publishers(self) -> list[Any]:
+        """Return what discovery knows of the publishers of the image."""
+        return list(self._node.get_publishers_info_by_topic(self.image_topic))
+
+    def connected(self, name: str) -> int:
+        """Count the publishers of "image" or "camera_info" whose messages arrive from now on."""
+        subscription = self._subscriptions.get(name)
+        if subscription is None:
+            return 0
+        if hasattr(subscription, "get_publisher_count"):
+            return int(subscription.get_publisher_count())
+        return self._node.count_publishers(subscription.topic_name)  # an older rclpy
+
+    def qos_conflict(self) -> str:
+        """Say why no publisher's QoS fits the image subscription, "" if one's does."""
+        if self.reliability != "reliable" or not self._subscriptions:
+            return ""
+        offered = [info.qos_profile.reliability for info in self.publishers()]
+        if not offered or any(one != ReliabilityPolicy.BEST_EFFORT for one in offered):
+            return ""
+        return (
+            "its publisher is best effort, input_reliability is 'reliable'; set it to 'auto' or "
+            "'best_effort'"
+        )
+
+    def has_latched_info_only(self) -> bool:
+        """Return whether every publisher of camera_info is latched, and so may publish once."""
+        topic = self._node.resolve_topic_name("camera_info")
+        infos = self._node.get_publishers_info_by_topic(topic)
+        latched = DurabilityPolicy.TRANSIENT_LOCAL
+        return bool(infos) and all(info.qos_profile.durability == latched for info in infos)
+
+    def _subscribe_to_image(self) -> None:
+        name = "image/compressed" if self._kind is CompressedImage else "image"
+        self._subscribe("image", self._kind, name, self._depth, self.reliability)
+
+    def _subscribe(
+        self, name: str, kind: Any, topic: str, depth: int, reliability: str, latched: bool = False
+    ) -> None:
+        """Create one subscription."""
+        is_image = name == "image"
+        resolved = self.image_topic if is_image else self._node.resolve_topic_name(topic)
+        self._subscriptions[name] = self._node.create_subscription(
+            kind,
+            resolved,
+            self._on_image if is_image else self._on_info,
+            profile(depth, reliability, latched),
+            qos_overriding_options=overriding_options(self._node, resolved, "subscription"),
+        )
+
+
+def image_topic(node: Node, compressed: bool) -> str:
+    """Return the image topic, resolved; compressed images have one of their own below it."""
+    topic = node.resolve_topic_name("image")
+    return f"{topic}/compressed" if compressed else topic
