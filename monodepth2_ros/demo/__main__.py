@@ -27,8 +27,8 @@ from monodepth2_ros.demo.options import (
     DemoError,
     DemoModel,
     DemoOptions,
+    asked_rectify,
     choose_model,
-    is_rectifying,
     make_command_line,
     node_arguments,
     own_recording,
@@ -110,7 +110,7 @@ def _run(options: DemoOptions) -> int:
         )
         folder = stack.enter_context(_folder_beside(options.out))
         banner = RANDOM_BANNER if model.is_random else None
-        style = Style(name, model.unit, banner, is_rectifying(options))
+        style = Style(name, model.unit, banner, asked_rectify(options), playback.topics.image.name)
         gallery = Gallery(folder, style)
         recorder = _recorder(options, playback)
         if recorder:
@@ -369,6 +369,11 @@ def _print_plan(playback: Playback, is_own_domain: bool) -> None:
     info = topics.camera_info.name if topics.camera_info else "no camera_info, so no points"
     truth = f", truth on {topics.depth.name}" if topics.depth else ""
     print(f"{playback.path}: {topics.image.count} images on {topics.image.name}, {info}{truth}")
+    for problem in playback.problems:
+        print(f"note: {problem}")
+    for choice in playback.choices:
+        if choice.others:
+            print(choice.as_text())
     if playback.others:
         print(f"Not played (see --image-topic): {', '.join(playback.others)}")
     if is_own_domain:

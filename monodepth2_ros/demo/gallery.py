@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -23,6 +24,7 @@ from monodepth2_ros.conversions import (
     decode_image,
 )
 from monodepth2_ros.demo.report import Figures, compare_depth
+from monodepth2_ros.rectification import image_geometry
 from monodepth2_ros.visualization.clouds import VIEWS, draw_cloud, write_ply
 from monodepth2_ros.visualization.pictures import (
     DepthColors,
@@ -60,14 +62,17 @@ class Style:
     unit : str
         Of depth.
     banner : tuple of two str or None
-    rectify : bool
-        Whether the node undistorts the images: then the pictures show them undistorted as well.
+    rectify : {"auto", "true", "false"}
+        The node's parameter: the pictures show what the node sees, rectified or not.
+    topic : str
+        Of the images, whose name says whether they are rectified.
     """
 
     name: str
     unit: str = "m"
     banner: tuple[str, str] | None = None
-    rectify: bool = False
+    rectify: str = "auto"
+    topic: str = "/image_rect"
 
 
 @dataclass(frozen=True)
@@ -236,11 +241,15 @@ class Gallery:
         )
 
     def _rectification(self, calibration: Calibration | None) -> tuple[Any, Any] | None:
-        """Return the maps that undistort an image as the node does; worked out when they change."""
-        if not self._style.rectify or calibration is None or not calibration.is_calibrated:
+        """Return the maps that rectify an image as the node does; computed when they change."""
+        if calibration is None or not calibration.is_calibrated:
             return None
         if calibration != self._rectified:
-            self._rectified, self._maps = calibration, calibration.rectification_maps()
+            self._rectified, self._maps = calibration, None
+            # Without a usable camera_info the node takes the image as it is.
+            with contextlib.suppress(ValueError):
+                geometry = image_geometry(calibration, self._style.topic, self._style.rectify)
+                self._maps = geometry.maps
         return self._maps
 
     def _truth_of(self, stamp_ns: int) -> NDArray[np.float32] | None:

@@ -231,9 +231,10 @@ def choose_model(options: DemoOptions) -> DemoModel:
     return DemoModel(name, is_random=False, is_metric=is_metric, is_default=is_default(name))
 
 
-def is_rectifying(options: DemoOptions) -> bool:
-    """Tell whether the node was asked to undistort images."""
-    return _asked_for(options, "rectify") is True
+def asked_rectify(options: DemoOptions) -> str:
+    """Return the node's parameter ``rectify``: "auto" unless the user gave it."""
+    value = _asked_for(options, "rectify")
+    return "auto" if value is None else str(value).lower()
 
 
 def node_arguments(options: DemoOptions, topics: Topics, model: DemoModel) -> list[str]:

@@ -171,7 +171,7 @@ def test_pictures_are_undistorted_as_the_node_does_it(tmp_path):
     outputs = {"depth": depth.message, "camera_info": info.message}
     frame = Frame(0, event, info.message, 0.0, {"depth": 0.02}, {}, outputs)
     matrix = np.reshape(K, (3, 3))
-    gallery = Gallery(tmp_path, Style("bag", rectify=True))
+    gallery = Gallery(tmp_path, Style("bag", rectify="true"))
     gallery.add_truth(depth)
     shot = gallery._look_at(frame)
     np.testing.assert_allclose(
@@ -255,7 +255,7 @@ def test_the_model_is_chosen_before_the_node_starts(tmp_path):
     file.write_text(f"/**:\n  ros__parameters:\n    checkpoint: {path}\n    rectify: true\n")
     assert chosen("--params", str(file)).checkpoint == str(path)
     assert chosen("--params", str(file), "-p", "checkpoint:=random").is_random
-    assert demo_options.is_rectifying(make_command_line().parse(["--params", str(file)]))
+    assert demo_options.asked_rectify(make_command_line().parse(["--params", str(file)])) == "true"
     with pytest.raises(DemoError, match=r"nowhere\.safetensors does not exist"):
         chosen("--checkpoint", "nowhere.safetensors")
     with pytest.raises(DemoError, match="cannot be read"):
