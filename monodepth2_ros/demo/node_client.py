@@ -177,11 +177,6 @@ class Link:
             raise PlayError(
                 f"the node was not there within {_START_PATIENCE:.0f} s; it says: {self.complaint}"
             )
-        if not self._wait(listens, _LISTEN_PATIENCE):
-            raise PlayError(
-                f"the node does not listen to {self._image_publisher.topic_name}; it says: "
-                f"{self.complaint}"
-            )
         for name in self._outputs:
             publisher = node.get_publishers_info_by_topic(OUTPUT_TOPICS[name])[0]
             reliable = publisher.qos_profile.reliability != ReliabilityPolicy.BEST_EFFORT
@@ -191,6 +186,12 @@ class Link:
                 functools.partial(self._on_output, name),
                 _qos(reliable),
                 raw=True,
+            )
+        # Only now: the node subscribes to a camera while someone subscribes to its outputs.
+        if not self._wait(listens, _LISTEN_PATIENCE):
+            raise PlayError(
+                f"the node does not listen to {self._image_publisher.topic_name}; it says: "
+                f"{self.complaint}"
             )
 
         def is_known() -> bool:
