@@ -70,7 +70,8 @@ def make_outputs(
         height, width = colors.shape[:2]
         disparity = _to_image(disparity, box, height, width)
         if edges is not None:
-            edges = _to_image(as_float(edges), box, height, width) > 0.5
+            # Just under a half, so that rounding does not decide about pixels that are half edge.
+            edges = _to_image(as_float(edges), box, height, width) > 0.499
     disparity = _limit_range(disparity, metadata, options)
     depth = reciprocal(disparity)
 

@@ -78,11 +78,13 @@ def _run(options: ExportOptions) -> int:
 
 def _is_expected(error: Exception) -> bool:
     """Whether an error is one that its message explains."""
+    if isinstance(error, MissingExtra):
+        return True  # before imports that need what is missing
     from monodepth2_ros.options import BackendError, CheckpointError
     from training.deployment.calibration_frames import QuantizationError
     from training.deployment.check import ExportError
 
-    known = (ExportError, QuantizationError, CheckpointError, BackendError, MissingExtra)
+    known = (ExportError, QuantizationError, CheckpointError, BackendError)
     return isinstance(error, known)
 
 
