@@ -160,6 +160,7 @@ setup(
     package_dir={"monodepth2_ros.config": "config"},
     package_data={
         "monodepth2_ros": ["py.typed", "models/*.safetensors"],
+        "training.evaluation": ["*.jinja"],
         "monodepth2_ros.config": ["*.yaml", "*.xml", "*.rviz"],
     },
     data_files=[

@@ -259,6 +259,8 @@ class CommandLine(Generic[_Options]):
                     self._refuse(f"--config {path}: there is no option '{key}'")
                 if isinstance(value, str) and without_none(self._hints[key])[0] is float:
                     value = _as_number(value)  # YAML takes 1e-5 for text
+                if isinstance(value, bool) and without_none(self._hints[key])[0] is str:
+                    value = _as_text(value)  # and true or on for True
                 try:
                     check_type(str(key), self._hints[key], value)
                 except OptionError as error:
@@ -282,9 +284,10 @@ def _reader(hint: Any, is_optional: bool, choices: tuple[Any, ...]) -> Callable[
             return None
         if choices:
             known = {str(choice): choice for choice in choices}
-            if str(value) not in known:
+            value = _as_text(value)
+            if value not in known:
                 raise argparse.ArgumentTypeError(f"'{value}' given; it takes {', '.join(known)}")
-            return known[str(value)]
+            return known[value]
         if hint in (int, float):
             try:
                 number = hint(value)
@@ -303,6 +306,11 @@ def _reader(hint: Any, is_optional: bool, choices: tuple[Any, ...]) -> Callable[
 def _is_bool(hint: Any) -> bool:
     """Whether an option is on or off."""
     return without_none(hint)[0] is bool
+
+
+def _as_text(value: Any) -> str:
+    """Write a value as on the command line."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _as_number(text: str) -> Any:

@@ -13,7 +13,7 @@ import sys
 
 #: The extra that brings a library, by the name under which it is imported.
 EXTRAS = {
-    "jsonargparse": "train",
+    "jinja2": "train",
     "matplotlib": "train",
     "nncf": "int8",
     "onnx": "train",

@@ -52,7 +52,7 @@ def option(
     metavar: str | tuple[str, ...] | None = None,
     positional: bool = False,
     short: str = "",
-    choices: tuple[str, ...] = (),
+    choices: tuple[Any, ...] = (),
     repeated: bool = False,
     least: float | None = None,
     above: float | None = None,
@@ -75,8 +75,8 @@ def option(
         Given by its place on the command line, without a name.
     short : str
         One-letter spelling, "-p" for example.
-    choices : tuple of str
-        What a text may be, where no Literal says so.
+    choices : tuple
+        What the value may be, where no Literal says so.
     repeated : bool
         Whether each value of a list has its own "--name".
     least, most : float, optional
@@ -143,7 +143,9 @@ def check_options(options: Any) -> None:
         check_type(field.name, hints[field.name], value)
         choices = field.metadata.get("choices")
         if choices and value is not None and value not in choices:
-            raise OptionError(f"{flag(field.name)} is '{value}'; it takes {', '.join(choices)}")
+            raise OptionError(
+                f"{flag(field.name)} is '{value}'; it takes {', '.join(map(str, choices))}"
+            )
         for number in value if isinstance(value, tuple) else (value,):
             _check_limits(field, number)
 

@@ -174,10 +174,10 @@ def data_steps(recipe: Recipe, recordings: Path, out: Path) -> Iterator[Step]:
                 "--frames", recipe.frames, *size,
             ),
         )  # fmt: skip
-        yield _extract(out, name, worlds, *size, "--spacing", 1, "--poses", "none")
+        yield _extract(out, name, worlds, *size, "--spacing", 1, "--poses-topic", "none")
     for name in recipe.recordings:
         # What is learned from has its truth in another store: no label comes near the training.
-        yield _extract(out, name, [recordings / name], *size, "--truth", "none")
+        yield _extract(out, name, [recordings / name], *size, "--truth-topic", "none")
         yield _extract(out, f"{name}_judged", [recordings / name], *size)
     for name in recipe.foreign_recordings:
         yield _extract(out, name, [recordings / name], *size)

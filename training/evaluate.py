@@ -28,7 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = make_command_line().parse(argv)
     try:
-        require("train", "jinja2", "rosbags", "torch")
+        require("train", "rosbags", "torch")
+        if options.report is not None:
+            require("train", "jinja2")
         return _run(options)
     except (ValueError, OSError, RuntimeError) as error:
         if not _is_expected(error):

@@ -96,9 +96,9 @@ class Ways:
         Options.
     """
 
-    image: str = "--image TOPIC"
-    camera_info: str = "--camera-info TOPIC, or --camera calibration.yaml"
-    truth: str = "--truth TOPIC"
+    image: str = "--image-topic TOPIC"
+    camera_info: str = "--camera-info-topic TOPIC, or --camera calibration.yaml"
+    truth: str = "--truth-topic TOPIC"
 
 
 DEFAULT_WAYS = Ways()

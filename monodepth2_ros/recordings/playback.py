@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 #: How a user of the demo chooses topics.
-WAYS = Ways("--image-topic TOPIC", "--camera-info-topic TOPIC", "--depth-topic TOPIC")
+WAYS = Ways("--image-topic TOPIC", "--camera-info-topic TOPIC", "--truth-topic TOPIC")
 
 # Of messages recorded at the same time, what belongs to an image goes before it.
 _ORDER = ("camera_info", "depth", "image")

@@ -50,7 +50,7 @@ def test_the_shipped_recipe_learns_from_nothing_that_it_is_judged_by(tmp_path):
     extracted = {step.name: step.command for step in data_steps(recipe, tmp_path, tmp_path)}
     for name in recipe.recordings:
         words = extracted[f"extract {name}"]
-        assert words[words.index("--truth") + 1] == "none"
+        assert words[words.index("--truth-topic") + 1] == "none"
     # The last stage holds out what the recordings are judged by.
     held_out = list(recipe.stages.values())[-1]["validation_fraction"]
     assert held_out == recipe.validation_fraction

@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from commands import status_of
 
 from bag_builder import (
     FAR,
@@ -140,7 +141,7 @@ def test_several_bags_and_cameras(tmp_path: Path) -> None:
     assert store.truth.any(axis=(1, 2)).tolist() == [True] * 12 + [False] * 16
     # One topic alone.
     out = tmp_path / "rear"
-    assert extract(tmp_path / "second", "--out", out, "--image", "/rear/image_raw") == 0
+    assert extract(tmp_path / "second", "--out", out, "--image-topic", "/rear/image_raw") == 0
     assert FrameStore.open(out).sources == (Source("second", "/rear/image_raw/compressed"),)
 
 
@@ -326,7 +327,7 @@ def test_stereo_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     bag = write_stereo(tmp_path / "drive")
     out = tmp_path / "frames"
     topics = ("/left/image_rect", "/right/image_rect")
-    assert extract(bag, "--out", out, "--stereo", *topics) == 0
+    assert extract(bag, "--out", out, "--stereo-topics", *topics) == 0
     store = FrameStore.open(out)
     assert len(store) == 23
     assert store.baselines == pytest.approx((0.1, -0.1))
@@ -343,10 +344,10 @@ def test_stereo_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "stereo baseline 0.1000 m: depth will be metric" in printed
     assert "1 of the left camera's frames have no partner" in printed
 
-    assert extract(bag, "--out", tmp_path / "swapped", "--stereo", *topics[::-1]) == 1
+    assert extract(bag, "--out", tmp_path / "swapped", "--stereo-topics", *topics[::-1]) == 1
     assert "left and right are swapped" in capsys.readouterr().err
     unknown = write_stereo(tmp_path / "unknown", baseline=0.0)
-    assert extract(unknown, "--out", tmp_path / "none", "--stereo", *topics) == 1
+    assert extract(unknown, "--out", tmp_path / "none", "--stereo-topics", *topics) == 1
     assert "the right camera's P[3] is 0" in capsys.readouterr().err
 
 
@@ -537,20 +538,27 @@ def test_point_cloud_truth(tmp_path: Path) -> None:
     [
         (("--width", 100), "--width is 100; give a multiple of 32"),
         (("--crop", 0.5, 0, 0.5, 0), r"crop is [0.5, 0.0, 0.5, 0.0]"),
-        (("--min-flow", -1), "--min-flow is -1.0; give 0 or more"),
-        (("--max-gap", 0), "--max-gap is 0.0; give seconds above 0"),
+        (("--min-flow", -1), "--min-flow is -1.0; give at least 0"),
+        (("--max-gap", 0), "--max-gap is 0.0; give more than 0"),
         (("--workers", 0), "--workers is 0; give at least 1"),
-        (("--image", "/elsewhere"), "no image topic /elsewhere; there are: /camera/image_raw"),
-        (("--truth", "/elsewhere"), "no depth image or PointCloud2 /elsewhere"),
+        (
+            ("--image-topic", "/elsewhere"),
+            "no image topic /elsewhere; there are: /camera/image_raw",
+        ),
+        (("--truth-topic", "/elsewhere"), "no depth image or PointCloud2 /elsewhere"),
         (("--camera", "a.yaml"), "a.yaml cannot be read"),
-        (("--kitti-raw", "."), "give recordings, or --kitti-raw"),
+        (("--kitti-raw", "."), "--kitti-raw DIR and --kitti-split FILE"),
+        (("--truth", "/depth"), "--truth is gone; write --truth-topic TOPIC"),
+        (("--stereo", "a", "b"), "--stereo is gone; write --stereo-topics LEFT RIGHT"),
+        (("--rectify", "sometimes"), "'sometimes' given; it takes auto, true, false"),
     ],
 )
 def test_wrong_options(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple, message: str
 ) -> None:
     bag = write_drive(tmp_path / "drive", DRIVE[:3])
-    assert extract(bag, "--out", tmp_path / "frames", *arguments) == 1
+    words = [str(word) for word in (bag, "--out", tmp_path / "frames", *arguments)]
+    assert status_of(main, words) in (1, 2)
     assert message in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["drive"]
 
@@ -560,9 +568,25 @@ def test_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "taken").mkdir()
     assert extract(bag, "--out", tmp_path / "taken") == 1
     assert "taken exists; remove it or choose another --out" in capsys.readouterr().err
+    assert extract(bag, "--out", tmp_path / "taken", "--force") == 1
+    assert "taken exists" in capsys.readouterr().err  # it is no frame store
     assert extract("--out", tmp_path / "frames") == 1
     assert "give recordings" in capsys.readouterr().err
     for arguments in ((bag,), (bag, "--out", "x", "--spacing", "0")):
         with pytest.raises(SystemExit) as exit_:
             extract(*arguments)
         assert exit_.value.code == 2
+
+
+def test_force_replaces_a_frame_store_and_a_config_file_says_the_same(tmp_path: Path) -> None:
+    bag = write_drive(tmp_path / "drive", DRIVE)
+    out = tmp_path / "frames"
+    assert extract(bag, "--out", out, "--min-flow", 0) == 0
+    assert FrameStore.open(out).width == 160
+    config = tmp_path / "options.yaml"
+    config.write_text(
+        f"bags: [{bag}]\nout: {out}\nmin_flow: 0\nwidth: 64\nheight: 32\nquiet: true\n"
+    )
+    assert extract("--config", config) == 1  # made with other options
+    assert extract("--config", config, "--force") == 0
+    assert FrameStore.open(out).width == 64

@@ -29,8 +29,8 @@ from training.evaluation.sparse_depth import mean_sparse_predictor, with_sparse_
 from training.evaluation.splits import frames_of_stretch, training_split
 from training.evaluation.steadiness import Candidate, Recording, evaluate_temporal
 from training.extraction.console import Console
-from training.extraction.job import ExtractOptions
 from training.extraction.open_frames import extract_every_frame, open_frames
+from training.extraction.options import ExtractOptions
 from training.frames.store import FrameStore
 
 #: With sparse ground truth, the mean depth image is taken from about so many frames.
@@ -167,7 +167,7 @@ def _open_data(
     bars = _BarsOnly(console)
     if options.kitti_raw is not None:
         out = scratch / "KITTI"
-        kitti = ExtractOptions(out, kitti_raw=options.kitti_raw, split=options.kitti_split)
+        kitti = ExtractOptions(out, kitti_raw=options.kitti_raw, kitti_split=options.kitti_split)
         return [extract_every_frame(kitti, out, size, crop, bars)]
     stores = []
     for index, path in enumerate(options.data):

@@ -309,7 +309,7 @@ def bag_cameras(
             names = ", ".join(choice.chosen.name for choice in found if choice.chosen)
             raise ValueError(
                 f"{path}: --extrinsics is about one camera, but there are {names}; choose one "
-                "with --image, or let /tf_static place the point cloud"
+                "with --image-topic, or let /tf_static place the point cloud"
             )
         tree = FrameTree()
         if settings.topic != "none" and any(t.type == POINT_CLOUD or t.is_depth for t in topics):
@@ -383,7 +383,10 @@ def _calibration_of(choice: Choice) -> Calibration:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in choice.others)
         raise ValueError(
             "no camera_info belongs to it; give --camera calibration.yaml"
-            + (f", or --camera-info TOPIC to use one that was recorded ({reasons})" * bool(reasons))
+            + (
+                f", or --camera-info-topic TOPIC to use one that was recorded ({reasons})"
+                * bool(reasons)
+            )
         )
     frames = info.frames or (info.frame_id,)
     place = frames.index(choice.frame_id) if choice.frame_id in frames else 0
@@ -447,8 +450,10 @@ def _no_truth(choice: Choice) -> str:
     names = ", ".join(name for name, _ in choice.others)
     reasons = "; ".join(f"{name}: {reason}" for name, reason in choice.others)
     if choice.why.endswith("equally well"):
-        return f"no ground truth: {choice.why}; choose with --truth TOPIC"
-    return f"{names} not used as truth; give --truth TOPIC to use one all the same ({reasons})"
+        return f"no ground truth: {choice.why}; choose with --truth-topic TOPIC"
+    return (
+        f"{names} not used as truth; give --truth-topic TOPIC to use one all the same ({reasons})"
+    )
 
 
 def read_points(message: Any) -> NDArray[np.float64]:

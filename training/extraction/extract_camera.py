@@ -32,6 +32,7 @@ from training.extraction.motion import (
     motion_image,
     segment_spacing,
 )
+from training.extraction.options import DEFAULT_MIN_FLOW
 from training.extraction.progress import Book, CameraReport
 from training.extraction.selection import FrameSelector
 from training.extraction.stamps import StampMatcher
@@ -42,9 +43,6 @@ from training.frames.store import SHORTEST_SEGMENT, Source
 from training.frames.writer import FrameStoreWriter
 
 CameraSource: TypeAlias = BagCamera | KittiCamera
-
-#: Least motion between kept frames in pixels: half a pixel is where the flow's noise begins.
-DEFAULT_MIN_FLOW = 0.5
 
 #: The two images of a stereo pair are taken within this time.
 STEREO_TOLERANCE_NS = 5_000_000

@@ -381,7 +381,7 @@ def _named_truth(
     else:
         found = _judge(reader, camera, calibration, topics, named, tree, settings, True)
     if isinstance(found, str):
-        raise ValueError(f"--truth {named.name} cannot be used: {found}")
+        raise ValueError(f"--truth-topic {named.name} cannot be used: {found}")
     return found[0]
 
 
@@ -411,7 +411,7 @@ def _judge(
             return (
                 f"neither in the camera's frame '{camera.frame_id}' (its frame is "
                 f"'{topic.frame_id}') nor placed by /tf_static; give --extrinsics FILE, or name it "
-                "with --truth if it is registered to the image"
+                "with --truth-topic if it is registered to the image"
             )
         if pose is not None and own is None:
             if not np.allclose(pose, np.eye(4), atol=1e-6) and not is_named:

@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import torch
 
-from monodepth2_ros.preprocessing import NO_CROP, Crop, check_crop, crop_box
+from monodepth2_ros.preprocessing import check_crop, crop_box
 from training.extraction.bag_cameras import bag_cameras
 from training.extraction.calibration import read_calibration, read_extrinsics
 from training.extraction.console import Advance, Console
@@ -29,6 +29,7 @@ from training.extraction.extract_camera import (
 )
 from training.extraction.ground_truth import TruthSettings
 from training.extraction.kitti import kitti_cameras
+from training.extraction.options import ExtractOptions as ExtractOptions
 from training.extraction.progress import Book
 from training.extraction.report import (
     CONTACT_SHEET,
@@ -48,91 +49,6 @@ def default_workers() -> int:
     """Return the number of cores this process may use."""
     has_affinity = hasattr(os, "sched_getaffinity")
     return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-
-
-@dataclass(frozen=True)
-class ExtractOptions:
-    """What to extract, and how; the options of ``depth_extract``.
-
-    Attributes
-    ----------
-    out : Path
-        Folder of the frame store to write.
-    bags : tuple of Path
-        Recordings.
-    image : tuple of str
-        Image topics; empty for all cameras.
-    stereo : tuple of two str, or None
-        Image topics (or KITTI folders) of a rectified pair, left and right.
-    camera : tuple of Path
-        Calibration files used instead of the recorded camera_info: one for all topics, or one each.
-    truth : str
-        "auto", "none", or a depth image or PointCloud2 topic to store as ground truth.
-    truth_unit : str
-        "auto" (REP 118), "m", "mm", "cm", or metres per unit of the depth images.
-    truth_offset : float
-        Seconds to add to the stamps of the ground truth.
-    truth_tolerance : float or None
-        Largest difference of the stamps of an image and its ground truth, in seconds; None for
-        0.02 (depth images) and 0.05 (point clouds).
-    extrinsics : Path or None
-        YAML with the depth sensor's pose in the camera's optical frame.
-    camera_info : tuple of str
-        camera_info topics to use whatever their frames: one for all image topics, or one each.
-    scale_camera_info : bool
-        Scale a camera_info of another size and the same aspect to the images.
-    bit_depth : int or None
-        Bits that images with 16-bit samples use; None to measure them.
-    poses : str
-        "auto", "none", or an Odometry or PoseStamped topic.
-    kitti_raw, split : Path or None
-        KITTI raw folders and the list of frames, instead of `bags`.
-    width, height : int or None
-        Size of the stored images, multiples of 32; None keeps the aspect.
-    crop : tuple of float
-        Fractions to remove at the left, top, right and bottom.
-    rectify : str
-        "auto", "true" or "false", see :func:`monodepth2_ros.rectification.image_geometry`.
-    min_flow : float or None
-        Least median motion between kept frames in stored pixels; None for the source's default.
-    max_gap : float or None
-        A longer gap, in seconds, ends a segment; None for 2.5 times the usual interval.
-    spacing : int or None
-        Frames between neighbours; None to choose it from the motion.
-    workers : int or None
-        Decoding threads; None for one per core.
-    """
-
-    out: Path
-    bags: tuple[Path, ...] = ()
-    image: tuple[str, ...] = ()
-    stereo: tuple[str, str] | None = None
-    camera: tuple[Path, ...] = ()
-    truth: str = "auto"
-    truth_unit: str = "auto"
-    truth_offset: float = 0.0
-    truth_tolerance: float | None = None
-    extrinsics: Path | None = None
-    camera_info: tuple[str, ...] = ()
-    scale_camera_info: bool = False
-    bit_depth: int | None = None
-    poses: str = "auto"
-    kitti_raw: Path | None = None
-    split: Path | None = None
-    width: int | None = None
-    height: int | None = None
-    crop: Crop = NO_CROP
-    rectify: str = "auto"
-    min_flow: float | None = None
-    max_gap: float | None = None
-    spacing: int | None = None
-    workers: int | None = None
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """Recordings and files that are read."""
-        named = (*self.bags, *self.camera, self.extrinsics, self.split)
-        return tuple(path for path in named if path is not None)
 
 
 @dataclass(frozen=True)
@@ -175,10 +91,13 @@ def extract(options: ExtractOptions, console: Console | None = None) -> FrameSto
 def _extract(options: ExtractOptions, console: Console) -> FrameStore:
     """Extract; see :func:`extract`."""
     out = options.out
+    if options.force and (out / "store.json").is_file() and not out.is_symlink():
+        shutil.rmtree(out)
     if out.exists() or out.is_symlink():
         complete = _made_before(options)
         if complete is None:
-            raise FileExistsError(f"{out} exists; remove it or choose another --out")
+            advice = "" if options.force else ", or give --force to replace a frame store"
+            raise FileExistsError(f"{out} exists; remove it or choose another --out{advice}")
         console.say(f"{out} is complete: this very command made it")
         return complete
     jobs = plan(options)
@@ -245,30 +164,31 @@ def plan(options: ExtractOptions) -> list[Job]:
         If a recording cannot be read or the options do not fit together.
     """
     if bool(options.bags) == bool(options.kitti_raw):
-        raise ValueError("give recordings, or --kitti-raw DIR with --split FILE")
-    stereo = options.stereo
+        raise ValueError("give recordings, or --kitti-raw DIR with --kitti-split FILE")
+    stereo = options.stereo_topics
     cameras: list[CameraSource] = []
     if options.kitti_raw:
-        if options.split is None:
-            raise ValueError("--kitti-raw needs --split FILE, the list of frames")
-        with_truth = options.truth != "none"
-        cameras += kitti_cameras(options.kitti_raw, options.split, stereo, with_truth)
+        if options.kitti_split is None:
+            raise ValueError("--kitti-raw needs --kitti-split FILE, the list of frames")
+        with_truth = options.truth_topic != "none"
+        cameras += kitti_cameras(options.kitti_raw, options.kitti_split, stereo, with_truth)
     else:
         calibrations = [read_calibration(path) for path in options.camera]
-        images = stereo or tuple(options.image)
+        images = stereo or tuple(options.image_topic)
         if len(calibrations) > 1 and len(calibrations) != len(images):
             raise ValueError(
                 f"--camera names {len(calibrations)} files for {len(images)} topics; give one for "
-                "all, or one for each topic of --image or --stereo"
+                "all, or one for each topic of --image-topic or --stereo-topics"
             )
         extrinsics = read_extrinsics(options.extrinsics) if options.extrinsics else None
-        if len(options.camera_info) > 1 and len(options.camera_info) != len(images):
+        if len(options.camera_info_topic) > 1 and len(options.camera_info_topic) != len(images):
             raise ValueError(
-                f"--camera-info names {len(options.camera_info)} topics for {len(images)} image "
-                "topics; give one for all, or one for each topic of --image or --stereo"
+                f"--camera-info-topic names {len(options.camera_info_topic)} topics for "
+                f"{len(images)} image topics; give one for all, or one for each topic of "
+                "--image-topic or --stereo-topics"
             )
         truth = TruthSettings(
-            options.truth,
+            options.truth_topic,
             options.truth_unit,
             options.truth_offset,
             options.truth_tolerance,
@@ -280,8 +200,8 @@ def plan(options: ExtractOptions) -> list[Job]:
                 images,
                 calibrations,
                 truth,
-                poses=options.poses,
-                camera_info=options.camera_info,
+                poses=options.poses_topic,
+                camera_info=options.camera_info_topic,
                 scale_camera_info=options.scale_camera_info,
                 bit_depth=options.bit_depth,
             )
@@ -337,12 +257,6 @@ def _rules(options: ExtractOptions, jobs: Sequence[Job], console: Console) -> Ru
     """Settle what holds for all frames, and check that every camera can be used."""
     crop = options.crop
     check_crop(crop)
-    if options.min_flow is not None and options.min_flow < 0.0:
-        raise ValueError(f"--min-flow is {options.min_flow}; give 0 or more pixels")
-    if options.max_gap is not None and options.max_gap <= 0.0:
-        raise ValueError(f"--max-gap is {options.max_gap}; give seconds above 0")
-    if options.workers is not None and options.workers < 1:
-        raise ValueError(f"--workers is {options.workers}; give at least 1")
     size: tuple[int, int] | None = None
     for job in jobs:
         for camera in job.cameras:
@@ -405,7 +319,7 @@ def _check_disk(out: Path, jobs: Sequence[Job], rules: Rules, console: Console) 
     if needed > free:
         raise ValueError(
             f"{out} may need {gigabytes(needed)}, but only {gigabytes(free)} are free in "
-            f"{parent}; free some, choose another --out, a smaller --width or --truth none"
+            f"{parent}; free some, choose another --out, a smaller --width or --truth-topic none"
         )
 
 
@@ -419,7 +333,7 @@ def _fingerprint(options: ExtractOptions) -> str:
     described = {
         field.name: str(getattr(options, field.name))
         for field in fields(options)
-        if field.name not in ("out", "workers")
+        if field.name not in ("out", "workers", "force", "quiet")
     }
     for path in options.files:
         files = sorted(path.rglob("*")) if path.is_dir() else [path]

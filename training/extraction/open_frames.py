@@ -9,7 +9,8 @@ from pathlib import Path
 
 from monodepth2_ros.preprocessing import Crop
 from training.extraction.console import Console
-from training.extraction.job import ExtractOptions, extract
+from training.extraction.job import extract
+from training.extraction.options import ExtractOptions
 from training.frames.store import FrameStore
 
 

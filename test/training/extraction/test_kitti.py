@@ -62,7 +62,16 @@ def test_a_store_with_laser_truth(raw: Path, tmp_path: Path) -> None:
     lines = [f"{DRIVE} {i} l" for i in (2, 3, 9)]
     out = tmp_path / "frames"
     assert (
-        main(["--kitti-raw", str(raw), "--split", str(split(tmp_path, *lines)), "--out", str(out)])
+        main(
+            [
+                "--kitti-raw",
+                str(raw),
+                "--kitti-split",
+                str(split(tmp_path, *lines)),
+                "--out",
+                str(out),
+            ]
+        )
         == 0
     )
     store = FrameStore.open(out, verify=True)
@@ -78,8 +87,10 @@ def test_a_store_with_laser_truth(raw: Path, tmp_path: Path) -> None:
 def test_stereo_pairs(raw: Path, tmp_path: Path) -> None:
     file = split(tmp_path, f"{DRIVE} 2 l", f"{DRIVE} 3 r")
     out = tmp_path / "frames"
-    arguments = ["--kitti-raw", str(raw), "--split", str(file), "--out", str(out)]
-    assert main([*arguments, "--stereo", "image_02", "image_03", "--truth", "none"]) == 0
+    arguments = ["--kitti-raw", str(raw), "--kitti-split", str(file), "--out", str(out)]
+    assert (
+        main([*arguments, "--stereo-topics", "image_02", "image_03", "--truth-topic", "none"]) == 0
+    )
     store = FrameStore.open(out)
     assert store.truth is None
     assert store.partner.tolist() == [4, 5, 6, 7, 0, 1, 2, 3]
