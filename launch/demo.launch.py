@@ -55,8 +55,8 @@ UNHEARD_DELAY = 10.0
 NODE_DEFAULTS = {
     "image": "",
     "camera_info": "",
-    "params_file": str(DEPTH_LAUNCH.parent.parent / "config" / "depth.yaml"),
-    "log_level": "info",
+    "params_file": "",
+    "log_level": "",
     "fixed_frame": "",
     **{argument.name: "" for argument in parameter_arguments()},
 }
@@ -79,13 +79,13 @@ NODE_ARGUMENTS = [
     DeclareLaunchArgument(
         "params_file",
         default_value=NODE_DEFAULTS["params_file"],
-        description="YAML file with the node's parameters.",
+        description="YAML file with the node's parameters; empty: config/depth.yaml.",
     ),
     DeclareLaunchArgument(
         "log_level",
         default_value=NODE_DEFAULTS["log_level"],
-        choices=["debug", "info", "warn", "error", "fatal"],
-        description="Lowest severity of the node's log messages.",
+        choices=["", "debug", "info", "warn", "error", "fatal"],
+        description="Lowest severity of the node's log messages; empty: info.",
     ),
     DeclareLaunchArgument(
         "fixed_frame",
@@ -148,7 +148,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     value = argument_values(context, declared, log.warning)
     rate = read_number("rate", value["rate"], above=0.0)
     delay = None if value["delay"] == "auto" else read_number("delay", value["delay"], least=0.0)
-    if delay is None and (value["log_level"] not in ("debug", "info") or value["autostart"]):
+    if delay is None and (value["log_level"] not in ("", "debug", "info") or value["autostart"]):
         delay = UNHEARD_DELAY
     loops = read_boolean("loop", value["loop"])
     shows = _has_rviz() if value["rviz"] == "auto" else read_boolean("rviz", value["rviz"])

@@ -36,11 +36,11 @@ PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES
 DEFAULTS = {
     "name": "depth",
     "namespace": "",
-    "params_file": str(CONFIG / "depth.yaml"),
+    "params_file": "",
     "image": "image",
     "camera_info": "",
     "use_sim_time": "",
-    "log_level": "info",
+    "log_level": "",
     "rviz": "false",
     "fixed_frame": "",
     **{argument.name: "" for argument in parameter_arguments()},
@@ -56,7 +56,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "params_file",
         default_value=DEFAULTS["params_file"],
-        description="YAML file with the node's parameters.",
+        description="YAML file with the node's parameters; empty: config/depth.yaml.",
     ),
     DeclareLaunchArgument(
         "image",
@@ -78,8 +78,8 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "log_level",
         default_value=DEFAULTS["log_level"],
-        choices=["debug", "info", "warn", "error", "fatal"],
-        description="Lowest severity of the node's log messages.",
+        choices=["", "debug", "info", "warn", "error", "fatal"],
+        description="Lowest severity of the node's log messages; empty: info.",
     ),
     DeclareLaunchArgument(
         "rviz",
@@ -139,7 +139,9 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         pushed = context.launch_configurations.get("ros_namespace", "")
         namespace = f"{pushed}/{namespace}"
     tokens = [token for token in namespace.split("/") if token]
-    parameter_file = check_params_file(value["params_file"], namespace, value["name"])
+    parameter_file = check_params_file(
+        value["params_file"] or str(CONFIG / "depth.yaml"), namespace, value["name"]
+    )
     logger = ".".join([*tokens, value["name"]])
 
     actions: list[LaunchDescriptionEntity] = []
@@ -154,7 +156,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             namespace=value["namespace"],
             parameters=[str(parameter_file), overrides],
             remappings=list(inputs.items()),
-            ros_arguments=["--log-level", f"{logger}:={value['log_level']}"],
+            ros_arguments=["--log-level", f"{logger}:={value['log_level'] or 'info'}"],
             output="screen",
         )
     )

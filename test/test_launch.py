@@ -1116,3 +1116,25 @@ def test_launch_refuses_an_unknown_argument_of_an_include(tmp_path: Path) -> Non
         laid_over[name] = parameters["ros__parameters"]
     assert laid_over["__node:=one"] == {"autostart": False, "scale": 2.0}
     assert laid_over["__node:=two"] == {"max_range": 3.0}
+
+
+@pytest.mark.ros
+@needs_launch
+def test_launch_starts_a_node_for_each_camera(tmp_path: Path) -> None:
+    (tmp_path / "cameras.yaml").write_text(CAMERA_FILES["nested"], encoding="utf-8")
+    done = _launch(
+        tmp_path,
+        REPOSITORY / "launch" / "cameras.launch.py",
+        *(f"cameras:={tmp_path}/cameras.yaml", "scale:=2"),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    reports = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    laid_over = {}
+    for report in reports:
+        (namespace,) = [a for a in report["arguments"] if a.startswith("__ns:=")]
+        (parameters,) = yaml.unsafe_load(report["parameters"][-1]).values()
+        laid_over[namespace] = parameters["ros__parameters"]
+        assert "image:=/l/image" in report["arguments"] or namespace == "__ns:=/right"
+    assert laid_over.keys() == {"__ns:=/left", "__ns:=/right"}
+    assert laid_over["__ns:=/left"]["points.stride"] == 3
+    assert laid_over["__ns:=/right"].keys() == {"scale", "threads", "rectify"}

@@ -50,7 +50,7 @@ def prepare_environment(environment: MutableMapping[str, str]) -> None:
 
 
 def find_config(name: str) -> Path | None:
-    """Return the path of a file in config/: inside the package, or beside it in a checkout."""
+    """Return the path of a file in config/: inside the package, or next to it in a checkout."""
     package = resources.files("monodepth2_ros")
     if not isinstance(package, Path):
         return None

@@ -140,7 +140,7 @@ def draw_cloud(
 
     Neighbouring points of one surface are joined to tiles, so that a floor that is seen at a
     grazing angle does not fall apart into rows; all are painted from the far to the near, and
-    darkened beside what stands nearer to the viewer.
+    darkened next to what stands nearer to the viewer.
 
     Parameters
     ----------

@@ -144,7 +144,7 @@ def side_by_side(
     note: str = "",
     banner: tuple[str, str] | None = None,
 ) -> Picture:
-    """Put pictures of the same view beside each other, under their labels and legends.
+    """Put pictures of the same view side by side, under their labels and legends.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def side_by_side(
     area : int
         Pixels of a panel, about.
     note : str
-        Stands beside the first label.
+        Stands next to the first label.
     banner : tuple of two str, optional
         Written across all panels, the first large.
 

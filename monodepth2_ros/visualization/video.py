@@ -108,7 +108,7 @@ class Spool:
 
     @property
     def pixels(self) -> int:
-        """Of a picture."""
+        """Number of pixels of a picture."""
         return self._shape[0] * self._shape[1] if self._shape else 0
 
     def add(self, picture: Picture, time_ns: int) -> None:
