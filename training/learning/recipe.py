@@ -57,12 +57,9 @@ def apply_recipe(
     """
     recipe = recipe_name(options, samples)
     epoch_steps = max(1, samples // options.batch_size)
-    # Few samples pull a trained model away from what it knows; small steps keep it.
-    rate = FINE_TUNING_RATE if recipe == "small" and options.checkpoint else LEARNING_RATE
     filled = replace(
         options,
         recipe=recipe,
-        learning_rate=_given(options.learning_rate, rate),
         warmup_steps=_given(options.warmup_steps, 0),
         clip_norm=_given(options.clip_norm, 0.0),
     )
@@ -82,12 +79,17 @@ def apply_recipe(
             pose = "tracks"
         elif easy and flat >= FLAT and not options.motion_steps:
             pose = "flow"
+    # Motion that is learned or solved with depth pulls a trained model away from what it knows, and
+    # small steps keep it; motion from tracks does not.
+    is_careful = recipe == "small" and options.checkpoint and pose != "tracks"
+    rate = FINE_TUNING_RATE if is_careful else LEARNING_RATE
     depth = min(10 * options.min_depth, math.sqrt(options.min_depth * options.max_depth))
     motion_steps = min(300, filled.steps // 8) if easy and pose not in SOLVED else 0
     coarse_steps = min(200, filled.steps // 6) if pose in SOLVED else min(1000, filled.steps // 3)
     return replace(
         filled,
         pose=pose,
+        learning_rate=_given(options.learning_rate, rate),
         epochs=math.ceil(filled.steps / epoch_steps),
         initial_depth=_given(options.initial_depth, depth if easy or pose in SOLVED else 0.0),
         difference_filters=_given(options.difference_filters, easy),

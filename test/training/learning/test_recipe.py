@@ -178,3 +178,27 @@ def test_a_warmup_beyond_the_drop_goes_on_below_it() -> None:
         assert all(before < after for before, after in itertools.pairwise(half))
     assert found[19] == pytest.approx(8e-4 * 20 / 80)
     assert found[20] == pytest.approx(8e-4 * 21 / 80 / 10)
+
+
+def test_tracks_come_first_where_they_determine_the_motion() -> None:
+    bare = TrainOptions(steps=600)
+    assert apply_recipe(bare, 100, flat=0.99, determined=0.9).pose == "tracks"
+    assert apply_recipe(bare, 100, flat=0.99, determined=0.3).pose == "flow"
+    assert apply_recipe(bare, 100, flat=0.5, determined=0.3).pose == "separate"
+    given = dataclasses.replace(bare, pose="separate")
+    assert apply_recipe(given, 100, determined=0.9).pose == "separate"
+    for other in ({"recipe": "published"}, {"stereo": "add"}, {"motion_steps": 9}):
+        options: Any = other
+        changed = dataclasses.replace(bare, **options)
+        assert apply_recipe(changed, 100, determined=0.9).pose == "separate"
+    tracks = apply_recipe(bare, 100, determined=0.9)
+    assert tracks.motion_steps == 0 and tracks.coarse_steps and tracks.initial_depth
+    assert apply_recipe(tracks, 100) == tracks
+
+
+def test_a_trained_model_is_changed_in_small_steps_unless_motion_is_from_tracks() -> None:
+    tuned = TrainOptions(steps=600, checkpoint="default")
+    assert apply_recipe(tuned, 100).learning_rate == 2e-5
+    assert apply_recipe(tuned, 100, determined=0.9).learning_rate == 1e-4
+    assert apply_recipe(tuned, SMALL).learning_rate == 1e-4
+    assert apply_recipe(TrainOptions(steps=600), 100).learning_rate == 1e-4
