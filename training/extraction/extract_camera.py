@@ -117,8 +117,9 @@ def extract_camera(
     default = DEFAULT_MIN_FLOW if camera.filters_motion else 0.0
     min_flow = default if rules.min_flow is None else rules.min_flow
     selector = FrameSelector(min_flow / rules.width, rules.max_gap_s)
-    # A stereo pair is a sample by itself.
-    shortest = 1 if baseline else SHORTEST_SEGMENT
+    # A stereo pair is a sample by itself, and who asks for all frames gets single ones, too: with
+    # ground truth they can be evaluated.
+    shortest = 1 if baseline or rules.min_flow == 0 else SHORTEST_SEGMENT
     starts: list[int] = []
     flows: list[float] = []
     views: list[StoredView] = []
@@ -458,11 +459,11 @@ def _add_truth(
     wanted = set(frames_to_compare(report.kept))
     compared: dict[int, NDArray[np.float32]] = {}
 
-    def decode(match: _TruthMatch) -> tuple[int, NDArray[np.float32] | str]:
+    def decode(match: _TruthMatch) -> tuple[_TruthMatch, NDArray[np.float32] | str]:
         try:
-            return match.index, match.truth.decode(views[match.index], writer.truth_size)
+            return match, match.truth.decode(views[match.index], writer.truth_size)
         except (ValueError, cv2.error) as error:
-            return match.index, _reason(error)
+            return match, _reason(error)
 
     def matches() -> Iterator[_TruthMatch]:
         for truth in _until_it_breaks(camera.truths(), report):
@@ -471,10 +472,14 @@ def _add_truth(
             if index is not None:
                 yield _TruthMatch(index, truth)
 
-    for index, depth in in_parallel(decode, matches(), rules.workers, 4 * rules.workers):
+    for match, depth in in_parallel(decode, matches(), rules.workers, 4 * rules.workers):
+        index = match.index
         try:
             if isinstance(depth, str):
                 raise ValueError(depth)
+            if writer.truth_size not in (None, depth.shape[::-1]):
+                # Decoded before the first one decided the size.
+                depth = match.truth.decode(views[index], writer.truth_size)
             valid = depth[np.isfinite(depth) & (depth > 0.0)]
             if not valid.size:
                 raise ValueError("no valid pixel in the image's view")
