@@ -87,7 +87,8 @@ def train(options: TrainOptions, resume: bool = False) -> int:
                 print(f"stopped at step {trainer.state.step}: {collapsed}")
             print(_conclusion(trainer))
             print(outcome.text)
-        return 0 if outcome.has_learned else NOTHING_LEARNED
+        # torchrun takes every other status for a crash, and may start the run again.
+        return 0 if outcome.has_learned or processes.count > 1 else NOTHING_LEARNED
     finally:
         leave_processes()
 

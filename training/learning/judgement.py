@@ -192,11 +192,10 @@ def conclude(
     if constant is not None:
         figures += f", {constant:.4f} for the best constant depth"
     if gain < LEAST_GAIN:
-        return Outcome(
-            False,
-            f"nothing was learned: {figures}. best.safetensors is the model that training began "
-            f"with. {_CAUSES}",
-        )
+        kept = "is the model that training began with"
+        if came < began:
+            kept = "is better by less than the noise"
+        return Outcome(False, f"nothing was learned: {figures}. best.safetensors {kept}. {_CAUSES}")
     if not from_checkpoint and constant is not None and came > (1 - LEAST_GAIN) * constant:
         return Outcome(
             False,

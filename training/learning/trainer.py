@@ -285,7 +285,7 @@ class Trainer:
         )
         try:
             with self._stop, bar:
-                if not self.state.history and self.state.step == 0:
+                if not self.state.history and self.state.step == 0 and len(self.validation):
                     self._validate(bar)
                 self._set_train_mode()
                 for batch in self._batches():

@@ -504,7 +504,7 @@ def test_a_run_with_stereo_is_metric(
 
     # The figures are those of the saved model: metric depth counts as it is, other depth after
     # scaling by the medians.
-    (line,) = (run / "history.jsonl").read_text().splitlines()
+    _, line = (run / "history.jsonl").read_text().splitlines()
     entry = json.loads(line)
     assert entry["step"] == 2
     assert math.isfinite(entry["loss"])

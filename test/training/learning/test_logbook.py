@@ -125,9 +125,9 @@ def test_a_resumed_run_continues_the_curves(tmp_path: Path) -> None:
     assert [step for step, _ in after] == [1, 2, 3, 4]
     assert after[:2] == before[:2]
     assert after[2][1] != 99.0
-    assert [step for step, _ in curve(run, "validation/loss")] == [2, 4]
+    assert [step for step, _ in curve(run, "validation/loss")] == [0, 2, 4]
     shown = events(run).Images("validation")
-    assert [event.step for event in shown] == [2, 4]
+    assert [event.step for event in shown] == [0, 2, 4]
     # One held-out sample: target, disparity, two warped sources, error, auto-mask.
     assert (shown[0].height, shown[0].width) == (64, 6 * 64)
 
