@@ -60,8 +60,10 @@ _METADATA_KEY = "monodepth2_ros"
 # Of the shipped checkpoint, in the package.
 _DEFAULT = "models/default.safetensors"
 
-# Published stereo models were trained with a nominal baseline of 0.1 where KITTI's is 0.54 m.
+# Published stereo models were trained with a nominal baseline of 0.1 where KITTI's is 0.54 m. A
+# folder does not say on which pair it was trained, so the user says it by this ending of the name.
 _PUBLISHED_STEREO_SCALE = 5.4
+KITTI_STEREO = ":kitti-stereo"
 
 
 @dataclass(frozen=True)
@@ -245,8 +247,9 @@ def open_checkpoint(name: str) -> Checkpoint:
     Parameters
     ----------
     name : str
-        Path of a .safetensors file or of a published folder; "random" for untrained weights;
-        "" or "default" for the one that the package ships.
+        Path of a .safetensors file or of a published folder, the latter with ":kitti-stereo" at
+        the end if its weights are KITTI's stereo ones, so that depth is metric; "random" for
+        untrained weights; "" or "default" for the one that the package ships.
 
     Raises
     ------
@@ -294,6 +297,11 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         If it is missing, damaged, unsafe, of a newer format or not a depth model.
     """
     path = Path(path).expanduser()
+    if path.name.endswith(KITTI_STEREO):
+        folder = path.with_name(path.name.removesuffix(KITTI_STEREO))
+        if not folder.is_dir():
+            raise CheckpointError(f"{path}: {folder} is no folder with encoder.pth and depth.pth")
+        return _load_published(folder, is_kitti_stereo=True)
     if path.is_dir():
         return _load_published(path)
     if not path.exists():
@@ -408,7 +416,7 @@ def _load_openvino(path: Path) -> Checkpoint:
     return Checkpoint(metadata, {}, str(path), graph=path)
 
 
-def _load_published(folder: Path) -> Checkpoint:
+def _load_published(folder: Path, is_kitti_stereo: bool = False) -> Checkpoint:
     """Load a folder with encoder.pth and depth.pth, and the pose networks if they are there."""
     for name in ("encoder", "depth"):
         if not (folder / f"{name}.pth").is_file():
@@ -431,7 +439,12 @@ def _load_published(folder: Path) -> Checkpoint:
             f"{folder / 'encoder.pth'} has no entry {error}; published encoders carry the size "
             "they were trained at"
         ) from error
-    is_metric = bool(encoder.pop("use_stereo", False))
+    uses_stereo = bool(encoder.pop("use_stereo", False))
+    if is_kitti_stereo and not uses_stereo:
+        raise CheckpointError(
+            f"{folder / 'encoder.pth'} says that it was trained without stereo, so its depth has "
+            f"no scale; leave out '{KITTI_STEREO}'"
+        )
     state = {"encoder": encoder, "depth": depth}
     for name in ("pose_encoder", "pose"):
         if (folder / f"{name}.pth").is_file():
@@ -440,9 +453,9 @@ def _load_published(folder: Path) -> Checkpoint:
         num_layers=_resnet_depth(encoder, folder),
         width=width,
         height=height,
-        scale=_PUBLISHED_STEREO_SCALE if is_metric else 1.0,
-        is_metric=is_metric,
-        training={"format": "published folder"},
+        scale=_PUBLISHED_STEREO_SCALE if is_kitti_stereo else 1.0,
+        is_metric=is_kitti_stereo,
+        training={"format": "published folder", "use_stereo": uses_stereo},
     )
     return Checkpoint(metadata, state, str(folder))
 

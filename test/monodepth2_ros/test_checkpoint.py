@@ -127,10 +127,17 @@ def test_large_resnets_are_recognised(layers):
     assert module._resnet_depth(keys, module.Path("x")) == layers
 
 
-def test_published_stereo_is_metric(tmp_path):
+def test_published_stereo_is_metric_only_if_the_user_says_that_it_is_kittis(tmp_path):
     published_folder(tmp_path / "stereo", use_stereo=True)
     metadata = load_checkpoint(tmp_path / "stereo").metadata
+    assert not metadata.is_metric and metadata.scale == 1.0
+    metadata = load_checkpoint(f"{tmp_path / 'stereo'}:kitti-stereo").metadata
     assert metadata.is_metric and metadata.scale == 5.4
+    published_folder(tmp_path / "mono")
+    with pytest.raises(CheckpointError, match="trained without stereo.*leave out"):
+        load_checkpoint(f"{tmp_path / 'mono'}:kitti-stereo")
+    with pytest.raises(CheckpointError, match="nowhere is no folder"):
+        load_checkpoint(f"{tmp_path / 'nowhere'}:kitti-stereo")
 
 
 def test_missing_and_wrong_files_are_named(tmp_path, networks):

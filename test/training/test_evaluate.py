@@ -690,7 +690,8 @@ def test_a_published_folder_and_a_metric_one(
     same = with_metadata(checkpoint, min_depth=0.1, max_depth=100.0, scale=5.4)
     truth = np.stack([robot_depth(same, image) for image in images])
     store = make_store(tmp_path / "frames", images, truth)
-    assert main([str(folder), "--data", str(store.path), "--device", "cpu", "--cap", "600"]) == 0
+    said_so = f"{folder}:kitti-stereo"
+    assert main([said_so, "--data", str(store.path), "--device", "cpu", "--cap", "600"]) == 0
     said = capsys.readouterr().out
     assert "in metres as predicted" in said
     assert "best constant depth, median-scaled" in said

@@ -32,6 +32,7 @@ from training.extraction.console import Console
 from training.extraction.open_frames import extract_every_frame, open_frames
 from training.extraction.options import ExtractOptions
 from training.frames.store import FrameStore
+from training.frames.truth_check import truth_problem
 
 #: With sparse ground truth, the mean depth image is taken from about so many frames.
 _AVERAGED_FRAMES = 60
@@ -76,6 +77,9 @@ def evaluate(options: EvaluateOptions, scratch: Path, console: Console | None = 
             "--temporal to see how steady the depth is"
         )
     selections, learnable = [], []
+    if not options.sparse_truth:
+        for problem in filter(None, map(truth_problem, stores)):
+            raise EvaluationError(problem)
     for store in stores:
         chosen, rest = _split(store, checkpoints[0], options)
         if options.sparse_truth:

@@ -31,6 +31,7 @@ from monodepth2_ros.checkpoint import CheckpointMetadata, open_checkpoint, save_
 from monodepth2_ros.geometry import disparity_to_depth
 from monodepth2_ros.preprocessing import to_network_input
 from training.frames.store import FrameStore
+from training.frames.truth_check import truth_problem
 from training.learning import run_state
 from training.learning.augmentation import draw
 from training.learning.baselines import measure_baselines
@@ -128,6 +129,9 @@ class Trainer:
                 f"--truth is '{options.truth}', but no store holds true depth; extract with "
                 "--truth, or train with --truth none"
             )
+        if options.truth != "none":
+            for problem in filter(None, map(truth_problem, stores)):
+                raise DatasetError(f"--truth is '{options.truth}', but {problem}")
         self.training, self.validation = split_samples(samples, options.validation_fraction)
         if len(self.training) < options.batch_size:
             raise DatasetError(
