@@ -61,6 +61,7 @@ from monodepth2_ros.node.shutdown import EndSignals, run_in_thread
 from monodepth2_ros.node.stamp_gaps import StampGaps
 from monodepth2_ros.options import BackendError, CheckpointError, OutputOptions
 from monodepth2_ros.preprocessing import crop_box
+from monodepth2_ros.training_camera import camera_difference
 
 if TYPE_CHECKING:
     from monodepth2_ros.predictor import DepthPredictor, Prediction
@@ -730,10 +731,18 @@ class DepthNode(LifecycleNode):
         if known is None:
             return ""
         if known.calibration is not None:
-            return known.problem or self._sample_watch.problem
+            return known.problem or self._sample_watch.problem or self._camera_difference(known)
         topic = self.resolve_topic_name("camera_info")
         is_latched = self._input is not None and self._input.has_latched_info_only()
         return pairing_problem(self._pairing, topic, self.count_publishers(topic), is_latched)
+
+    def _camera_difference(self, known: ImageCamera) -> str:
+        """Say how the camera differs from those that the model was trained with."""
+        predictor = self._predictor
+        if predictor is None or known.camera is None:
+            return ""
+        training = predictor.checkpoint.metadata.training
+        return camera_difference(training, known.camera, predictor.crop)
 
     def _wrong_type(self, publishers: list[Any]) -> str:
         """Return the type of the image topic's publishers if none has the subscribed one, or ""."""

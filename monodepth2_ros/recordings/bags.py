@@ -198,6 +198,11 @@ def _open(path: Path, problems: list[str], stack: contextlib.ExitStack) -> AnyRe
         return _open_whole(path, [path])
     if (path / "metadata.yaml").exists():
         try:
+            # A truncated database opens, and breaks off in the middle of the others.
+            databases = list(path.glob("*.db3"))
+            cut = [file.name for file in databases if _is_cut_off(file)]
+            if cut and len(databases) > 1:
+                raise ValueError(f"{path}: {', '.join(cut)} was cut off. {_repair(path)}")
             return _open_whole(path, [path])
         except ValueError as error:
             return _open_by_metadata(path, problems, stack, error)
@@ -255,13 +260,13 @@ def _open_by_metadata(
     for file in listed:
         if file not in present:
             problems.append(f"{file.name}, which metadata.yaml lists, is missing; the rest is used")
-    is_compressed = bool(information.get("compression_mode"))
-    files = present if is_compressed else _readable(path, present, problems)
-    if not files:
+    if not present:
         raise error
     storage = information.get("storage_identifier")
     if storage not in _STORAGE_OF.values():
-        suffix = files[0].with_suffix("").suffix if files[0].suffix == ".zstd" else files[0].suffix
+        suffix = (
+            present[0].with_suffix("").suffix if present[0].suffix == ".zstd" else present[0].suffix
+        )
         found = _STORAGE_OF.get(suffix)
         if found is None:
             raise ValueError(
@@ -271,17 +276,33 @@ def _open_by_metadata(
         information["storage_identifier"] = found
         problems.append(
             f"metadata.yaml: storage_identifier is '{storage}'; read as {found}, as the file "
-            f"{files[0].name} is named"
+            f"{present[0].name} is named"
         )
-    if not is_compressed:
-        return _open_whole(path, files)
-    information["relative_file_paths"] = [file.name for file in files]
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="recording.")))
-    for file in files:
-        (folder / file.name).symlink_to(file.absolute())
-    (folder / "metadata.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    try:
+    if str(information.get("compression_mode") or "none").lower() == "none":
+        return _open_whole(path, _readable(path, present, problems))
+
+    def open_copy(files: Sequence[Path]) -> AnyReader:
+        """Open compressed files with metadata that list these only."""
+        information["relative_file_paths"] = [file.name for file in files]
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="recording.")))
+        for file in files:
+            (folder / file.name).symlink_to(file.absolute())
+        (folder / "metadata.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
         return _open_whole(folder, [folder])
+
+    good = []
+    for file in present:
+        try:
+            if len(present) > 1:
+                open_copy([file]).close()
+            good.append(file)
+        except ValueError as problem:
+            problems.append(
+                f"{file.name} cannot be read ({str(problem.__cause__ or problem).rstrip('.')}); "
+                "the rest is used"
+            )
+    try:
+        return open_copy(good)
     except ValueError:
         raise error from None
 
@@ -299,6 +320,9 @@ def _readable(path: Path, files: Sequence[Path], problems: list[str]) -> list[Pa
         if not file.stat().st_size:
             bad.append(f"{file.name} is empty (0 bytes)")
             continue
+        if _is_cut_off(file) and len(files) > 1:
+            bad.append(f"{file.name} was cut off; {_repair(file)}")
+            continue
         try:
             reader = _open_whole(file, [file])
             reader.close()
@@ -310,6 +334,20 @@ def _readable(path: Path, files: Sequence[Path], problems: list[str]) -> list[Pa
         raise ValueError(f"{path} cannot be read: " + "; ".join(bad))
     problems.extend(f"{text}. The other {len(good)} of {len(files)} files are used" for text in bad)
     return good
+
+
+def _is_cut_off(file: Path) -> bool:
+    """Return whether an SQLite file is shorter than its header says."""
+    if file.suffix != ".db3":
+        return False
+    with file.open("rb") as stream:
+        header = stream.read(32)
+    if len(header) < 32 or not header.startswith(b"SQLite format 3"):
+        return False
+    page = int.from_bytes(header[16:18], "big")
+    pages = int.from_bytes(header[28:32], "big")
+    # 1 stands for 65,536 bytes.
+    return file.stat().st_size < pages * (65536 if page == 1 else page)
 
 
 def _repair(path: Path) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from monodepth2_ros.checkpoint import Checkpoint
-from monodepth2_ros.preprocessing import Crop, sees_less
+from monodepth2_ros.preprocessing import Crop, remaining_crop, sees_less
+from monodepth2_ros.training_camera import camera_difference
 from training.evaluation.protocol import Frames, Selection
 from training.evaluation.splits import training_split
 from training.frames.store import FrameStore
@@ -47,6 +48,11 @@ def notes_on(
                     f"frames of {shown} are resized a second time, from "
                     f"{store.width}x{store.height} to {metadata.width}x{metadata.height} for {name}"
                 )
+            remaining = remaining_crop(store.crop, metadata.crop)
+            differences = {
+                camera_difference(metadata.training, camera, remaining) for camera in store.cameras
+            }
+            notes.extend(f"{shown}, {name}: {text}" for text in sorted(differences) if text)
             known = _training_frames(checkpoint, store)
             count = len(np.intersect1d(selection.frames, known))
             if count and split != "train":

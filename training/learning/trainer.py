@@ -30,6 +30,7 @@ from tqdm import tqdm
 from monodepth2_ros.checkpoint import CheckpointMetadata, open_checkpoint, save_checkpoint
 from monodepth2_ros.geometry import disparity_to_depth
 from monodepth2_ros.preprocessing import to_network_input
+from monodepth2_ros.training_camera import describe_cameras
 from training.frames.store import FrameStore
 from training.frames.truth_check import truth_problem
 from training.learning import run_state
@@ -599,6 +600,9 @@ class Trainer:
                 "samples": len(self.training),
                 "validation": entry,
                 "recordings": recording_names(self.training.stores),
+                "camera": describe_cameras(
+                    [camera for store in self.training.stores for camera in store.cameras]
+                ),
                 "options": {
                     name: value
                     for name, value in options.as_dict().items()

@@ -365,6 +365,26 @@ def test_a_damaged_split_is_named_and_the_rest_is_used(tmp_path: Path) -> None:
         assert len(playback.problems) == 2
 
 
+@pytest.mark.parametrize("compression", ["", "file"])
+def test_a_damaged_database_of_several(tmp_path: Path, compression: str) -> None:
+    folder = tmp_path / "bag"
+    folder.mkdir()
+    suffix = ".db3.zstd" if compression else ".db3"
+    for number in range(2):
+        part = write_drive(
+            tmp_path / f"part{number}", [0.0, 2.0], "sqlite3", compression, start=START + number
+        )
+        (part / f"part{number}{suffix}").rename(folder / f"bag_{number}{suffix}")
+    text = (tmp_path / "part0" / "metadata.yaml").read_text()
+    names = f"  - bag_0{suffix}\n  - bag_1{suffix}\n"
+    (folder / "metadata.yaml").write_text(text.replace(f"  - part0{suffix}\n", names))
+    file = folder / f"bag_1{suffix}"
+    file.write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 3])
+    (camera,) = bag_cameras(folder)
+    assert len(decoded(camera)) == 2
+    assert f"bag_1{suffix} " in camera.notes[0] and "used" in camera.notes[0]
+
+
 @pytest.mark.parametrize("compression", ["", "file", "message"])
 def test_metadata_that_does_not_fit_the_files(tmp_path: Path, compression: str) -> None:
     path = write_drive(tmp_path / "bag", [0.0, 2.0, 4.0], compression=compression)
