@@ -48,6 +48,7 @@ EXTRAS = {
             for messages in (
                 "diagnostic-msgs",
                 "lifecycle-msgs",
+                "geometry-msgs",
                 "nav-msgs",
                 "rcl-interfaces",
                 "rosgraph-msgs",

@@ -19,8 +19,35 @@ PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 #: Whether images are rectified, see :mod:`monodepth2_ros.rectification`.
 RECTIFY = ("auto", "true", "false")
 
+#: What can measure the factor from the unit of depth to metres, see :mod:`monodepth2_ros.scale`.
+SCALE_SOURCES = ("odometry", "camera_height", "range")
+
 #: Names that a user can choose; OpenCV's colour maps.
 COLOR_MAPS = ("magma", "inferno", "plasma", "viridis", "turbo", "gray")
+
+
+def read_scale_sources(text: str) -> tuple[str, ...]:
+    """Read the sources of the factor to metres, such as "odometry+range".
+
+    Returns
+    -------
+    tuple of str
+        Any of :data:`SCALE_SOURCES`; empty for "fixed".
+
+    Raises
+    ------
+    ValueError
+        If it names an unknown source, or one twice.
+    """
+    names = tuple(part.strip() for part in text.split("+"))
+    if names == ("fixed",):
+        return ()
+    if set(names) - set(SCALE_SOURCES) or len(set(names)) != len(names):
+        raise ValueError(
+            f"scale.source is '{text}'; give 'fixed', or one or several of "
+            f"{', '.join(SCALE_SOURCES)} joined by '+'"
+        )
+    return names
 
 
 class BackendError(RuntimeError):

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import Vector3Stamped
 from numpy.typing import NDArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
@@ -57,6 +58,7 @@ from monodepth2_ros.node.mailbox import Mailbox
 from monodepth2_ros.node.pairing import CameraInfoPairing
 from monodepth2_ros.node.parameters import BY_NAME, check_together, declare_parameters
 from monodepth2_ros.node.qos import overriding_options, profile, unused_overrides
+from monodepth2_ros.node.scaling import Scaling
 from monodepth2_ros.node.shutdown import EndSignals, run_in_thread
 from monodepth2_ros.node.stamp_gaps import StampGaps
 from monodepth2_ros.options import BackendError, CheckpointError, OutputOptions
@@ -147,6 +149,8 @@ class DepthNode(LifecycleNode):
         self._values = declare_parameters(self)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._predictor: DepthPredictor | None = None
+        self._scaling = Scaling(self._values)
+        self._scale_subscriptions: list[Any] = []
         self._options = OutputOptions()
         self._publishers_by_output: dict[str, Any] = {}
         self._payloads = {name: Payload() for name in ("depth", "color", "points", "color_image")}
@@ -207,6 +211,7 @@ class DepthNode(LifecycleNode):
         self._values = values
         self._diagnostics_timer.timer_period_ns = _nanoseconds(values["diagnostics_period"])
         if self._predictor is not None:
+            self._scaling.update(values)
             self._options = _output_options(values)
             if self._values["pairing"] == "stamp":
                 self._pairing.tolerance_ns = _nanoseconds(values["pairing_tolerance"])
@@ -227,6 +232,8 @@ class DepthNode(LifecycleNode):
             self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
         self._options = _output_options(values)
+        self._scaling.close()
+        self._scaling = Scaling(values)
         try:
             self._create_publishers()
         except (InvalidQosOverridesError, RuntimeError) as error:
@@ -275,6 +282,11 @@ class DepthNode(LifecycleNode):
         )
         self._last_listened = -math.inf
         self._tend_input()
+        self._scale_subscriptions = [
+            # Odometry comes faster than frames, and none of it should be lost.
+            self.create_subscription(kind, topic, callback, profile(100, "best_effort"))
+            for topic, kind, callback in self._scaling.subscriptions()
+        ]
         self._state = "active"
         return super().on_activate(state)
 
@@ -333,6 +345,9 @@ class DepthNode(LifecycleNode):
         if self._input is not None:
             self._input.close()
             self._input = None
+        for subscription in self._scale_subscriptions:
+            self.destroy_subscription(subscription)
+        self._scale_subscriptions = []
         self.stop_worker()
         self._worker = None
 
@@ -346,6 +361,12 @@ class DepthNode(LifecycleNode):
                 profile(values["output_depth"], values["output_reliability"]),
                 qos_overriding_options=overriding_options(self, topic, "publisher"),
             )
+        if self._scaling.is_live:
+            self._publishers_by_output["scale"] = self.create_lifecycle_publisher(
+                Vector3Stamped,
+                "depth/scale",
+                profile(values["output_depth"], values["output_reliability"]),
+            )
         topics = [(topic, "publisher") for topic, _ in _OUTPUT_TOPICS.values()]
         topics += [("/diagnostics", "publisher"), ("camera_info", "subscription")]
         topics += [(self._image_topic(), "subscription")]
@@ -357,6 +378,7 @@ class DepthNode(LifecycleNode):
         for publisher in self._publishers_by_output.values():
             self.destroy_lifecycle_publisher(publisher)
         self._publishers_by_output = {}
+        self._scaling.close()
         predictor, self._predictor = self._predictor, None
         if predictor is not None and predictor.backend.device.type == "cuda":
             import torch
@@ -487,21 +509,30 @@ class DepthNode(LifecycleNode):
             wanted.append("depth")
         if camera is None and "points" in wanted:
             wanted.remove("points")
+        if self._scaling.is_live and "depth" not in wanted:
+            wanted.append("depth")  # what the factor is measured on
         options = self._options
         assert self._predictor is not None  # released only after the worker has ended
         seconds: dict[str, float] = {}
         prediction = None
+        header = frame.image.header
+        scaling = self._scaling
         if wanted:
-            prediction = self._predictor.predict(pixels, camera, options, tuple(wanted))
+            scaling.begin(header, pixels, camera)
+            prediction = self._predictor.predict(
+                pixels, camera, scaling.options(options), tuple(wanted)
+            )
             seconds = prediction.seconds
             self._is_empty = not _has_depth(prediction)
+            prediction = scaling.finish(header, prediction, camera, options.depth_encoding)
         predicted = time.monotonic()
 
-        header = frame.image.header
         input_frame = header.frame_id
         header.frame_id = image_frame(input_frame, self._values["output_frame"], degrees)
         if degrees:
             self._turned_frame.announce(input_frame, header.frame_id, degrees)
+        if listeners.get("scale"):
+            self._publishers_by_output["scale"].publish(scaling.message(header))
         if camera is not None and (listeners["camera_info"] or listeners["color_info"]):
             of_image = options.output_size == "image"
             info = CameraInfo(header=header)
@@ -646,6 +677,7 @@ class DepthNode(LifecycleNode):
             failure=self._failure,
             is_empty=self._is_empty,
             camera_problem=self._camera_problem(),
+            scale_problem=self._scaling.problem(),
             weights_are_random=bool(self._predictor and self._predictor.checkpoint.is_random),
             output_rate=statistics.rate("published"),
         )
@@ -663,6 +695,7 @@ class DepthNode(LifecycleNode):
             "camera period (ms)": f"{1e3 * self._gaps.period:.1f}",
             "images lost before the node (%)": f"{100.0 * self._gaps.lost_share:.1f}",
             **{f"{name} listeners": listeners.get(name, 0) for name in _OUTPUTS},
+            **self._scaling.diagnostics(),
         }
         if predictor is not None:
             values["device"] = str(predictor.backend.device)

@@ -156,6 +156,8 @@ class NodeStatus:
         Whether the last frame had no depth at all.
     camera_problem : str
         Why the last frame had no camera, or was rectified doubtfully; "" if all is well.
+    scale_problem : str
+        Why depth is withheld because its scale is unknown; "" if it is published.
     weights_are_random : bool
     output_rate : float
     """
@@ -178,6 +180,7 @@ class NodeStatus:
     failure: str = ""
     is_empty: bool = False
     camera_problem: str = ""
+    scale_problem: str = ""
     weights_are_random: bool = False
     output_rate: float = 0.0
 
@@ -220,7 +223,12 @@ def judge(status: NodeStatus) -> tuple[int, str]:
             "the depth is NaN everywhere: weights or scale are corrupt, or all depth lies outside "
             "min_range to max_range"
         )
-    for problem in (status.camera_problem, status.collision, status.frame_problem):
+    for problem in (
+        status.scale_problem,
+        status.camera_problem,
+        status.collision,
+        status.frame_problem,
+    ):
         if problem:
             return WARN, problem
     if status.weights_are_random:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from monodepth2_ros.options import BACKENDS, COLOR_MAPS, PRECISIONS, RECTIFY
+from monodepth2_ros.options import BACKENDS, COLOR_MAPS, PRECISIONS, RECTIFY, read_scale_sources
 
 if TYPE_CHECKING:
     from rcl_interfaces.msg import ParameterDescriptor
@@ -278,6 +278,56 @@ PARAMETERS: tuple[Parameter, ...] = (
         live=True,
     ),
     Parameter(
+        "scale.source",
+        "fixed",
+        "Where the factor to metres comes from. fixed: 'scale' alone. odometry: topic 'odom'; "
+        "camera_height: the ground and scale.camera_height; range: topics 'scan', 'range' or "
+        "'range/points'. Several are joined by '+', such as odometry+range.",
+    ),
+    Parameter(
+        "scale.camera_height",
+        0.0,
+        "Height of the camera above the ground, in metres, for the source camera_height.",
+        minimum=0.0,
+        maximum=1000.0,
+        live=True,
+    ),
+    Parameter(
+        "scale.time_constant",
+        0.1,
+        "How fast measurements of the factor are forgotten, in seconds: shorter follows the "
+        "scene, longer is steadier.",
+        minimum=0.01,
+        maximum=1000.0,
+        live=True,
+    ),
+    Parameter(
+        "scale.require",
+        0.0,
+        "Publish depth and points only while the factor is known this well: its relative "
+        "standard deviation, such as 0.1; 0 publishes always.",
+        minimum=0.0,
+        maximum=10.0,
+        live=True,
+    ),
+    Parameter(
+        "scale.mounting",
+        (0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+        "Pose of the camera (x ahead, y left, z up) in the child frame of the odometry: x, y, "
+        "z in metres, roll, pitch, yaw in radians. Not used for odometry of the camera's own "
+        "frame.",
+        minimum=-1000.0,
+        maximum=1000.0,
+    ),
+    Parameter(
+        "scale.range_mounting",
+        (0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+        "Pose of the range sensor in the camera (x ahead, y left, z up): x, y, z in metres, "
+        "roll, pitch, yaw in radians.",
+        minimum=-1000.0,
+        maximum=1000.0,
+    ),
+    Parameter(
         "min_range",
         0.1,
         "Depth below is NaN, in metres.",
@@ -378,6 +428,20 @@ def check_together(values: Mapping[str, Any]) -> str | None:
     near, far = values["color_range"]
     if (near, far) != (0.0, 0.0) and not 0.0 < near < far:
         return f"color_range is [{near:g}, {far:g}]; give near < far above 0, or two zeros"
+    try:
+        sources = read_scale_sources(values["scale.source"])
+    except ValueError as error:
+        return str(error)
+    if sources and values["rotate"]:
+        return (
+            f"scale.source is '{values['scale.source']}' and rotate {values['rotate']}; the factor "
+            "is not measured on turned images. Set one of them back ('fixed', or 0)"
+        )
+    if "camera_height" in sources and values["scale.camera_height"] <= 0.0:
+        return (
+            f"scale.camera_height is {values['scale.camera_height']:g}; the source camera_height "
+            "needs the height of the camera above the ground in metres"
+        )
     crop = values["crop"]
     if any(part < 0.0 for part in crop) and any(part != -1.0 for part in crop):
         return (

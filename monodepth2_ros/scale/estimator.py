@@ -11,13 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monodepth2_ros.camera import PinholeCamera
+from monodepth2_ros.options import SCALE_SOURCES
 from monodepth2_ros.scale.factor import FactorFilter, Measurement, ScaleEstimate
 from monodepth2_ros.scale.ground import measure_height
 from monodepth2_ros.scale.odometry import OdometryScale
 from monodepth2_ros.scale.ranges import measure_beam, measure_ranges
-
-#: Where a factor can come from.
-SOURCES = ("odometry", "camera_height", "range")
 
 # A range measurement belongs to an image if its stamp is this near.
 _RANGE_AGE_NS = 150_000_000
@@ -30,7 +28,7 @@ class ScaleOptions:
     Attributes
     ----------
     sources : tuple of str
-        Any of :data:`SOURCES`.
+        Any of :data:`monodepth2_ros.options.SCALE_SOURCES`.
     camera_height : float
         Metres above the ground; needed by "camera_height".
     time_constant_s : float
@@ -39,12 +37,14 @@ class ScaleOptions:
 
     sources: tuple[str, ...] = ("odometry",)
     camera_height: float = 0.0
-    time_constant_s: float = 0.3
+    time_constant_s: float = 0.1
 
     def __post_init__(self) -> None:
-        unknown = set(self.sources) - set(SOURCES)
+        unknown = set(self.sources) - set(SCALE_SOURCES)
         if unknown or not self.sources:
-            raise ValueError(f"scale sources {self.sources}: give any of {', '.join(SOURCES)}")
+            raise ValueError(
+                f"scale sources {self.sources}: give any of {', '.join(SCALE_SOURCES)}"
+            )
         if "camera_height" in self.sources and not self.camera_height > 0.0:
             raise ValueError(
                 f"scale source 'camera_height' needs the height of the camera above the ground in "

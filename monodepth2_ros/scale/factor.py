@@ -23,7 +23,7 @@ class Measurement:
     weights : ndarray, shape (N,)
         1 / variance of each by itself.
     deviation : float
-        Standard deviation of their weighted median, as errors of neighbouring points agree.
+        Standard deviation of their median, as errors of neighbouring points agree.
     """
 
     values: NDArray[np.float64]
@@ -50,12 +50,17 @@ class Measurement:
             Relative error of predicted depth from point to point.
         """
         weights = 1.0 / (model_noise**2 + errors**2)
-        middle = weighted_median(values, weights)
-        # Points of a region (a sixteenth of the field of view or so) are wrong together.
+        total = float(weights.sum())
+        # Regions count the same, however many points they have: the factor is for the whole image.
         region = np.floor(places * 5.0).astype(int)
         _, region_of = np.unique(region[:, 0] * 1000 + region[:, 1], return_inverse=True)
+        region_of = region_of.ravel()
+        weights = weights / np.bincount(region_of, weights)[region_of]
+        weights = weights * (total / float(weights.sum()))
+        middle = relative_median(values, weights)
+        # Points of a region are wrong together.
         clipped = np.clip(values - middle, -0.5, 0.5)
-        sums = np.bincount(region_of.ravel(), weights * clipped)
+        sums = np.bincount(region_of, weights * clipped)
         variance = float(np.sum(sums**2)) / float(weights.sum()) ** 2
         # π / 2: a median is that much less efficient than a mean.
         variance = max(0.5 * np.pi * variance, 1.0 / float(weights.sum()))
@@ -64,7 +69,7 @@ class Measurement:
     @property
     def middle(self) -> float:
         """Logarithm of the factor."""
-        return weighted_median(self.values, self.weights)
+        return relative_median(self.values, self.weights)
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,7 @@ class FactorFilter:
     """
 
     def __init__(
-        self, time_constant_s: float = 0.3, drift: float = 0.02, floor: float = 0.03
+        self, time_constant_s: float = 0.1, drift: float = 0.02, floor: float = 0.08
     ) -> None:
         self.stamp: int | None = None
         self._time_constant_ns = 1e9 * time_constant_s
@@ -137,7 +142,7 @@ class FactorFilter:
         weights = np.concatenate(
             [share * m.weights for share, (_, m) in zip(shares, self._kept, strict=True)]
         )
-        self._middle = weighted_median(values, weights)
+        self._middle = relative_median(values, weights)
         # Errors of neighbouring frames are the same errors: their average is no better than each.
         deviations = np.array([m.deviation for _, m in self._kept])
         self._variance = float(np.sum(shares * deviations**2) / shares.sum()) + self._floor**2
@@ -149,6 +154,18 @@ class FactorFilter:
             return 0.0, math.inf
         age = 1e-9 * max(0, stamp - self.stamp)
         return self._middle, self._variance + self._drift**2 * age
+
+
+def relative_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """Return the logarithm of the factor with the smallest mean relative error.
+
+    With v = log(Z / D) for a point at Z metres and predicted depth D, the factor f that minimises
+    the weighted sum of |f D - Z| / Z is a weighted median with the weights times D / Z = exp(-v).
+    So points that are measured far too far, by lost parallax or because something nearer hides
+    them, count little.
+    """
+    shift = np.clip(values - weighted_median(values, weights), -2.0, 2.0)
+    return weighted_median(values, weights * np.exp(-shift))
 
 
 def weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:

@@ -30,7 +30,7 @@ _NANOSECONDS = 1_000_000_000
 _FRAMES = 40
 _WINDOW_S = 2.5
 # Frames whose triangulated corners are compared with the newest prediction.
-_MAP = 24
+_MAP = 40
 # Images that follow each other faster are not all kept.
 _INTERVAL_NS = 60_000_000
 
@@ -95,8 +95,8 @@ class _Corners:
     stamp : int
     pose : ndarray, shape (4, 4)
         World from camera.
-    rays : ndarray, shape (N, 2)
-        Directions x / z, y / z.
+    directions : ndarray, shape (N, 3)
+        Rays (x / z, y / z, 1), turned to the axes of the world.
     inverse_depth : ndarray, shape (N,)
         1 / metre; may be negative by noise.
     noise : ndarray, shape (N,)
@@ -105,7 +105,7 @@ class _Corners:
 
     stamp: int
     pose: NDArray[np.float64]
-    rays: NDArray[np.float64]
+    directions: NDArray[np.float64]
     inverse_depth: NDArray[np.float64]
     noise: NDArray[np.float64]
 
@@ -220,18 +220,16 @@ class OdometryScale:
         self, pose: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Return depth, rays and noise of inverse depth of the corners in another frame."""
-        to_camera = invert_pose(pose)
-        depths, rays, noises = [], [], []
-        for corners in self._map:
-            motion = to_camera @ corners.pose
-            inverse = np.maximum(corners.inverse_depth, 1e-4)
-            points = np.column_stack([corners.rays, np.ones(len(inverse))]) @ motion[:3, :3].T
-            points += inverse[:, None] * motion[:3, 3]  # at inverse depth 1 / metre
-            ahead = np.maximum(points[:, 2], 1e-6)
-            depths.append(ahead / inverse)
-            rays.append(points[:, :2] / ahead[:, None])
-            noises.append(corners.noise)
-        return np.concatenate(depths), np.concatenate(rays), np.concatenate(noises)
+        inverse = np.maximum(np.concatenate([c.inverse_depth for c in self._map]), 1e-4)
+        directions = np.concatenate([c.directions for c in self._map])
+        origins = np.repeat(
+            [c.pose[:3, 3] for c in self._map], [len(c.noise) for c in self._map], axis=0
+        )
+        # Points times their inverse depth: those far away stay finite.
+        points = (directions + inverse[:, None] * (origins - pose[:3, 3])) @ pose[:3, :3]
+        ahead = np.maximum(points[:, 2], 1e-6)
+        noise = np.concatenate([c.noise for c in self._map])
+        return ahead / inverse, points[:, :2] / ahead[:, None], noise
 
     def _locate(self) -> str:
         """Give poses to the frames whose odometry has come; return why there are none."""
@@ -303,7 +301,9 @@ class OdometryScale:
         self._median_inverse_depth = max(0.0, float(np.median(inverse)))
         if parallax < _LEAST_PARALLAX:
             return "too little parallax"
-        self._corners = _Corners(base.stamp, base.pose, rays[good], inverse, solution.noise[good])
+        directions = np.column_stack([rays[good], np.ones(len(inverse))]) @ base.pose[:3, :3].T
+        noises = solution.noise[good]
+        self._corners = _Corners(base.stamp, base.pose, directions, inverse, noises)
         self._map.append(self._corners)
         return ""
 

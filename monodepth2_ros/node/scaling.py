@@ -1,0 +1,321 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Live metres for the node: its subscriptions, mountings and the topic ``depth/scale``.
+
+The factor is found by :class:`monodepth2_ros.scale.ScaleEstimator`. Corners are followed in a
+thread of their own while the network runs; once there is depth, comparing takes a fraction of a
+millisecond, and the outputs of the same frame are multiplied by the result.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monodepth2_ros.camera import PinholeCamera
+from monodepth2_ros.conversions import stamp_ns
+from monodepth2_ros.options import OutputOptions, read_scale_sources
+from monodepth2_ros.scale.estimator import Beam, ScaleEstimator, ScaleOptions
+from monodepth2_ros.scale.factor import ScaleEstimate
+from monodepth2_ros.scale.poses import invert_pose
+from monodepth2_ros.scale.ranges import scan_points
+
+if TYPE_CHECKING:
+    from monodepth2_ros.predictor import Prediction
+
+# From the axes of a camera body (x ahead, y left, z up) to the optical frame (x right, y down,
+# z ahead), both of REP 103.
+_OPTICAL = np.array(
+    [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
+)
+
+# Messages that wait for the next frame; 200 Hz for two seconds.
+_MOST_WAITING = 400
+
+# Factors outside are errors of a sensor; the parameter `scale` has the same range.
+_SMALLEST, _LARGEST = 1e-6, 1e6
+
+
+def mounting_pose(values: tuple[float, ...] | list[float]) -> NDArray[np.float64]:
+    """Return the pose (4, 4) of x, y, z in metres and roll, pitch, yaw in radians.
+
+    The rotation is yaw about z after pitch about y after roll about x, as for
+    ``static_transform_publisher``.
+    """
+    x, y, z, roll, pitch, yaw = values
+    cr, sr, cp, sp, cy, sy = (f(a) for a in (roll, pitch, yaw) for f in (math.cos, math.sin))
+    pose = np.eye(4)
+    pose[:3, :3] = (
+        np.array([[cy, -sy, 0.0], [sy, cy, 0.0], [0.0, 0.0, 1.0]])
+        @ np.array([[cp, 0.0, sp], [0.0, 1.0, 0.0], [-sp, 0.0, cp]])
+        @ np.array([[1.0, 0.0, 0.0], [0.0, cr, -sr], [0.0, sr, cr]])
+    )
+    pose[:3, 3] = (x, y, z)
+    return pose
+
+
+class Scaling:
+    """Finds the factor from the topics of a node and applies it to predictions.
+
+    Parameters
+    ----------
+    values : mapping
+        The node's parameters.
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.sources = read_scale_sources(values["scale.source"])
+        self.estimate = ScaleEstimate()
+        self._values = values
+        self._waiting: deque[tuple[str, Any]] = deque(maxlen=_MOST_WAITING)
+        self._executor: ThreadPoolExecutor | None = None
+        self._tracking: Future[None] | None = None
+        self._estimator: ScaleEstimator | None = None
+        self._mounting = mounting_pose(values["scale.mounting"]) @ _OPTICAL
+        # Of the range sensor in the camera's body.
+        self._range_mounting = mounting_pose(values["scale.range_mounting"])
+        if self.sources:
+            self._executor = ThreadPoolExecutor(1, "scale_tracker")
+            self._estimator = self._create()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the factor is measured."""
+        return self._estimator is not None
+
+    def close(self) -> None:
+        """End the thread."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def update(self, values: Mapping[str, Any]) -> None:
+        """Take changed parameters; the height of the camera and the time constant start over."""
+        before, self._values = self._values, values
+        names = ("scale.camera_height", "scale.time_constant")
+        if self.is_live and any(before[name] != values[name] for name in names):
+            self._estimator = self._create()
+
+    def subscriptions(self) -> list[tuple[str, Any, Callable[[Any], None]]]:
+        """Return topic, message type and callback of each input."""
+        found: list[tuple[str, Any, Callable[[Any], None]]] = []
+        if "odometry" in self.sources:
+            from nav_msgs.msg import Odometry
+
+            found.append(("odom", Odometry, lambda m: self._waiting.append(("odom", m))))
+        if "range" in self.sources:
+            from sensor_msgs.msg import LaserScan, PointCloud2, Range
+
+            found.append(("scan", LaserScan, lambda m: self._waiting.append(("scan", m))))
+            found.append(("range", Range, lambda m: self._waiting.append(("range", m))))
+            found.append(("range/points", PointCloud2, self._on_cloud))
+        return found
+
+    def _on_cloud(self, message: Any) -> None:
+        """Keep a cloud; the newest is enough, as they are large."""
+        self._waiting.append(("cloud", message))
+
+    def begin(self, header: Any, image: NDArray[np.uint8], camera: PinholeCamera | None) -> None:
+        """Begin to follow corners in an image; returns at once."""
+        if self._estimator is None or self._executor is None or camera is None:
+            return
+        self._take_messages(header.frame_id)
+        self._tracking = self._executor.submit(
+            self._estimator.track, stamp_ns(header), image, camera
+        )
+
+    def options(self, options: OutputOptions) -> OutputOptions:
+        """Return options for a prediction that :meth:`finish` will multiply by the factor."""
+        if self._estimator is None:
+            return options
+        # In steps of 5 %: on a GPU other options mean another recording of the computation.
+        factor = math.exp(0.05 * round(math.log(max(self.estimate.factor, _SMALLEST)) / 0.05))
+        near, far = options.color_range
+        return dataclasses.replace(
+            options,
+            min_range=0.0,
+            max_range=math.inf,
+            points_max_range=0.0,
+            depth_encoding="32FC1",
+            color_range=(near / factor, far / factor),
+        )
+
+    def finish(
+        self, header: Any, prediction: Prediction, camera: PinholeCamera | None, encoding: str
+    ) -> Prediction:
+        """Find the factor for a frame and multiply its outputs by it.
+
+        Parameters
+        ----------
+        header : std_msgs/Header
+            Of the image.
+        prediction : Prediction
+            Made with the options of :meth:`options`.
+        camera : PinholeCamera or None
+            Of the image.
+        encoding : str
+            Wanted of the depth: "32FC1" or "16UC1".
+
+        Returns
+        -------
+        Prediction
+            Without depth and points if the factor is not known well enough (scale.require).
+        """
+        if self._estimator is None:
+            return prediction
+        if self._tracking is not None:
+            self._tracking.result()
+            self._tracking = None
+        stamp = stamp_ns(header)
+        if camera is None:
+            self.estimate = dataclasses.replace(self.estimate, reason="no camera_info")
+        elif prediction.depth is not None:
+            with np.errstate(divide="ignore"):
+                inverse = 1.0 / prediction.depth.astype(np.float32)
+            self.estimate = self._estimator.measure(stamp, inverse, camera)
+        factor = min(max(self.estimate.factor, _SMALLEST), _LARGEST)
+        if not self.is_known:
+            return dataclasses.replace(prediction, depth=None, points=None, camera=None)
+        depth, points = prediction.depth, prediction.points
+        if depth is not None:
+            depth = depth * np.float32(factor)
+            low, high = self._values["min_range"], self._values["max_range"]
+            depth[(depth < low) | (depth > high)] = np.nan
+            if encoding == "16UC1":
+                depth = np.nan_to_num(np.rint(1000.0 * depth))
+                depth = np.where(depth > 65535.0, 0.0, depth).astype(np.uint16)
+        if points is not None:
+            points = np.array(points)
+            points[..., :3] *= np.float32(factor)
+            limit = self._values["points.max_range"] or self._values["max_range"]
+            z = points[..., 2]
+            points[(z < self._values["min_range"]) | (z > limit), :3] = np.nan
+        return dataclasses.replace(prediction, depth=depth, points=points)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the factor is known as well as scale.require asks for."""
+        require = self._values["scale.require"]
+        return not self.is_live or require == 0.0 or self.estimate.is_known(require)
+
+    def message(self, header: Any) -> Any:
+        """Return the estimate as geometry_msgs/Vector3Stamped: factor, deviation, age."""
+        from geometry_msgs.msg import Vector3Stamped
+
+        message = Vector3Stamped(header=header)
+        message.vector.x = float(self.estimate.factor)
+        message.vector.y = float(self.estimate.factor * self.estimate.deviation)
+        message.vector.z = float(self.estimate.age_s)
+        return message
+
+    def diagnostics(self) -> dict[str, str]:
+        """Return what diagnostics show."""
+        estimate = self.estimate
+        if not self.is_live:
+            return {"scale source": "fixed"}
+        return {
+            "scale source": estimate.source or "none yet",
+            "scale factor": f"{estimate.factor:.4f}",
+            "scale deviation": f"{estimate.deviation:.1%}",
+            "scale age (s)": f"{estimate.age_s:.2f}",
+            "scale held because": estimate.reason,
+        }
+
+    def problem(self) -> str:
+        """Say why depth is withheld, "" if it is not."""
+        if self.is_known:
+            return ""
+        return (
+            f"no depth is published: the factor to metres is known to "
+            f"{self.estimate.deviation:.0%}, scale.require is {self._values['scale.require']:g} "
+            f"({self.estimate.reason or 'measuring'})"
+        )
+
+    def _create(self) -> ScaleEstimator:
+        """Make an estimator with the parameters of now."""
+        options = ScaleOptions(
+            self.sources,
+            camera_height=self._values["scale.camera_height"],
+            time_constant_s=self._values["scale.time_constant"],
+        )
+        down = None
+        if any(self._values["scale.mounting"]):
+            # The body is level; gravity points along its -z.
+            down = invert_pose(self._mounting)[:3, :3] @ np.array([0.0, 0.0, -1.0])
+        return ScaleEstimator(options, self._mounting, down)
+
+    def _take_messages(self, camera_frame: str) -> None:
+        """Hand waiting messages to the estimator, in the worker's thread."""
+        estimator = self._estimator
+        assert estimator is not None
+        while self._waiting:
+            kind, message = self._waiting.popleft()
+            stamp = stamp_ns(message.header)
+            if kind == "odom":
+                # Odometry of the camera itself, as tracking cameras and visual odometry give it.
+                own = message.child_frame_id.lstrip("/") == camera_frame.lstrip("/")
+                estimator.mounting = np.eye(4) if own else self._mounting
+                p, q = message.pose.pose.position, message.pose.pose.orientation
+                estimator.add_odometry(stamp, (p.x, p.y, p.z), (q.x, q.y, q.z, q.w))
+                continue
+            to_camera = invert_pose(_OPTICAL) @ self._range_mounting
+            if message.header.frame_id.lstrip("/") == camera_frame.lstrip("/"):
+                to_camera = np.eye(4)
+            if kind == "range":
+                # Beyond its range it saw nothing, however it says so (REP 117).
+                inside = message.min_range < message.range < message.max_range
+                estimator.add_ranges(
+                    stamp,
+                    Beam(
+                        float(message.range) if inside else math.nan,
+                        to_camera[:3, 3],
+                        to_camera[:3, 0],
+                        float(message.field_of_view),
+                    ),
+                )
+                continue
+            if kind == "scan":
+                points = scan_points(
+                    np.asarray(message.ranges),
+                    message.angle_min,
+                    message.angle_increment,
+                    message.range_min,
+                    message.range_max,
+                )
+            else:
+                points = cloud_points(message)
+            estimator.add_ranges(stamp, points @ to_camera[:3, :3].T + to_camera[:3, 3])
+
+
+def cloud_points(message: Any, most: int = 20_000) -> NDArray[np.float64]:
+    """Read x, y, z of a ``sensor_msgs/PointCloud2``, thinned out to about `most` points, (N, 3).
+
+    Raises
+    ------
+    ValueError
+        If it has no float fields x, y, z, or fewer bytes than it says.
+    """
+    offsets = {field.name: field.offset for field in message.fields if field.datatype == 7}
+    if not {"x", "y", "z"} <= set(offsets):
+        raise ValueError("the cloud on range/points has no float32 fields x, y and z")
+    order = ">" if message.is_bigendian else "<"
+    layout = np.dtype(
+        {
+            "names": ["x", "y", "z"],
+            "formats": [f"{order}f4"] * 3,
+            "offsets": [offsets[name] for name in "xyz"],
+            "itemsize": message.point_step,
+        }
+    )
+    count = message.width * message.height
+    if len(message.data) < count * message.point_step:
+        raise ValueError("the cloud on range/points has fewer bytes than points")
+    points = np.frombuffer(message.data, layout, count)[:: max(1, count // most)]
+    found = np.stack([points[name] for name in "xyz"], axis=1).astype(np.float64)
+    return found[np.isfinite(found).all(axis=1)]

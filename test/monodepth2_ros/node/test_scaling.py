@@ -1,0 +1,173 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Live metres: the node with odometry and with a scan, over DDS."""
+
+from __future__ import annotations
+
+import array
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed")
+
+from geometry_msgs.msg import Vector3Stamped
+from nav_msgs.msg import Odometry
+from sensor_msgs.msg import LaserScan, PointCloud2, PointField
+
+import node_harness as harness
+from monodepth2_ros.camera import PinholeCamera
+from monodepth2_ros.node.scaling import cloud_points, mounting_pose
+from monodepth2_ros.predictor import DepthPredictor
+from monodepth2_ros.scale.ranges import measure_ranges
+from node_harness import NodeProcess, Peer
+
+pytestmark = pytest.mark.ros
+
+CAMERA = PinholeCamera(320, 240, 260.0, 260.0, 159.5, 119.5)
+STEP_NS = 100_000_000
+DISTANCE = 3.0  # metres to the wall
+
+
+@pytest.fixture(scope="module", autouse=True)
+def domain():
+    harness.use_private_domain()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    harness.write_model(path, 96, 64)
+    return path
+
+
+@pytest.fixture
+def start(model):
+    started = []
+
+    def run(**parameters):
+        defaults = {
+            **{"checkpoint": model, "backend": "torch", "device": "cpu", "threads": 1},
+            **{"precision": "fp32", "input_reliability": "reliable", "diagnostics_period": 0.2},
+        }
+        node = NodeProcess(**{**defaults, **parameters})
+        peer = Peer()
+        started.append((node, peer))
+        return node, peer
+
+    yield run
+    for node, peer in started:
+        node.end()
+        peer.close()
+
+
+def wall(x: float) -> np.ndarray:
+    """Render a textured wall seen by a camera that is `x` metres to the right."""
+    noise = np.random.default_rng(0).uniform(0, 255, (260, 800)).astype(np.float32)
+    texture = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2.5), None, 0, 255, cv2.NORM_MINMAX)
+    shift = np.float32([[1, 0, -x * CAMERA.fx / DISTANCE], [0, 1, 0]])
+    grey = cv2.warpAffine(texture, shift, (320, 240), flags=cv2.INTER_LINEAR)
+    return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+
+
+def listen(peer: Peer, kind, topic: str) -> list:
+    received: list = []
+    peer.node.create_subscription(kind, topic, received.append, 10)
+    return received
+
+
+def stamped(received: list, stamp: int):
+    def find():
+        for message in received:
+            if message.header.stamp.sec * 10**9 + message.header.stamp.nanosec == stamp:
+                return message
+        return None
+
+    return find
+
+
+def test_node_measures_metres_from_odometry_and_withholds_depth_until_then(start, model):
+    node, peer = start(scale__source="odometry", scale__require=0.3)
+    odometry = peer.node.create_publisher(Odometry, "odom", 100)
+    scales = listen(peer, Vector3Stamped, "depth/scale")
+    peer.listen("depth/image_rect")
+    peer.connect(node)
+    peer.wait(odometry.get_subscription_count, "the node's odom subscription", node)
+    predictor = DepthPredictor(model, backend="torch", device="cpu", precision="fp32")
+    for i in range(1, 8):
+        stamp, x = i * STEP_NS, 0.06 * i
+        message = Odometry(child_frame_id="camera_optical_frame")
+        message.header.stamp.nanosec = stamp
+        message.pose.pose.position.x = x
+        message.pose.pose.orientation.w = 1.0
+        odometry.publish(message)
+        peer.spin(0.1)
+        peer.send(harness.info_message(CAMERA), stamp)
+        peer.send(harness.image_message(wall(x)), stamp)
+        scale = peer.wait(stamped(scales, stamp), f"depth/scale at {stamp}", node)
+        if i == 1:  # nothing is known from one image
+            peer.status("no depth is published", node, {"scale source": "none yet"})
+            assert not peer.received["depth/image_rect"]
+    factor, deviation = scale.vector.x, scale.vector.y
+    assert 0.0 < deviation < 0.3 * factor and scale.vector.z == 0.0
+    depth = harness.image_array(peer.output("depth/image_rect", stamp, node))
+    expected = factor * predictor(wall(x))
+    inside = (expected > 0.11) & (expected < 99.0)
+    np.testing.assert_allclose(depth[inside], expected[inside], rtol=1e-3)
+    # The random model knows nothing of the wall, but its depth is brought to its distance.
+    assert np.median(expected) == pytest.approx(DISTANCE, rel=0.2)
+    values = peer.status("publishing", node, {"scale source": "odometry"})
+    assert float(values["scale factor"]) == pytest.approx(factor, rel=0.01)
+
+
+def test_node_measures_metres_from_a_scan(start, model):
+    node, peer = start(scale__source="range")
+    scans = peer.node.create_publisher(LaserScan, "scan", 10)
+    scales = listen(peer, Vector3Stamped, "depth/scale")
+    peer.listen("depth/image_rect")
+    peer.connect(node)
+    peer.wait(scans.get_subscription_count, "the node's scan subscription", node)
+    stamp = STEP_NS
+    angles = -0.5 + 0.01 * np.arange(101)
+    scan = LaserScan(angle_min=-0.5, angle_increment=0.01, range_min=0.1, range_max=8.0)
+    scan.header.stamp.nanosec, scan.header.frame_id = stamp, "laser"
+    scan.ranges = array.array("f", DISTANCE / np.cos(angles))
+    scans.publish(scan)
+    peer.spin(0.2)
+    peer.send(harness.info_message(CAMERA), stamp)
+    peer.send(harness.image_message(wall(0.0)), stamp)
+    scale = peer.wait(stamped(scales, stamp), "depth/scale", node)
+    predictor = DepthPredictor(model, backend="torch", device="cpu", precision="fp32")
+    depth = predictor(wall(0.0))
+    points = np.stack([-DISTANCE * np.tan(angles), 0 * angles, DISTANCE + 0 * angles], axis=1)
+    expected = np.exp(measure_ranges(points, 1.0 / depth, CAMERA).middle)
+    assert scale.vector.x == pytest.approx(expected, rel=0.03)
+    published = harness.image_array(peer.output("depth/image_rect", stamp, node))
+    expected = scale.vector.x * depth
+    inside = (expected > 0.11) & (expected < 99.0)
+    np.testing.assert_allclose(published[inside], expected[inside], rtol=1e-3)
+
+
+def test_mounting_is_roll_then_pitch_then_yaw():
+    pose = mounting_pose((1.0, 2.0, 3.0, 0.0, np.pi / 2, 0.0))
+    np.testing.assert_allclose(pose @ [1.0, 0.0, 0.0, 1.0], [1.0, 2.0, 2.0, 1.0], atol=1e-12)
+    pose = mounting_pose((0.0, 0.0, 0.0, 0.0, 0.0, np.pi / 2))
+    np.testing.assert_allclose(pose @ [1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 1.0], atol=1e-12)
+
+
+def test_clouds_are_read_and_bad_ones_refused():
+    points = np.array([[1.0, 2.0, 3.0, 0.0], [np.nan, 0.0, 1.0, 0.0]], np.float32)
+    cloud = PointCloud2(height=1, width=2, point_step=16, row_step=32)
+    cloud.fields = [
+        PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
+        for i, name in enumerate("xyz")
+    ]
+    cloud.data = array.array("B", points.tobytes())
+    np.testing.assert_array_equal(cloud_points(cloud), [[1.0, 2.0, 3.0]])
+    cloud.width = 3
+    with pytest.raises(ValueError, match="fewer bytes"):
+        cloud_points(cloud)
+    cloud.fields = cloud.fields[:2]
+    with pytest.raises(ValueError, match="x, y and z"):
+        cloud_points(cloud)
