@@ -69,10 +69,11 @@ class EvaluateOptions:
         section="what to compare with",
     )
 
-    scaling: Literal["median", "metric", "none"] | None = option(
+    scaling: Literal["median", "metric", "live", "none"] | None = option(
         None,
         "median: scale each frame by the ratio of the medians; metric: take predictions for "
-        "metres; none: take the network's own unit for metres (usually metric if the model is)",
+        "metres; live: find the factor to metres from the recorded poses, as the node does while "
+        "it runs; none: take the network's own unit for metres (usually metric if the model is)",
         section="how to compare",
     )
     garg_crop: bool = option(

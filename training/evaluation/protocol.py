@@ -38,9 +38,10 @@ class Protocol:
 
     Attributes
     ----------
-    scaling : {"median", "metric", "none"}
+    scaling : {"median", "metric", "live", "none"}
         Scale each image by the ratio of the medians; or take the checkpoint's scale to metres; or
-        take the network's own unit for metres.
+        multiply it by the live factor (:mod:`training.evaluation.live_scale`); or take the
+        network's own unit for metres.
     min_depth, max_depth : float
         Limits of the truth in metres, exclusive; predictions are clipped to them.
     garg_crop : bool

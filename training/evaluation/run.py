@@ -13,7 +13,9 @@ import numpy as np
 from monodepth2_ros.backends.torch_device import torch_device
 from monodepth2_ros.checkpoint import Checkpoint, open_checkpoint
 from monodepth2_ros.preprocessing import NO_CROP, Crop, remaining_crop
+from monodepth2_ros.scale.tracking import TRACKING_WIDTH
 from training.evaluation.depth import Evaluation, evaluate_depth
+from training.evaluation.live_scale import LiveScale
 from training.evaluation.notes import notes_on
 from training.evaluation.odometry import Odometry, evaluate_odometry, pose_chains
 from training.evaluation.options import EvaluateOptions
@@ -103,10 +105,15 @@ def evaluate(options: EvaluateOptions, scratch: Path, console: Console | None = 
         predict = depth_predictor(
             checkpoint, options.device, protocol, options.backend, options.precision
         )
+        live = None
+        if protocol.scaling == "live":
+            predict = live = LiveScale(predict, checkpoint.metadata.crop)
         candidates.append(Candidate(label, predict, saturation_depth(checkpoint, protocol)))
         depth = odometry = None
         if has_truth:
             depth = _depth(label, predict, selections, protocol, options.batch_size, console)
+            if live is not None:
+                notes.append(f"{label}: {live.describe()}")
         if options.ego_motion:
             odometry = _odometry(label, checkpoint, selections, options, console)
         metadata = dataclasses.asdict(checkpoint.metadata)
@@ -168,6 +175,10 @@ def _open_data(
     crops = {checkpoint.metadata.crop for checkpoint in checkpoints}
     crop: Crop = crops.pop() if len(crops) == 1 else NO_CROP
     size = (metadata.width, metadata.height)
+    if options.scaling == "live":
+        # Corners are followed on images of the camera, which are larger than the network's.
+        times = max(1, round(TRACKING_WIDTH / metadata.width))
+        size = (times * metadata.width, times * metadata.height)
     bars = _BarsOnly(console)
     if options.kitti_raw is not None:
         out = scratch / "KITTI"

@@ -66,6 +66,7 @@ def describe_frames(report: Report) -> str:
     how = {
         "median": "each frame scaled by the ratio of the medians",
         "metric": "in metres as predicted",
+        "live": "in metres by the live factor from recorded poses",
         "none": "as the network predicts, taken for metres",
     }[protocol.scaling]
     extras = ["Garg crop"] if protocol.garg_crop else []
