@@ -180,7 +180,7 @@ class CommandLine(Generic[_Options]):
         default = None if is_required else _plain(default)
         arguments: dict[str, Any] = {"default": default}
         description = str(metadata["description"]).rstrip(".").replace("%", "%%")
-        if not is_required and default not in (None, "", [], False):
+        if not is_required and default is not False and default not in (None, "", []):
             shown = " ".join(map(str, default)) if isinstance(default, list) else default
             shown = "yes" if hint is bool else shown
             description += f" (default: {shown})".replace("%", "%%")

@@ -16,10 +16,10 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 #: What an option means in every command that has it. A command may add details.
 SHARED = {
-    "batch_size": "Images computed at the same time",
+    "batch_size": "Images or samples computed together",
     "camera_info_topic": "Topic of the calibration",
-    "checkpoint": "Depth model: a .safetensors file, a folder with encoder.pth and depth.pth, "
-    "OpenVINO IR (.xml), or 'default' for the model that the package ships",
+    "checkpoint": "Depth model: a file, a folder of the published layout, or 'default' for the "
+    "shipped one",
     "crop": "Fractions of the image to remove at the left, top, right and bottom",
     "data": "Frame stores of depth_extract",
     "device": "Where to compute: auto, cpu, cuda or cuda:N",
@@ -30,10 +30,11 @@ SHARED = {
     "kitti_raw": "Folder of KITTI raw recordings, with velodyne ground truth",
     "kitti_split": "List of KITTI frames, one a line; with --kitti-raw",
     "out": "What to write",
+    "precision": "Arithmetic of the convolutions",
     "quiet": "Show no progress",
     "seed": "Seed of all random choices",
     "spacing": "Frames from one neighbour to the next",
-    "truth_topic": "Topic of the ground truth: depth images",
+    "truth_topic": "Topic of the ground truth",
     "validation_fraction": "Share of each recording, at its end, that is held out",
     "width": "Image width in pixels",
     "workers": "Threads or processes that work at the same time",
@@ -119,7 +120,7 @@ def shared_option(
         See :func:`option`.
     """
     meaning = SHARED[name]
-    return option(default, f"{meaning}: {details}" if details else meaning, **more)
+    return option(default, f"{meaning}; {details}" if details else meaning, **more)
 
 
 def flag(name: str) -> str:

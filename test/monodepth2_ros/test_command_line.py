@@ -203,7 +203,7 @@ def test_the_help_shows_defaults_one_way(capsys: pytest.CaptureFixture[str]) -> 
         "Neighbours (default: -1 1)",
         "--maybe, --no-maybe Decided later",
         "Add 5 % more",
-        f"{SHARED['out']}: a folder",
+        f"{SHARED['out']}; a folder",
         "--config FILE",
     ):
         assert part in said

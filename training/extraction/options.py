@@ -78,7 +78,7 @@ class ExtractOptions:
     truth_topic: str = shared_option(
         "truth_topic",
         "auto",
-        "or a PointCloud2; 'none' for no ground truth",
+        "depth images or point clouds; 'none' for no ground truth",
         section=_READ,
         metavar="TOPIC",
     )

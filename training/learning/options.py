@@ -41,7 +41,7 @@ class TrainOptions:
         If a value is outside its limits.
     """
 
-    data: tuple[str, ...] = _option((), "data", "Frame stores, from depth_extract.")
+    data: tuple[str, ...] = _option((), "data", "Frame stores of depth_extract.")
     sources: tuple[int, ...] = _option(
         (-1, 1), "data", "Neighbours of a frame that it is compared with, in units of the spacing."
     )
@@ -82,7 +82,8 @@ class TrainOptions:
     checkpoint: str = _option(
         "",
         "networks",
-        "A trained model to start from instead: a file, or default for the shipped one.",
+        "Depth model: a file, a folder of the published layout, or 'default' for the shipped one; "
+        "training starts from it.",
     )
     predictive_mask: bool = _option(
         False, "networks", "Predict a mask for each source, in place of auto-masking."
@@ -146,7 +147,10 @@ class TrainOptions:
         "auto", "optimisation", "Decides the options below that are null."
     )
     batch_size: int = _option(
-        12, "optimisation", "Samples in a step, over all processes together.", least=1
+        12,
+        "optimisation",
+        "Images or samples computed together; in a step, over all processes.",
+        least=1,
     )
     epochs: int | None = _option(None, "optimisation", "Passes over the data.", least=1)
     steps: int | None = _option(None, "optimisation", "Steps, in place of epochs.", least=1)
@@ -178,11 +182,11 @@ class TrainOptions:
         least=0,
     )
 
-    device: str = _option("auto", "running", "auto, cpu, cuda or cuda:N.")
+    device: str = _option("auto", "running", "Where to compute: auto, cpu, cuda or cuda:N.")
     precision: Literal["auto", "float32", "bfloat16"] = _option(
         "auto",
         "running",
-        "Of the convolutions; auto is bfloat16 on GPUs that have it and CPUs with AMX.",
+        "Arithmetic of the convolutions; auto is bfloat16 on GPUs that have it and CPUs with AMX.",
     )
     channels_last: Literal["auto", "yes", "no"] = _option(
         "auto",
@@ -191,9 +195,11 @@ class TrainOptions:
     )
     compile: bool = _option(False, "running", "Compile networks, and on a GPU the rest of a step.")
     loader_threads: int = _option(2, "running", "Threads that load images.", least=1)
-    seed: int = _option(0, "running", "Of weights, order, augmentation and noise.", least=0)
+    seed: int = _option(
+        0, "running", "Seed of all random choices; weights, order, augmentation and noise.", least=0
+    )
 
-    out: str = _option("runs/depth", "output", "Folder of the run; must be new.")
+    out: str = _option("runs/depth", "output", "What to write; folder of the run, must be new.")
     best_by: Literal["auto", "loss", "abs_rel", "sparse"] = _option(
         "auto",
         "output",

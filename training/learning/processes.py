@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, distributed
 
+from monodepth2_ros.backends.torch_device import torch_device
+from monodepth2_ros.options import BackendError
 from training.learning.options import OptionError
 
 
@@ -88,22 +90,11 @@ def leave_processes() -> None:
 
 
 def _device(name: str, local_rank: int, count: int) -> torch.device:
-    """Choose the device."""
-    available = torch.cuda.is_available()
-    if name == "auto":
-        name = "cuda" if available else "cpu"
+    """Choose the device; under torchrun the GPU of the local rank."""
     try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise OptionError(f"--device is '{name}'; it takes auto, cpu, cuda or cuda:N") from error
-    if device.type == "cpu":
-        return device
-    if device.type != "cuda" or not available:
-        raise OptionError(
-            f"--device {name}: PyTorch {torch.__version__} finds no such device; use --device cpu "
-            "or install a PyTorch that fits the driver"
-        )
-    index = local_rank if count > 1 else device.index or 0
-    if index >= torch.cuda.device_count():
-        raise OptionError(f"--device {name}: there are {torch.cuda.device_count()} GPUs")
-    return torch.device("cuda", index)
+        device = torch_device(name)
+        if device.type == "cuda" and count > 1:
+            device = torch_device(f"cuda:{local_rank}")
+    except BackendError as error:
+        raise OptionError(f"--{error}") from error
+    return device
