@@ -10,6 +10,7 @@ torchrun --nproc-per-node 2 -m training.train --data frames/ --out run/
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from monodepth2_ros.command_line import CommandLine, require
 from monodepth2_ros.option_fields import OptionError
-from training.learning.options import TrainOptions
+from training.learning.options import OPTIONS_FILE, TrainOptions
 
 if TYPE_CHECKING:
     from training.learning.trainer import Trainer
@@ -37,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         resume = others["resume"]
         if resume:
             options = line.parse(["--config", str(_saved_options(resume)), *given, "--out", resume])
-        return train(options, resume=bool(resume))
+        elif options.out and (Path(options.out).expanduser() / OPTIONS_FILE).exists():
+            options = _continued(line, options)
+        return train(options)
     except KeyboardInterrupt:
         print("depth_train: interrupted", file=sys.stderr)
         return 130
@@ -46,14 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def train(options: TrainOptions, resume: bool = False) -> int:
-    """Train.
+def train(options: TrainOptions) -> int:
+    """Train; what was saved in ``options.out`` is continued.
 
     Parameters
     ----------
     options : TrainOptions
-    resume : bool
-        Continue the run in ``options.out``.
 
     Returns
     -------
@@ -62,20 +63,21 @@ def train(options: TrainOptions, resume: bool = False) -> int:
     """
     # Imported here: --help and mistakes are answered at once.
     from training.learning import run_state
-    from training.learning.processes import join_processes, leave_processes
+    from training.learning.processes import describe_failure, join_processes, leave_processes
     from training.learning.trainer import Trainer
 
     processes = join_processes(options.device)
+    failure = ""
     try:
         folder = Path(options.out).expanduser()
-        state = run_state.load_state(folder) if resume else None
+        is_run = processes.is_first and run_state.find_run(folder)
+        saved = processes.share_bytes(lambda: run_state.read_saved(folder))
+        state = run_state.parse_state(saved, folder) if saved else None
         trainer = Trainer(options, processes, state)
         if processes.is_first:
-            if resume:
-                run_state.remove_leftovers(folder)
-                run_state.save_options(folder, trainer.options.as_dict())
-            else:
-                run_state.prepare_folder(folder, trainer.options.as_dict())
+            run_state.prepare_folder(folder, trainer.options.as_dict())
+            if is_run and state is None:
+                print(f"{folder}: nothing was saved yet, so the run begins at its beginning")
             print(_summary(trainer))
         status = trainer.run()
         collapsed = trainer.collapsed
@@ -89,8 +91,16 @@ def train(options: TrainOptions, resume: bool = False) -> int:
             print(outcome.text)
         # torchrun takes every other status for a crash, and may start the run again.
         return 0 if outcome.has_learned or processes.count > 1 else NOTHING_LEARNED
+    except Exception as error:
+        failure = describe_failure(error)
+        if failure != str(error):
+            raise RuntimeError(failure) from error
+        raise
+    except KeyboardInterrupt:
+        failure = "interrupted"
+        raise
     finally:
-        leave_processes()
+        leave_processes(failure)
 
 
 def make_command_line() -> CommandLine[TrainOptions]:
@@ -106,12 +116,23 @@ def make_command_line() -> CommandLine[TrainOptions]:
 
 def _saved_options(folder: str) -> Path:
     """Return the options of a run."""
-    from training.learning.run_state import OPTIONS_FILE
-
     path = Path(folder).expanduser() / OPTIONS_FILE
     if not path.exists():
         raise OptionError(f"--resume {folder}: there is no {OPTIONS_FILE}, so no run to continue")
     return path
+
+
+def _continued(line: CommandLine[TrainOptions], given: TrainOptions) -> TrainOptions:
+    """Return the options of the run in ``given.out``, which the same command may continue.
+
+    A killed command can be repeated as it is; what the recipe decided stays decided.
+    """
+    from training.learning.run_state import MAY_DIFFER, check_options
+
+    check_options(Path(given.out).expanduser(), given.as_dict())
+    saved = line.parse(["--config", str(_saved_options(given.out)), "--out", given.out])
+    free = {name: getattr(given, name) for name in MAY_DIFFER if name != "budget"}
+    return dataclasses.replace(saved, **free)
 
 
 def _summary(trainer: Trainer) -> str:

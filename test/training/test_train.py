@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 import torch
 import yaml
 
+from monodepth2_ros import atomic_files
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.checkpoint import load_checkpoint, open_checkpoint
 from paths import REPOSITORY
@@ -26,6 +28,7 @@ from training.frames.writer import write_frame_store
 from training.learning import trainer as trainer_module
 from training.learning.health import TrainingFailure
 from training.learning.options import TrainOptions
+from training.learning.run_state import load_state, prepare_folder
 from training.learning.trainer import Trainer
 from training.train import NOTHING_LEARNED, main
 from training.worlds.film import synthesize
@@ -195,6 +198,33 @@ def test_kill_at_any_moment_leaves_a_run_that_resumes(options, uninterrupted, tm
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.slow
+def test_the_same_command_continues_a_run(options, tmp_path, capsys):
+    """Killed before anything was saved, between two readings of the loss, or not at all."""
+    logged = dataclasses.replace(options, pose="posecnn", steps=3, log_every=3, motion_steps=0)
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    assert main(arguments(logged, whole)) in COMPLETE
+    prepare_folder(folder, logged.as_dict())
+    process = start(logged, folder)
+    wait_for_save(process, folder)
+    process.kill()
+    output, _ = process.communicate(timeout=60)
+    assert "nothing was saved yet, so the run begins at its beginning" in output
+    capsys.readouterr()
+    assert main(arguments(logged, folder)) in COMPLETE
+    assert "continuing after step" in capsys.readouterr().out
+    first, second = (load_checkpoint(path / "last.safetensors") for path in (whole, folder))
+    assert_same_weights(first, second)
+    assert (folder / "history.jsonl").read_text() == (whole / "history.jsonl").read_text()
+    assert main(arguments(logged, folder)) in COMPLETE  # there is nothing left to do
+    other = dataclasses.replace(logged, seed=5)
+    assert main(arguments(other, folder)) == 1
+    assert "holds a run with --seed 0, now it is 5" in capsys.readouterr().err
+    (folder / "resume.pt").write_bytes(b"PK")
+    assert main(arguments(logged, folder)) == 1
+    assert "resume.pt is damaged" in capsys.readouterr().err
+
+
 def test_run_with_motion_from_flow_resumes_exactly(options, tmp_path, capsys):
     solved = dataclasses.replace(options, pose="flow", motion_steps=0)
     assert main(arguments(solved, tmp_path / "whole")) in COMPLETE
@@ -234,6 +264,55 @@ def test_full_disk_does_not_end_the_run_and_keeps_the_old_file(
     assert_same_weights(uninterrupted, load_checkpoint(folder / "last.safetensors"))
 
 
+@pytest.mark.parametrize("name", ["last.safetensors", "best.safetensors", "resume.pt"])
+@pytest.mark.parametrize("always", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_full_disk_leaves_no_state_that_speaks_of_missing_files(
+    options, tmp_path, monkeypatch, capsys, name, always
+):
+    """One save fails, then disk is free again; or all fail: then the run fails, too."""
+    folder = tmp_path / "run"
+    small = dataclasses.replace(
+        options, pose="posecnn", steps=2, validate_every=1, save_every=100, motion_steps=0
+    )
+    fill, failures = atomic_files._fill, []
+
+    def sometimes_full(part, content):
+        if f".{name}." in part.name and (always or not failures):
+            failures.append(part)
+            raise OSError(28, "No space left on device")
+        fill(part, content)
+
+    monkeypatch.setattr(atomic_files, "_fill", sometimes_full)
+    status = main(arguments(small, folder))
+    error = capsys.readouterr().err
+    assert f"No space left on device: '{folder / name}'" in error
+    assert "Traceback" not in error
+    if always:
+        assert status == 1 and not (folder / name).exists()
+    else:
+        assert status in COMPLETE and (folder / name).exists()
+    if (folder / "resume.pt").exists():
+        best = load_state(folder).best
+        assert (best is not None) == (folder / "best.safetensors").exists()
+    monkeypatch.undo()
+    assert main(arguments(small, folder)) in COMPLETE
+    assert load_checkpoint(folder / "last.safetensors").metadata.training["steps"] == 2
+    assert (folder / "best.safetensors").exists()
+
+
+@pytest.mark.parametrize("verify", ["background", "first", "none"])
+def test_a_damaged_store_ends_the_run_with_the_frame(options, tmp_path, capsys, verify):
+    damaged = tmp_path / "store"
+    shutil.copytree(options.data[0], damaged)
+    content = bytearray((damaged / "images.u8").read_bytes())
+    content[96 * 64 * 3 * 5 + 7] ^= 64
+    (damaged / "images.u8").write_bytes(content)
+    changed = dataclasses.replace(options, data=(str(damaged),), verify=verify, steps=1)
+    status = main(arguments(changed, tmp_path / "run"))
+    assert (status in COMPLETE) == (verify == "none")
+    assert ("images.u8 is damaged" in capsys.readouterr().err) == (verify != "none")
+
+
 def test_not_a_number_stops_with_a_diagnosis(options, one_process, tmp_path):
     options = dataclasses.replace(options, out=str(tmp_path / "run"), motion_steps=0)
     trainer = Trainer(options, one_process)
@@ -271,6 +350,8 @@ def test_two_processes_learn_what_one_does(options, tmp_path):
     # frozen; what is left must agree but for the order of sums.
     both = dataclasses.replace(options, freeze_batch_norm=True, steps=3, tie_break=0.0)
     both = dataclasses.replace(both, motion_steps=1, coarse_steps=2)  # the depth network rests once
+    # One held-out sample for two processes: the second has nothing to evaluate.
+    both = dataclasses.replace(both, validation_samples=1)
     one, two = tmp_path / "one", tmp_path / "two"
     assert main(arguments(both, one)) in COMPLETE
     subprocess.run(

@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -64,6 +65,7 @@ class Meter:
         self._batch = batch
         self._sums: Tensor | None = None
         self._count = 0
+        self._timed = 0  # of these, steps that were taken since the clock was started
         self._start = time.perf_counter()
 
     def add(self, output: ObjectiveOutput) -> None:
@@ -73,9 +75,25 @@ class Meter:
         values = torch.stack([*output.scale_losses, moving, truth]).detach()
         self._sums = values if self._sums is None else self._sums + values
         self._count += 1
+        self._timed += 1
+
+    def state(self, processes: Processes) -> dict[str, Any]:
+        """Return what :meth:`restore` takes; all processes call it together."""
+        if self._sums is None:
+            return {}
+        return {"count": self._count, "sums": processes.gather(self._sums).cpu()}
+
+    def restore(self, state: Mapping[str, Any], processes: Processes) -> None:
+        """Go on where :meth:`state` was taken, in as many processes or another number."""
+        count, sums = state.get("count"), state.get("sums")
+        if not isinstance(count, int) or not isinstance(sums, Tensor) or sums.ndim != 2:
+            return
+        if len(sums) != processes.count:
+            sums = sums.mean(0, keepdim=True).expand(processes.count, -1)
+        self._sums, self._count = sums[processes.rank].to(processes.device), count
 
     def read(self, processes: Processes) -> tuple[float, list[float], float, float]:
-        """Return the means and start anew.
+        """Return the means and start again.
 
         Returns
         -------
@@ -91,8 +109,8 @@ class Meter:
         assert self._sums is not None
         means = (processes.total(self._sums) / (self._count * processes.count)).tolist()
         now = time.perf_counter()
-        speed = self._batch * self._count / (now - self._start)
-        self._sums, self._count, self._start = None, 0, now
+        speed = self._batch * self._timed / (now - self._start)
+        self._sums, self._count, self._timed, self._start = None, 0, 0, now
         return speed, means[:-2], means[-2], means[-1]
 
 

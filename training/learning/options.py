@@ -17,6 +17,10 @@ from monodepth2_ros.option_fields import flag as flag
 SOLVED = ("flow", "tracks")
 
 
+#: File of a run's folder with its options, recipe applied.
+OPTIONS_FILE = "options.yaml"
+
+
 def _option(
     default: Any,
     section: str,
@@ -62,6 +66,11 @@ class TrainOptions:
     )
     validation_samples: int = _option(
         200, "data", "At most this many held-out samples are evaluated.", least=1
+    )
+    verify: Literal["background", "first", "none"] = _option(
+        "background",
+        "data",
+        "Compare the checksums of the frame stores: while training, before its first step, or not.",
     )
 
     num_layers: Literal[18, 34, 50, 101, 152] = _option(

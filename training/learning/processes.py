@@ -1,18 +1,46 @@
 # Copyright 2026 The monodepth2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""One training run in one or several processes, as torchrun starts them."""
+"""One training run in one or several processes, as torchrun starts them.
+
+A process that fails tells the others why before it ends, and they end, too: whoever waits for a
+process that will never come waits for ever otherwise.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
+from torch.distributed.rendezvous import rendezvous
 
 from monodepth2_ros.backends.torch_device import torch_device
 from monodepth2_ros.options import BackendError
 from training.learning.options import OptionError
+
+#: How long a process waits for the others to start, and for the slowest at each step.
+_START_PATIENCE, _STEP_PATIENCE = timedelta(minutes=5), timedelta(minutes=15)
+
+#: Seconds between looks at whether another process failed, and that a failed one waits for the
+#: others to have looked.
+_LOOK_EVERY, _TELL_PATIENCE = 0.5, 5.0
+
+#: A store of the process group that does not answer for this many seconds is gone.
+_STORE_PATIENCE = 20.0
+
+
+#: How torch says that it lost the other processes.
+_LOST = re.compile(
+    r"gloo|nccl|connection (closed|reset) by peer|broken pipe|tcpstore|diststore", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +87,42 @@ class Processes:
             distributed.all_reduce(values)
         return values
 
+    def gather(self, values: Tensor) -> Tensor:
+        """Stack a tensor of all processes, shape (count, *shape)."""
+        if self.count == 1:
+            return values[None].clone()
+        gathered = [torch.zeros_like(values) for _ in range(self.count)]
+        distributed.all_gather(gathered, values.contiguous())
+        return torch.stack(gathered)
+
+    def share_statistics(self, model: nn.Module) -> None:
+        """Give all processes the first one's buffers: the statistics of batch normalisation."""
+        if self.count > 1:
+            for buffer in model.buffers():
+                distributed.broadcast(buffer, 0)
+
+    def share_bytes(self, make: Callable[[], bytes]) -> bytes:
+        """Let the first process make something, and give it to all.
+
+        Parameters
+        ----------
+        make : callable
+            Called in the first process only. An exception there ends all processes.
+        """
+        content = make() if self.is_first else b""
+        if self.count == 1:
+            return content
+        size = torch.tensor([len(content)], device=self.device)
+        distributed.broadcast(size, 0)
+        if not size.item():
+            return b""
+        data = torch.zeros(int(size.item()), dtype=torch.uint8)
+        if self.is_first:
+            data = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+        data = data.to(self.device)
+        distributed.broadcast(data, 0)
+        return data.cpu().numpy().tobytes()
+
 
 def join_processes(device: str = "auto") -> Processes:
     """Find out about this process and, under torchrun, meet the others.
@@ -79,14 +143,105 @@ def join_processes(device: str = "auto") -> Processes:
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     if count > 1:
-        distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        store, rank, count = next(rendezvous("env://", timeout=_START_PATIENCE))
+        global _watch
+        _watch = _Watch(store, rank, count)
+        distributed.init_process_group(
+            "nccl" if chosen.type == "cuda" else "gloo",
+            store=distributed.PrefixStore("group", store),
+            rank=rank,
+            world_size=count,
+            timeout=_STEP_PATIENCE,
+        )
     return Processes(rank, count, chosen)
 
 
-def leave_processes() -> None:
-    """Part from the other processes."""
-    if distributed.is_available() and distributed.is_initialized():
+def leave_processes(failure: str = "") -> None:
+    """Part from the other processes.
+
+    Parameters
+    ----------
+    failure : str
+        Why this process fails, if it does; the others print it and end with status 1.
+    """
+    global _watch
+    watch, _watch = _watch, None
+    if watch is not None:
+        if failure:
+            watch.tell(failure)
+        watch.stop()
+    # A failed process does not wait for the others, as parting would.
+    if not failure and distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
+
+
+def describe_failure(error: Exception) -> str:
+    """Say what went wrong, also where a library for communication says it."""
+    message = str(error) or repr(error)
+    if type(error) not in (OSError, ValueError) and _LOST.search(message):
+        return (
+            f"another process ended or does not answer ({message.splitlines()[0]}); the same "
+            "command continues from what was saved last"
+        )
+    return message
+
+
+class _Watch:
+    """Looks out for failures of other processes, in a thread.
+
+    The main thread may wait in a collective operation, which nothing interrupts; so the thread
+    ends the process.
+    """
+
+    def __init__(self, store: Any, rank: int, count: int) -> None:
+        # Of its own where that is possible: the main thread may block its connection for long.
+        self._store = store.clone() if hasattr(store, "clone") else store
+        self._rank, self._count = rank, count
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="failures", daemon=True)
+        self._thread.start()
+
+    def tell(self, failure: str) -> None:
+        """Tell the other processes that this one fails, and wait until they have heard."""
+        self._stopped.set()
+        self._thread.join()
+        try:
+            if self._store.add("failures", 1) > 1:
+                return  # another one failed before, and is telling it
+            self._store.set("failure", failure)
+            end = time.monotonic() + _TELL_PATIENCE
+            while self._store.add("heard", 0) < self._count - 1 and time.monotonic() < end:
+                time.sleep(0.1)
+        except RuntimeError:  # the store is gone, and with it whoever kept it
+            return
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        """Look until stopped."""
+        answered = time.monotonic()
+        while not self._stopped.wait(_LOOK_EVERY):
+            try:
+                if self._store.check(["failure"]):
+                    failure = self._store.get("failure").decode(errors="replace")
+                    self._store.add("heard", 1)
+                    self._end(failure)
+                answered = time.monotonic()
+            except RuntimeError:
+                if time.monotonic() - answered > _STORE_PATIENCE:
+                    self._end("the process that keeps the others together is gone")
+
+    def _end(self, failure: str) -> None:
+        """End this process."""
+        if not self._stopped.is_set():
+            print(f"depth_train: {failure}", file=sys.stderr, flush=True)
+            os._exit(1)
+
+
+_watch: _Watch | None = None
 
 
 def _device(name: str, local_rank: int, count: int) -> torch.device:

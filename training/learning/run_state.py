@@ -13,8 +13,11 @@
 
 from __future__ import annotations
 
+import io
 import json
-from dataclasses import dataclass, field
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +26,26 @@ import yaml
 from torch import Tensor
 
 from monodepth2_ros import atomic_files
+from monodepth2_ros.typed_files import Count, Finite, as_structure
+from training.learning.options import OPTIONS_FILE as OPTIONS_FILE
 
 RESUME_FILE = "resume.pt"
-OPTIONS_FILE = "options.yaml"
 HISTORY_FILE = "history.jsonl"
 
 _FORMAT = 1
+
+#: Options that change nothing of what is learned.
+MAY_DIFFER = (
+    "out",
+    "budget",
+    "device",
+    "loader_threads",
+    "tensorboard",
+    "log_every",
+    "save_every",
+    "keep_every",
+    "verify",
+)
 
 
 class RunError(ValueError):
@@ -47,6 +64,12 @@ class RunState:
         The best figure so far; lower is better.
     anchor : float or None
         Mean inverse depth that training is drawn to, where a checkpoint decides it.
+    recent_loss : float
+        Mean loss of the steps before the last reading.
+    meter : dict
+        What :meth:`training.learning.logbook.Meter.state` gave: the steps since then.
+    constant, standing : int
+        See :class:`training.learning.health.Health`.
     history : list of dict
         The validations.
     fingerprint : dict
@@ -55,42 +78,102 @@ class RunState:
         State dicts.
     """
 
-    step: int = 0
-    best: float | None = None
-    anchor: float | None = None
+    step: Count = 0
+    best: Finite | None = None
+    anchor: Finite | None = None
+    recent_loss: float = float("nan")
+    meter: dict[str, Any] = field(default_factory=dict)
+    constant: Count = 0
+    standing: Count = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     fingerprint: dict[str, int] = field(default_factory=dict)
     networks: dict[str, Tensor] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
 
 
-def prepare_folder(folder: Path, options: dict[str, Any]) -> None:
-    """Create the folder of a new run.
+def find_run(folder: Path) -> bool:
+    """Tell whether there is a run in a folder, finished or not."""
+    return (folder / RESUME_FILE).exists() or (folder / OPTIONS_FILE).exists()
+
+
+def read_saved(folder: Path) -> bytes:
+    """Read resume.pt; empty if nothing was saved yet.
 
     Raises
     ------
     RunError
-        If there is a run already, or the folder cannot be made.
+        If it cannot be read.
     """
-    if (folder / RESUME_FILE).exists() or (folder / OPTIONS_FILE).exists():
+    path = folder / RESUME_FILE
+    try:
+        return path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def check_options(folder: Path, options: Mapping[str, Any]) -> None:
+    """Refuse to continue a run with other options than it was started with.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run.
+    options : mapping
+        As they were given; what they leave to the recipe (None, "auto") may be anything.
+
+    Raises
+    ------
+    RunError
+        Naming the first option that differs.
+    """
+    try:
+        saved = yaml.safe_load((folder / OPTIONS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        saved = None
+    if not isinstance(saved, dict):
         raise RunError(
-            f"{folder} holds a run already; continue it with --resume {folder}, or choose another "
-            "--out"
+            f"{folder} holds a run, but its {OPTIONS_FILE} cannot be read; choose another --out, "
+            f"or remove {folder}"
         )
+    for name, value in _plain(options).items():
+        is_open = value in (None, "auto", "") or name in MAY_DIFFER
+        if not is_open and name in saved and saved[name] != value:
+            raise RunError(
+                f"{folder} holds a run with --{name.replace('_', '-')} {saved[name]}, now it is "
+                f"{value}; give the same to continue it, continue with --resume {folder}, or "
+                "choose another --out"
+            )
+
+
+def prepare_folder(folder: Path, options: dict[str, Any]) -> None:
+    """Create the folder of a run where it is missing, and tidy up what a killed one left.
+
+    Raises
+    ------
+    RunError
+        If the folder cannot be made.
+    OSError
+        If options.yaml cannot be written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"--out {folder} cannot be made: {error}") from error
+        raise RunError(f"--out {folder} cannot be made: {error.strerror}") from error
+    remove_leftovers(folder)
     save_options(folder, options)
 
 
 def save_options(folder: Path, options: dict[str, Any]) -> None:
     """Write options.yaml."""
-    plain = {
+    text = yaml.safe_dump(_plain(options), sort_keys=False)
+    atomic_files.write_atomically(folder / OPTIONS_FILE, text.encode())
+
+
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn tuples into lists, as YAML gives them back."""
+    return {
         key: list(value) if isinstance(value, tuple) else value for key, value in options.items()
     }
-    text = yaml.safe_dump(plain, sort_keys=False)
-    atomic_files.write_atomically(folder / OPTIONS_FILE, text.encode())
 
 
 def save_state(folder: Path, state: RunState) -> None:
@@ -115,22 +198,62 @@ def load_state(folder: Path) -> RunState:
     RunError
         If there is none or it cannot be read.
     """
+    content = read_saved(folder)
+    if not content:
+        raise RunError(f"{folder} has no {RESUME_FILE}; nothing was saved there yet")
+    return parse_state(content, folder)
+
+
+def parse_state(content: bytes, folder: Path) -> RunState:
+    """Verify and read the content of resume.pt.
+
+    Parameters
+    ----------
+    content : bytes
+    folder : Path
+        Of the run, for messages.
+
+    Raises
+    ------
+    RunError
+        If it is damaged, of a newer format, or not what :func:`save_state` writes.
+    """
     path = folder / RESUME_FILE
-    if not path.exists():
-        raise RunError(f"--resume {folder}: it has no {RESUME_FILE}; nothing was saved there yet")
+    advice = f"start a new run from {folder / 'last.safetensors'} with --checkpoint"
+
+    def unusable(message: str) -> RunError:
+        return RunError(f"{message}; {advice}")
+
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        version = content.pop("format")
-        state = RunState(**content)
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            damaged = archive.testzip()
+    except Exception as error:  # zipfile raises many kinds for damaged files
+        raise unusable(f"{path} is damaged ({_first_line(error)})") from error
+    if damaged is not None:
+        raise unusable(f"{path} is damaged: the checksum of its part '{damaged}' differs")
+    try:
+        values = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for damaged files
-        reason = str(error).splitlines()[0] if str(error) else repr(error)
-        raise RunError(
-            f"{path} cannot be read ({reason}); start a new run from {folder}/last.safetensors "
-            "with --checkpoint"
-        ) from error
-    if version != _FORMAT:
-        raise RunError(f"{path} has format {version}; this package reads {_FORMAT}")
-    return state
+        raise unusable(f"{path} cannot be read ({_first_line(error)})") from error
+    if not isinstance(values, dict) or "format" not in values:
+        raise unusable(f"{path} is no saved run")
+    if values["format"] != _FORMAT:
+        raise RunError(f"{path} has format {values['format']}; this package reads {_FORMAT}")
+    tensors = {name: values.pop(name, None) for name in ("networks", "optimizer", "meter")}
+    state = as_structure(values, RunState, path, unusable)
+    networks, optimizer, meter = tensors.values()
+    if not isinstance(networks, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in networks.items()
+    ):
+        raise unusable(f"{path}: networks is not a state dict")
+    if not isinstance(optimizer, dict) or not {"state", "param_groups"} <= optimizer.keys():
+        raise unusable(f"{path}: optimizer is not the state of an optimiser")
+    return replace(state, networks=networks, optimizer=optimizer, meter=meter or {})
+
+
+def _first_line(error: Exception) -> str:
+    """Return what an error says, in one line."""
+    return str(error).splitlines()[0] if str(error) else repr(error)
 
 
 def remove_leftovers(folder: Path) -> None:

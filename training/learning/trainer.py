@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,7 +22,6 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
@@ -33,6 +32,7 @@ from monodepth2_ros.preprocessing import to_network_input
 from monodepth2_ros.training_camera import describe_cameras
 from training.frames.store import FrameStore
 from training.frames.truth_check import truth_problem
+from training.frames.verification import BackgroundVerification
 from training.learning import run_state
 from training.learning.augmentation import draw
 from training.learning.baselines import measure_baselines
@@ -183,11 +183,11 @@ class Trainer:
                     "order of the samples would change. Restore the data and options, or start "
                     "anew from its last.safetensors with --checkpoint"
                 )
-            self.model.load_state_dict(state.networks)
+            _load(self.model.load_state_dict, state.networks, "networks")
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(parameters, lr=1e-4, fused=True)
         if state is not None:
-            self.optimizer.load_state_dict(state.optimizer)
+            _load(self.optimizer.load_state_dict, state.optimizer, "optimizer")
         self.state = replace(state or RunState(fingerprint=fingerprint), networks={}, optimizer={})
         if options.pose in SOLVED and options.checkpoint and options.truth == "none":
             # Drawn to the depth the checkpoint began with, not to a depth from an option.
@@ -201,11 +201,13 @@ class Trainer:
         if budget is not None and state is None:
             self.options = self._within(budget, asked, flat, determined)
         self.learner = replace(self.learner, model=self._wrapped(self.model))
-        self._health = Health()
+        self._health = Health(self.state.constant, self.state.standing)
         self._stop = StopRequest()
         self._logbook = Logbook(None)
         self._meter = Meter(options.batch_size)
-        self._recent_loss = float("nan")
+        self._meter.restore(self.state.meter, processes)
+        self._recent_loss = self.state.recent_loss
+        self._unsaved_best: tuple[int, float, tuple[int, int] | None] | None = None
         self._told = time.monotonic()
 
     def _measure_duration(self) -> Duration:
@@ -289,11 +291,12 @@ class Trainer:
             disable=None if self.processes.is_first else True,
         )
         try:
-            with self._stop, bar:
+            with self._stop, bar, self._verification() as verification:
                 if not self.state.history and self.state.step == 0 and len(self.validation):
                     self._validate(bar)
                 self._set_train_mode()
                 for batch in self._batches():
+                    verification.raise_if_damaged()
                     self._step(batch, bar)
                     bar.update()
                     if self._validation_is_due():
@@ -306,6 +309,7 @@ class Trainer:
                         self._save(must=True)
                         return self._report_stop()
                 self._save(must=True)
+                verification.finish()
         finally:
             self._logbook.close()
         return 0
@@ -472,22 +476,21 @@ class Trainer:
         keeps_size = figure is not None and own.get(measure, figure) < figure
         figure = own[measure] if keeps_size else figure
         is_best = figure is not None and (self.state.best is None or figure < self.state.best)
-        if is_best:
-            self.state.best = figure
         size = (own["width"], own["height"]) if keeps_size else None
-        self._save(best=is_best, best_size=size)
+        self._save(best=figure if is_best else None, best_size=size)
         if self.processes.is_first:
             shown = describe_entry(entry, self.state.history[0])
             bar.write(f"step {step}: {shown}{' (best)' if is_best and step else ''}")
 
     def _validated(self) -> Learner:
-        """Return the learner to validate with: not compiled, which every other shape would be anew.
+        """Return the learner to validate with: not compiled, or every other shape would be again.
 
-        Data-parallel networks stay wrapped, so that all processes use the same statistics.
+        Nor are its networks wrapped: a wrapped one waits for the other processes at every batch,
+        and they may have fewer. All use the first one's statistics.
         """
+        self.processes.share_statistics(self.model)
         objective = replace(self.learner.objective, compiled=False)
-        model = self.model if self.processes.count == 1 else self.learner.model
-        return replace(self.learner, objective=objective, model=model)
+        return replace(self.learner, objective=objective, model=self.model)
 
     def _at_own_size(self) -> dict[str, Any] | None:
         """Judge the checkpoint that training begins with at its own image size."""
@@ -540,34 +543,61 @@ class Trainer:
         return conclude(self.state.history, self.measure, bool(self.options.checkpoint))
 
     def _save(
-        self, best: bool = False, must: bool = False, best_size: tuple[int, int] | None = None
+        self,
+        best: float | None = None,
+        must: bool = False,
+        best_size: tuple[int, int] | None = None,
     ) -> None:
-        """Save the model and what resuming needs; the best perhaps for another image size."""
+        """Save the model and what resuming needs.
+
+        The state is written last: it never speaks of a checkpoint that is not there.
+
+        Parameters
+        ----------
+        best : float, optional
+            The figure of the model, if it is the best one.
+        must : bool
+            Raise OSError if that is impossible; else training goes on.
+        best_size : tuple of int, optional
+            Width and height that the best one is for, if not those of the training.
+        """
         if not all_finite(self.model):
             self._fail_weights()
+        meter = self._meter.state(self.processes)
         if not self.processes.is_first:
             return
-        names = ["last"] + ["best"] * best
+        if best is not None:
+            self._unsaved_best = self.state.step, best, best_size
+        if self._unsaved_best is not None and self._unsaved_best[0] != self.state.step:
+            self._unsaved_best = None
+        names = ["last"] + ["best"] * (self._unsaved_best is not None)
         epoch, rest = divmod(self.state.step, self._epoch_steps)
         if self.options.keep_every and rest == 0 and epoch % self.options.keep_every == 0:
             names.append(f"epoch_{epoch:04d}")
         try:
             for name in names:
                 metadata = self._metadata()
-                if name == "best" and best_size is not None:
-                    metadata = replace(metadata, width=best_size[0], height=best_size[1])
+                if name == "best" and self._unsaved_best is not None:
+                    size = self._unsaved_best[2] or (metadata.width, metadata.height)
+                    metadata = replace(metadata, width=size[0], height=size[1])
                 save_checkpoint(
                     self.folder / f"{name}.safetensors", metadata, self.model.networks()
                 )
+                if name == "best" and self._unsaved_best is not None:
+                    self.state.best, self._unsaved_best = self._unsaved_best[1], None
             run_state.save_state(
                 self.folder,
                 replace(
                     self.state,
+                    recent_loss=self._recent_loss,
+                    meter=meter,
+                    constant=self._health.constant,
+                    standing=self._health.standing,
                     networks=self.model.state_dict(),
                     optimizer=self.optimizer.state_dict(),
                 ),
             )
-        except (OSError, SafetensorError) as error:
+        except OSError as error:
             if must:
                 raise
             tqdm.write(
@@ -582,6 +612,15 @@ class Trainer:
             f"step {self.state.step}: some weights are not finite; the last good checkpoint "
             f"is {self.folder / 'last.safetensors'}. Use a lower --learning-rate"
         )
+
+    def _verification(self) -> BackgroundVerification:
+        """Verify the stores meanwhile, once on every machine."""
+        first_here = int(os.environ.get("LOCAL_RANK", "0")) == 0
+        stores = self.training.stores if first_here and self.options.verify != "none" else ()
+        verification = BackgroundVerification([store.path for store in stores])
+        if self.options.verify == "first":
+            verification.finish()
+        return verification
 
     def _metadata(self) -> CheckpointMetadata:
         """Describe the model."""
@@ -672,6 +711,18 @@ def recording_names(stores: Sequence[FrameStore], most: int = 10) -> list[str]:
         own = {os.path.basename(source.recording.rstrip("/")) for source in store.sources}
         names |= own if len(own) <= most else {f"{store.path.name}: {len(own)} recordings"}
     return sorted(names)
+
+
+def _load(load: Callable[[Any], object], saved: dict[str, Any], name: str) -> None:
+    """Restore a part of a run, or say that it does not fit."""
+    try:
+        load(saved)
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        reason = str(error).splitlines()[0] if str(error) else repr(error)
+        raise run_state.RunError(
+            f"--resume: the saved {name} do not fit these options ({reason}); start a new run from "
+            "its last.safetensors with --checkpoint"
+        ) from error
 
 
 def _like_checkpoint(options: TrainOptions) -> TrainOptions:
