@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from monodepth2_ros.checkpoint import load_checkpoint
 from monodepth2_ros.coloring import colorize, disparity_range
+from monodepth2_ros.image_files import write_image
 from training.evaluation.odometry import motion_model
 from training.evaluation.predictors import constant_predictor, depth_predictor, mean_depth_predictor
 from training.evaluation.protocol import Protocol, Selection, aligned_depth, compare, truth_of
@@ -257,7 +258,7 @@ def main() -> None:
     (out / "table.json").write_text(json.dumps(table, indent=2))
     checkpoints = {variant: train(out, variant, 0, arguments) for variant in VARIANTS}
     picture = arguments.picture or out / "ablation.png"
-    cv2.imwrite(str(picture), draw(out, checkpoints, store, moving)[..., ::-1])
+    write_image(picture, draw(out, checkpoints, store, moving))
     print(f"\n{picture}, {out / 'table.json'}")
 
 

@@ -20,7 +20,6 @@ import sys
 import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -29,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from monodepth2_ros.checkpoint import load_checkpoint
 from monodepth2_ros.coloring import colorize
+from monodepth2_ros.image_files import write_image
 from monodepth2_ros.visualization.pictures import Panel, choose_colors, side_by_side
 from training.evaluation.depth import Evaluation, evaluate_depth
 from training.evaluation.predictors import constant_predictor, depth_predictor, mean_depth_predictor
@@ -190,7 +190,7 @@ def main() -> None:
         frames = draw_frames(selection, predict, evaluations["model"])
         picture = np.vstack([draw_curve(history, levels, frames.shape[1]), frames])
     target = arguments.picture or out / "learning.png"
-    cv2.imwrite(str(target), picture[..., ::-1])
+    write_image(target, picture)
     print(f"\ntrained in {(out / 'seconds.txt').read_text().strip()} s; {target}")
 
 

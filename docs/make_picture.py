@@ -24,6 +24,7 @@ from PIL import Image
 from monodepth2_ros.camera import Calibration, PinholeCamera
 from monodepth2_ros.checkpoint import CheckpointError
 from monodepth2_ros.conversions import decode_compressed, decode_image
+from monodepth2_ros.image_files import write_image
 from monodepth2_ros.predictor import DepthPredictor, OutputOptions
 from monodepth2_ros.recordings.playback import Event, Playback, PlaybackError
 from monodepth2_ros.visualization.clouds import draw_aside
@@ -78,8 +79,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{arguments.output}: {arguments.frames} frames by {predictor.checkpoint.source}")
         return 0
     picture = join(columns)
-    if not cv2.imwrite(str(arguments.output), picture[..., ::-1]):
-        print(f"make_picture: {arguments.output} cannot be written", file=sys.stderr)
+    try:
+        write_image(arguments.output, picture)
+    except (OSError, ValueError) as error:
+        print(f"make_picture: {error}", file=sys.stderr)
         return 1
     print(f"{arguments.output}: {arguments.frames} frames by {predictor.checkpoint.source}")
     return 0

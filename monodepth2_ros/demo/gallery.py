@@ -24,6 +24,7 @@ from monodepth2_ros.conversions import (
     decode_image,
 )
 from monodepth2_ros.demo.report import Figures, compare_depth
+from monodepth2_ros.image_files import write_image
 from monodepth2_ros.rectification import image_geometry
 from monodepth2_ros.visualization.clouds import VIEWS, draw_cloud, write_ply
 from monodepth2_ros.visualization.pictures import (
@@ -284,7 +285,7 @@ class Gallery:
             panels.append(Panel("Truth (m)", painted.paint(shot.truth), Window(), painted))
         note = f"{self._style.name} · {shot.seconds:.1f} s"
         picture = side_by_side(panels, _OVERVIEW_AREA, note, self._style.banner)
-        _write_png(self._folder / "overview.png", picture)
+        write_image(self._folder / "overview.png", picture)
 
     def _write_cloud(self, shot: _Shot, points: NDArray[np.float32]) -> dict[str, str]:
         """Write the cloud as PLY and its pictures."""
@@ -299,7 +300,7 @@ class Gallery:
         files = {"points.ply": f"{count} points of frame {shot.number}, frame_id {shot.frame_id}"}
         for view in VIEWS:
             picture = draw_cloud(points, view, shot.camera, title, style.unit, style.banner)
-            _write_png(self._folder / f"cloud_{view}.png", picture)
+            write_image(self._folder / f"cloud_{view}.png", picture)
             files[f"cloud_{view}.png"] = "the same points"
         return files
 
@@ -341,9 +342,3 @@ def _score(image: Picture, depth: NDArray[np.float32], points: NDArray[np.float3
     sharpness = math.log1p(float(cv2.Laplacian(grey, cv2.CV_32F).var()))
     score = math.log(max(far / near, 1.0)) * sharpness * values.size / depth[::4, ::4].size
     return score if points is not None else 0.01 * score
-
-
-def _write_png(path: Path, picture: Picture) -> None:
-    """Write a picture."""
-    if not cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
-        raise OSError(f"cannot write {path}")

@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from monodepth2_ros.atomic_files import write_atomically
+from monodepth2_ros.image_files import write_image
 from training.extraction.motion import GOOD_FLOW, TARGET_FLOW
 from training.extraction.progress import CameraReport
 from training.frames.store import FrameStore
@@ -37,15 +39,13 @@ def describe(reports: Sequence[CameraReport]) -> str:
 def save_report(store: FrameStore, reports: Sequence[CameraReport]) -> None:
     """Put report.txt, report.json, contact_sheet.png and flow_histogram.png into a store."""
     text = describe(reports) + "\n"
-    (store.path / REPORT_TEXT).write_text(text, encoding="utf-8")
+    # Names of recordings may hold bytes that are not UTF-8.
+    write_atomically(store.path / REPORT_TEXT, text.encode(errors="backslashreplace"))
     cameras = [{**asdict(report), "flow": _percentiles(report.flow)} for report in reports]
-    (store.path / REPORT_JSON).write_text(
-        json.dumps({"frames": len(store), "cameras": cameras}, indent=1, ensure_ascii=False),
-        encoding="utf-8",
-    )
-    cv2.imwrite(
-        str(store.path / CONTACT_SHEET), cv2.cvtColor(contact_sheet(store), cv2.COLOR_RGB2BGR)
-    )
+    described = {"frames": len(store), "cameras": cameras}
+    content = json.dumps(described, indent=1, ensure_ascii=False)
+    write_atomically(store.path / REPORT_JSON, content.encode(errors="backslashreplace"))
+    write_image(store.path / CONTACT_SHEET, contact_sheet(store))
     save_flow_histogram(reports, store.path / FLOW_HISTOGRAM)
 
 
@@ -99,7 +99,7 @@ def save_flow_histogram(reports: Sequence[CameraReport], path: Path) -> None:
     axes.set_xlabel("motion from one kept frame to the next, % of the image width")
     axes.set_ylabel("frames")
     axes.legend(fontsize="small")
-    figure.savefig(path, dpi=110)
+    write_atomically(path, lambda file: figure.savefig(file, dpi=110, format="png"))
 
 
 def _describe_camera(report: CameraReport) -> str:
