@@ -304,6 +304,9 @@ def _image_topic(bag: Path) -> str:
     images = [
         name for name, kind in _topics(bag) if kind in IMAGE_TYPES and "depth" not in name.lower()
     ]
+    raw = {name.removesuffix("/compressed") for name in images}
+    if len(raw) == 1 and len(images) == 2:
+        return raw.pop()  # one camera, recorded in both transports
     if len(images) != 1:
         found = ", ".join(sorted(images)) or "none"
         raise LaunchArgumentError(f"bag:={bag}: which images? Give image:=<topic>; found: {found}.")

@@ -593,6 +593,9 @@ def test_demo_finds_the_colour_images(load: Callable[[str], ModuleType], tmp_pat
     )
     handed_on, _ = _demo(load("demo.launch.py"), bag=str(tmp_path))
     assert handed_on["image"] == "/camera/image_rect"
+    _write_metadata(tmp_path, ("/cam/image/compressed", "CompressedImage"), ("/cam/image", "Image"))
+    handed_on, _ = _demo(load("demo.launch.py"), bag=str(tmp_path))
+    assert handed_on["image"] == "/cam/image"  # the same camera in two transports
 
 
 def test_demo_takes_a_file_as_well_as_its_folder(
