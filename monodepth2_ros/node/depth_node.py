@@ -55,9 +55,10 @@ from monodepth2_ros.node.diagnostics import (
 from monodepth2_ros.node.frames import TurnedFrame, frame_problem, image_frame, turn_points
 from monodepth2_ros.node.image_camera import ImageCamera, SampleWatch, find_image_camera
 from monodepth2_ros.node.mailbox import Mailbox
+from monodepth2_ros.node.memory import give_memory_back
 from monodepth2_ros.node.pairing import CameraInfoPairing
 from monodepth2_ros.node.parameters import BY_NAME, check_together, declare_parameters
-from monodepth2_ros.node.qos import overriding_options, profile, unused_overrides
+from monodepth2_ros.node.qos import override_names, overriding_options, profile, unused_overrides
 from monodepth2_ros.node.scaling import Scaling
 from monodepth2_ros.node.shutdown import EndSignals, run_in_thread
 from monodepth2_ros.node.stamp_gaps import StampGaps
@@ -237,6 +238,8 @@ class DepthNode(LifecycleNode):
         try:
             self._create_publishers()
         except (InvalidQosOverridesError, RuntimeError) as error:
+            if not self.context.ok() or not override_names(self):
+                raise
             self._release()
             self.get_logger().error(f"QoS overrides: {error}")
             return TransitionCallbackReturn.FAILURE
@@ -380,10 +383,14 @@ class DepthNode(LifecycleNode):
         self._publishers_by_output = {}
         self._scaling.close()
         predictor, self._predictor = self._predictor, None
-        if predictor is not None and predictor.backend.device.type == "cuda":
+        if predictor is None:
+            return
+        is_on_gpu = predictor.backend.device.type == "cuda"
+        del predictor
+        give_memory_back()
+        if is_on_gpu:
             import torch
 
-            del predictor
             torch.cuda.empty_cache()  # for other processes
 
     # Executor thread: messages in

@@ -13,6 +13,8 @@ import os
 import re
 import signal
 import struct
+import subprocess
+import sys
 import time
 
 import cv2
@@ -25,6 +27,7 @@ from sensor_msgs.msg import CompressedImage
 
 import node_harness as harness
 from monodepth2_ros.camera import PinholeCamera
+from paths import REPOSITORY
 
 pytestmark = pytest.mark.ros
 
@@ -180,3 +183,13 @@ def wait_for_reader(path, node):
             return os.open(path, os.O_WRONLY | os.O_NONBLOCK)
         time.sleep(0.05)
     raise AssertionError(f"the node does not read the model; its log:\n{node.log()}")
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_over_lifecycles():
+    """Before memory was given back, ten cycles took 250 MiB."""
+    command = [sys.executable, "benchmark/lifecycle.py", "--transitions", "80"]
+    run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    growth = float(re.search(r"second half: ([+-][\d.]+) MiB", run.stdout)[1])
+    assert growth < 100.0, run.stdout

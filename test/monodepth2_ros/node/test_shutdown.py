@@ -243,3 +243,30 @@ def test_of_shared_memory_only_that_of_dead_nodes_is_removed(start):
     assert used and all(path.exists() for path in left | used)
     harness.remove_orphans(left | used)
     assert {path for path in left | used if path.exists()} == used
+
+
+def test_no_shared_memory_outlives_a_node_in_the_middle_of_a_slow_frame(start):
+    node = start(
+        changes=HEAD
+        + """
+def process(self, frame):
+    print("the frame begins", flush=True)
+    time.sleep(120)
+DepthNode._process = process
+activate = DepthNode.on_activate
+def on_activate(self, state):
+    result = activate(self, state)
+    self._mailbox.put(depth_node._Frame(depth_node.Image(), None, 0.0))
+    return result
+DepthNode.on_activate = on_activate
+"""
+    )
+    deadline = time.monotonic() + harness.PATIENCE
+    while "the frame begins" not in node.log():
+        assert node.process.poll() is None and time.monotonic() < deadline, node.log()
+        time.sleep(0.1)
+    segments = node.segments()
+    sent = time.monotonic()
+    assert node.stop(signal.SIGTERM) == 0
+    assert time.monotonic() - sent < 60 and "Traceback" not in node.log()
+    assert segments and not [path for path in segments if path.exists()]
