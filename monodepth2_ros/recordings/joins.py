@@ -482,6 +482,26 @@ def rank_depth(camera: Topic, candidates: Candidates) -> list[tuple[tuple[Any, .
     return sorted(ranked, key=lambda item: item[0], reverse=True)
 
 
+def camera_in_its_place(topic: Topic, camera: Topic, topics: Sequence[Topic]) -> Topic | None:
+    """Return the camera of the same frame whose namespace a depth topic is in, if not this one's.
+
+    Robots that are copies of one another use the same frames: /robot1/depth is not ground truth of
+    /robot2/image_raw.
+    """
+    own = shared_parts(topic.name, camera.name)
+    if own:
+        return None
+    for other in topics:
+        if (
+            other.is_image
+            and same_frame(other.frame_id, camera.frame_id)
+            and shared_parts(other.name, topic.name)
+            and not shared_parts(other.name, camera.name)
+        ):
+            return other
+    return None
+
+
 def refused_as_truth(candidates: Candidates) -> Iterable[tuple[str, str]]:
     """List what looks like depth but is something else, with the reasons."""
     for finding in candidates.findings:

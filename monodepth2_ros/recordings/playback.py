@@ -28,6 +28,7 @@ from monodepth2_ros.recordings.joins import (
     Choice,
     JoinError,
     Ways,
+    camera_in_its_place,
     choose_camera_info,
     choose_one_camera,
     rank_depth,
@@ -265,6 +266,8 @@ def _choose_depth(camera: Topic, topics: list[Topic], wanted: str) -> Choice | N
     for _, topic in rank_depth(camera, candidates):
         if not same_frame(topic.frame_id, camera.frame_id):
             refused.append((topic.name, f"its frame is '{topic.frame_id}'"))
+        elif camera_in_its_place(topic, camera, topics) is not None:
+            refused.append((topic.name, "of the same frame, but another camera's"))
         elif camera.width and not same_aspect(
             topic.width, topic.height, camera.width, camera.height
         ):

@@ -243,6 +243,17 @@ def picture_content(picture: NDArray[np.uint8] | None) -> str:
     return ""
 
 
+def _has_stamps_of_an_image(depth: Topic, topics: Sequence[Topic]) -> bool:
+    """Return whether all stamps are those of an image of the same frame, in another namespace."""
+    return any(
+        image.is_image
+        and image.frame_id == depth.frame_id
+        and image.namespace != depth.namespace
+        and set(depth.stamps) <= set(image.stamps)
+        for image in topics
+    )
+
+
 def own_outputs(topics: Sequence[Topic]) -> dict[str, Finding]:
     """Find the outputs of this package's node, as ``ros2 bag record -a`` records them.
 
@@ -274,6 +285,8 @@ def own_outputs(topics: Sequence[Topic]) -> dict[str, Finding]:
             sign = f"the coloured cloud {cloud.name} is next to it"
         elif info is not None and topic.width and is_network_size and is_other_size:
             sign = f"its size {topic.width}x{topic.height} is a network's and not the camera's"
+        elif info is not None and topic.stamps and _has_stamps_of_an_image(topic, topics):
+            sign = f"{info.name} is next to it, and its stamps are exactly an image's"
         else:
             continue
         why = f"named as this package's node names it, and {sign}"

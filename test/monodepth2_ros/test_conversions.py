@@ -308,3 +308,61 @@ def test_fill_point_cloud_is_read_back_field_by_field():
         np.testing.assert_array_equal(read[name], points[..., index])
     blue, green, red = np.frombuffer(message.data, np.uint8).reshape(4, 6, 16)[2, 3, 12:15]
     assert (red, green, blue) == (0x12, 0x34, 0x56)
+
+
+def tiff_message(image, form):
+    """A TIFF as compressed_image_transport writes it: the channels in the message's order."""
+    ok, data = cv2.imencode(".tiff", image)
+    assert ok
+    return SimpleNamespace(format=form, data=data.tobytes())
+
+
+@pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "rgba8", "bgra8", "mono8", "rgb16", "bgr16"])
+def test_tiff_holds_the_channels_in_the_order_of_the_message(encoding):
+    rgb = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+    expected = rgb
+    pixels = rgb if encoding.startswith("rgb") else rgb[..., ::-1]
+    if encoding == "mono8":
+        pixels = rgb[..., 0]
+        expected = np.repeat(rgb[..., :1], 3, axis=2)
+    if encoding.endswith("a8"):
+        pixels = np.concatenate([pixels, np.full((24, 32, 1), 255, np.uint8)], axis=2)
+    if encoding.endswith("16"):
+        pixels = pixels.astype(np.uint16) * 257
+    message = tiff_message(np.ascontiguousarray(pixels), f"{encoding}; tiff compressed ")
+    np.testing.assert_array_equal(conversions.decode_compressed(message), expected)
+    # The independent reference: the file's own reader knows nothing of the message's order.
+    stored = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(stored, pixels)
+
+
+@pytest.mark.parametrize("form", ["bayer_rggb8; png compressed ", "bayer_rggb8; png compressed"])
+def test_compressed_bayer_without_a_target_is_the_raw_mosaic(form):
+    mosaic = np.random.default_rng(1).integers(0, 256, (16, 24), np.uint8)
+    ok, data = cv2.imencode(".png", mosaic)
+    assert ok
+    decoded = conversions.decode_compressed(SimpleNamespace(format=form, data=data.tobytes()))
+    raw = conversions.decode_image(image_message(mosaic, "bayer_rggb8", 24, 16))
+    np.testing.assert_array_equal(decoded, raw)
+    # The pattern by its definition: red at even rows and columns, blue at odd ones.
+    assert np.array_equal(decoded[2:-2:2, 2:-2:2, 0], mosaic[2:-2:2, 2:-2:2])
+    assert np.array_equal(decoded[3:-2:2, 3:-2:2, 2], mosaic[3:-2:2, 3:-2:2])
+    # Converted before compressing: three channels, whatever the encoding was.
+    ok, data = cv2.imencode(".png", np.dstack([mosaic] * 3))
+    message = SimpleNamespace(format="bayer_rggb8; jpeg compressed bgr8", data=data.tobytes())
+    np.testing.assert_array_equal(conversions.decode_compressed(message), np.dstack([mosaic] * 3))
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+def test_samples_of_16_bits_by_the_bits_in_use(bits):
+    samples = np.linspace(0, (1 << bits) - 1, 16 * 24).astype("<u2").reshape(16, 24)
+    expected = np.floor(samples / ((1 << bits) - 1) * 255.0 + 0.5)
+    decoded = conversions.decode_image(image_message(samples, "mono16", 24, 16), bits)
+    assert np.abs(decoded[..., 1] - expected).max() <= 1
+    ok, data = cv2.imencode(".png", samples)
+    assert ok
+    message = SimpleNamespace(format="mono16; png compressed mono16", data=data.tobytes())
+    np.testing.assert_array_equal(conversions.decode_compressed(message, bits), decoded)
+    assert conversions.bits_for(conversions.largest_sample(message)) == bits
+    with pytest.raises(ValueError, match="taken for depth in millimetres.*bit_depth"):
+        conversions.decode_image(image_message(samples, "16UC1", 24, 16))

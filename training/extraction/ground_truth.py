@@ -23,6 +23,7 @@ from monodepth2_ros.recordings.joins import (
     Choice,
     JoinError,
     Ways,
+    camera_in_its_place,
     choose_camera_info,
     rank_depth,
     refused_as_truth,
@@ -396,6 +397,9 @@ def _judge(
     is_named: bool,
 ) -> tuple[TruthSource, str] | str:
     """Accept a depth topic, with the reason, or say why it cannot be used."""
+    other = camera_in_its_place(topic, camera, topics)
+    if other is not None and not is_named:
+        return f"of the same frame, but it belongs to {other.name}"
     own = _own_calibration(topic, camera, calibration, topics)
     relation = same_frame(topic.frame_id, camera.frame_id)
     both_empty = not topic.frame_id and not camera.frame_id

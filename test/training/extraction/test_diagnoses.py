@@ -195,7 +195,7 @@ BAGS: dict[str, tuple[Callable[[Path], Path], tuple[str, ...]]] = {
     "uncalibrated": (uncalibrated, ("K[0] is 0", "calibrate", "--camera calibration.yaml")),
     "camera_info of another frame": (
         impossible,
-        ("its frame is 'elsewhere'", "the image's 'camera'", "--camera-info TOPIC"),
+        ("its frame is 'elsewhere'", "the image's 'camera'", "--camera-info-topic TOPIC"),
     ),
 }
 

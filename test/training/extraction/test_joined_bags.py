@@ -212,6 +212,34 @@ def test_the_nodes_own_outputs_in_a_recording_of_everything(tmp_path: Path) -> N
     assert "/depth/image_rect: an output of this package" in camera.notes[0]
 
 
+def test_robots_with_the_same_frames_keep_their_own_depth(tmp_path: Path) -> None:
+    def fill(bag: Bag, stamp: int, index: int) -> None:
+        image, depth = scene(2.0 * index)
+        for robot in ("robot1", "robot2"):
+            bag.info(f"/{robot}/camera/camera_info", stamp)
+            bag.image(f"/{robot}/camera/image_raw", stamp, image)
+        bag.image("/robot1/camera/depth/image", stamp, depth, "32FC1")
+
+    first, second = bag_cameras(write(tmp_path / "bag", fill))
+    assert first.truth is not None
+    assert not second.has_truth
+    assert "belongs to /robot1/camera/image_raw" in second.notes[0]
+
+
+def test_depth_of_the_node_alone_is_not_taken_for_a_sensors(tmp_path: Path) -> None:
+    def fill(bag: Bag, stamp: int, index: int) -> None:
+        plain(bag, stamp, index)
+        bag.image("/depth/image_rect", stamp, scene(2.0 * index)[1], "32FC1")
+        bag.info("/depth/camera_info", stamp)
+
+    (camera,) = bag_cameras(write(tmp_path / "bag", fill))
+    assert not camera.has_truth
+    assert "an output of this package" in camera.notes[0]
+    # It can still be used when the user says what it is.
+    (camera,) = bag_cameras(tmp_path / "bag", truth="/depth/image_rect")
+    assert camera.has_truth
+
+
 @pytest.mark.parametrize(
     ("encoding", "unit", "reason"),
     [
@@ -241,9 +269,7 @@ def test_the_unit_of_depth(tmp_path: Path, encoding: str, unit: str, reason: str
     assert camera.has_truth == (not reason)
     if reason:
         assert reason in camera.notes[0]
-        with pytest.raises(
-            ValueError, match="--truth /cam/depth/image cannot be used: .*" + reason
-        ):
+        with pytest.raises(ValueError, match="/cam/depth/image cannot be used: .*" + reason):
             bag_cameras(path, truth=TruthSettings("/cam/depth/image", unit=unit))
     else:
         assert set(np.unique(first_truth(camera))) == {NEAR, FAR}
