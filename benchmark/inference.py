@@ -257,7 +257,7 @@ def candidates(checkpoint: Checkpoint, threads: int) -> Runs:
         except BackendError as error:
             print(f"left out: {backend} {precision}, {device}: {error}")
             continue
-        image = _pixels(checkpoint).to(engine.device)
+        image = _pixels(checkpoint).to(str(engine.device))
 
         def run(engine: Any = engine, image: torch.Tensor = image, device: str = device) -> None:
             engine.disparity(image)

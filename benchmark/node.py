@@ -160,7 +160,7 @@ def time_network(arguments: argparse.Namespace) -> None:
     )
     metadata, backend = predictor.checkpoint.metadata, predictor.backend
     image = torch.zeros((metadata.height, metadata.width, 3), dtype=torch.uint8)
-    image = image.to(backend.device)
+    image = image.to(str(backend.device))
     for _ in range(5):
         backend.disparity(image)
     count, started = 0, time.perf_counter()

@@ -6,8 +6,9 @@
     python benchmark/startup.py --rounds 7 --against ../another_checkout
 
 A camera and a listener run already; the node is started with each backend in turns, with a warm
-OpenVINO cache. Then come the steps of loading, each in a fresh interpreter, and the import of what
-needs no torch. `--against` does all of it with another checkout too, in turns.
+OpenVINO cache, with `--cold` an empty one. Then come the imports alone and, with `--steps`, the
+steps of loading, each in a fresh interpreter. `--against` does all of it with another checkout too,
+in turns. `--size 640x192` takes random weights for images of that size.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ PATIENCE = 120.0
 # Modules for tools that have no use for torch.
 LIGHT = (
     *("camera", "conversions", "node.mailbox", "node.pairing", "node.parameters"),
-    *("node.diagnostics", "recordings.playback"),
+    "node.diagnostics",
 )
 
 NODE = """
-import time
-from monodepth2_ros.node import depth_node
-print("imported", time.time(), flush=True)
-from monodepth2_ros.node.__main__ import main
+try:
+    from monodepth2_ros.node.__main__ import main
+except ImportError:  # an older checkout
+    from monodepth2_ros.node.depth_node import main
 main()
 """
 
@@ -51,14 +52,14 @@ def mark(name):
     marks.append((name, time.perf_counter()))
 import cv2, numpy, rclpy, sensor_msgs.msg
 mark("import numpy, cv2, rclpy")
-import torch
-mark("import torch")
 from monodepth2_ros.backends import create_backend
 from monodepth2_ros.checkpoint import open_checkpoint
 from monodepth2_ros.predictor import DepthPredictor
 mark("import monodepth2_ros")
 if sys.argv[1] == "openvino":
     import openvino
+else:
+    import torch
 mark("import the engine")
 checkpoint = open_checkpoint(sys.argv[2])
 mark("read the checkpoint")
@@ -86,11 +87,12 @@ print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 class Robot:
     """A camera of 30 Hz and a listener to depth, in this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str) -> None:
         import rclpy
         from sensor_msgs.msg import CameraInfo, Image
 
         rclpy.init()
+        self.device = device
         self._rclpy = rclpy
         self._node = rclpy.create_node("robot")
         sensor = rclpy.qos.qos_profile_sensor_data
@@ -114,31 +116,36 @@ class Robot:
     def _receive(self, _: object) -> None:
         self._first = self._first or time.time()
 
-    def time_node(self, checkout: Path, backend: str, checkpoint: str) -> dict[str, float]:
+    def time_node(
+        self, checkout: Path, backend: str, checkpoint: str, cache: str
+    ) -> dict[str, float]:
         """Start a node, end it after its first depth, and return seconds since the start."""
         self._first = 0.0
         command = [sys.executable, "-c", NODE, "--ros-args", "-p", f"backend:={backend}"]
-        command += ["-p", "device:=cpu", "-p", f"checkpoint:={checkpoint}"]
+        command += ["-p", f"device:={self.device}", "-p", f"checkpoint:={checkpoint}"]
+        command += ["-p", f"cache_dir:={cache}"]
+        discovered = 0.0
         with tempfile.TemporaryFile("w+") as log:
             start = time.time()
             node = subprocess.Popen(
                 command, env=environment(checkout), cwd=checkout, stdout=log, stderr=log
             )
             while not self._first and node.poll() is None and time.time() < start + PATIENCE:
-                self._rclpy.spin_once(self._node, timeout_sec=0.02)
-            memory = resident(node.pid)
+                self._rclpy.spin_once(self._node, timeout_sec=0.01)
+                if not discovered and "depth" in self._node.get_node_names():
+                    discovered = time.time()
+            memory = resident(node.pid) if node.poll() is None else 0.0
             node.send_signal(signal.SIGINT)
             node.wait(30)
             while self._node.count_publishers("depth/image_rect"):
                 self._rclpy.spin_once(self._node, timeout_sec=0.02)
             log.seek(0)
             text = log.read()
-        imported = re.search(r"imported ([\d.]+)", text)
         loaded = re.search(r"\[([\d.]+)\] \[depth\]: .*loaded in", text)
-        if not (imported and loaded and self._first):
+        if not (loaded and self._first):
             raise SystemExit(f"the node did not start:\n{text}")
         return {
-            "imports done": float(imported[1]) - start,
+            "node discovered": (discovered or self._first) - start,
             "model loaded": float(loaded[1]) - start,
             "first depth received": self._first - start,
             "MiB resident": memory,
@@ -155,6 +162,16 @@ def resident(process: int) -> float:
     status = Path(f"/proc/{process}/status").read_text()
     match = re.search(r"VmRSS:\s+(\d+) kB", status)
     return int(match[1]) / 1024 if match else 0.0
+
+
+def write_random(path: Path, size: str) -> str:
+    """Write a checkpoint with random weights and return its path."""
+    from monodepth2_ros.checkpoint import random_checkpoint, save_checkpoint
+
+    width, height = map(int, size.split("x"))
+    checkpoint = random_checkpoint(18, width, height)
+    save_checkpoint(path, checkpoint.metadata, checkpoint.state)
+    return str(path)
 
 
 def time_steps(checkout: Path, backend: str, checkpoint: str) -> dict[str, float]:
@@ -191,27 +208,40 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--backends", nargs="+", default=["openvino", "torch"])
     parser.add_argument("--checkpoint", default="default")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda, of the node")
+    parser.add_argument("--size", metavar="WxH", help="random weights of this size")
+    parser.add_argument("--cold", action="store_true", help="start with an empty cache")
+    parser.add_argument("--steps", action="store_true", help="also the steps of loading")
     parser.add_argument("--against", type=Path, help="another checkout")
     arguments = parser.parse_args()
 
     from monodepth2_ros.demo.node_process import prepare_environment
 
     prepare_environment(os.environ)
+    folder = tempfile.TemporaryDirectory(prefix="startup.")
+    checkpoint = arguments.checkpoint
+    if arguments.size:
+        checkpoint = write_random(Path(folder.name) / "random.safetensors", arguments.size)
     checkouts = {"": REPOSITORY}
     if arguments.against:
         checkouts["other: "] = arguments.against.resolve()
     cases = [(label, backend) for backend in arguments.backends for label in checkouts]
     nodes, steps, imports = defaultdict(list), defaultdict(list), defaultdict(list)
-    robot = Robot()
-    light = "monodepth2_ros, " + ", ".join(f"monodepth2_ros.{name}" for name in LIGHT)
+    robot = Robot(arguments.device)
+    light = ", ".join(f"monodepth2_ros.{name}" for name in LIGHT)
     for number in range(arguments.rounds + 1):  # the first warms caches and is left out
         for label, backend in cases:
             column, checkout = f"{label}{backend}", checkouts[label]
-            seconds = robot.time_node(checkout, backend, arguments.checkpoint)
-            taken = time_steps(checkout, backend, arguments.checkpoint)
+            cache = (
+                Path(folder.name) / f"cache{number * arguments.cold}{cases.index((label, backend))}"
+            )
+            seconds = robot.time_node(checkout, backend, checkpoint, str(cache))
             if number:
                 nodes[column].append(seconds)
-                steps[column].append(taken)
+            if arguments.steps:
+                taken = time_steps(checkout, backend, checkpoint)
+                if number:
+                    steps[column].append(taken)
         for label, checkout in checkouts.items():
             found = {
                 **time_import(checkout, light),
@@ -222,7 +252,8 @@ def main() -> None:
                 imports[label or "seconds"].append(found)
     print(f"\n{arguments.rounds} rounds; medians, smallest and largest in brackets")
     table("seconds from the start of the process", nodes)
-    table("steps of loading, seconds", steps)
+    if steps:
+        table("steps of loading, seconds", steps)
     table("imports alone", imports)
 
 

@@ -119,7 +119,8 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "precision",
         "auto",
-        "Arithmetic of the convolutions. auto: fp16 on CUDA, bf16 on CPUs with AMX, else fp32.",
+        "Arithmetic of the convolutions. auto: fp16 on CUDA; on a CPU bf16 where it is faster "
+        "(OpenVINO measures once, torch looks for AMX), else fp32.",
         choices=PRECISIONS,
     ),
     Parameter(
