@@ -41,10 +41,10 @@ has() { "$PYTHON" -c "import importlib.util as i, sys; sys.exit(i.find_spec('$1'
 
 if [ -n "$DRY" ]; then
     export CUDA_VISIBLE_DEVICES=
-    step machine 60 "$PYTHON" -c "import torch; print(torch.__version__, 'dry run on the CPU')"
-    step tests 120 "$PYTHON" -m pytest -q -p no:cacheprovider -m gpu --collect-only test/monodepth2_ros/networks
-    step inference 120 "$PYTHON" benchmark/inference.py --sizes 64x64 --rounds 1 --json "$OUT/inference.json"
-    step training 180 "$PYTHON" benchmark/training.py --device cpu --batch-size 1 --width 64 \
+    step machine 300 "$PYTHON" -c "import torch; print(torch.__version__, 'dry run on the CPU')"
+    step tests 300 "$PYTHON" -m pytest -q -p no:cacheprovider -m gpu --collect-only test/monodepth2_ros/networks
+    step inference 300 "$PYTHON" benchmark/inference.py --sizes 64x64 --rounds 1 --json "$OUT/inference.json"
+    step training 300 "$PYTHON" benchmark/training.py --device cpu --batch-size 1 --width 64 \
         --height 64 --rounds 1 --json "$OUT/training.json"
 else
     step machine 30 sh -c "nvidia-smi; $PYTHON -c 'import torch; print(torch.__version__, torch.cuda.get_device_name())'"

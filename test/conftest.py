@@ -9,6 +9,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 # Before torch is imported, here and in what the tests start: threads that spin while they wait make
 # tests ten times as long where the cores are shared.
@@ -19,24 +20,49 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor, nn
 
 from kitti_folders import write_drive_folder
 from paths import DATA
 
-if not torch.cuda.is_available():
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+try:
+    import torch
+except ModuleNotFoundError:  # a robot with a CPU
+    HAS_TORCH = HAS_CUDA = False
+else:
+    HAS_TORCH, HAS_CUDA = True, torch.cuda.is_available()
+
+if not HAS_CUDA:
     # Without a GPU Triton's kernels are interpreted. Read when Triton is first imported.
     os.environ["TRITON_INTERPRET"] = "1"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs a CUDA device where there is none."""
-    if torch.cuda.is_available():
+    if HAS_CUDA:
         return
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+class _ModuleOfTests(pytest.Module):
+    """A file of tests that is skipped, with the reason, where it needs torch and there is none."""
+
+    def collect(self) -> Any:
+        try:
+            return super().collect()
+        except self.CollectError as error:
+            if "No module named 'torch" not in str(error):
+                raise
+            pytest.skip("needs torch, which is not installed", allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: Any) -> pytest.Module | None:
+    """Collect files of tests where there is no torch."""
+    return None if HAS_TORCH else _ModuleOfTests.from_parent(parent, path=module_path)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -45,7 +71,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
     A hook, because it comes before fixtures of any scope. Networks draw their first weights so.
     """
-    torch.manual_seed(0)
+    if HAS_TORCH:
+        torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session", autouse=True)

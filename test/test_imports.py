@@ -56,6 +56,7 @@ def test_the_predictor_imports_nothing_heavy():
 
 def test_a_network_is_built_and_run_without_torchs_compiler():
     """torchvision would bring it, and double the time that the imports take."""
+    pytest.importorskip("torch", reason="torch is not installed")
     program = """
 import sys, numpy
 from monodepth2_ros.checkpoint import random_checkpoint
