@@ -225,10 +225,14 @@ def test_the_same_command_continues_a_run(options, tmp_path, capsys):
     assert "resume.pt is damaged" in capsys.readouterr().err
 
 
-def test_run_with_motion_from_flow_resumes_exactly(options, tmp_path, capsys):
-    solved = dataclasses.replace(options, pose="flow", motion_steps=0)
+@pytest.mark.parametrize(
+    ("pose", "words"),
+    [("flow", "motion solved from optical flow"), ("tracks", "motion from tracked corners")],
+)
+def test_run_with_solved_motion_resumes_exactly(options, tmp_path, capsys, pose, words):
+    solved = dataclasses.replace(options, pose=pose, motion_steps=0)
     assert main(arguments(solved, tmp_path / "whole")) in COMPLETE
-    assert "motion solved from optical flow" in capsys.readouterr().out
+    assert words in capsys.readouterr().out
     whole = load_checkpoint(tmp_path / "whole" / "last.safetensors")
     assert set(whole.state) == {"encoder", "depth"}
     folder = tmp_path / "run"
@@ -237,12 +241,13 @@ def test_run_with_motion_from_flow_resumes_exactly(options, tmp_path, capsys):
     process.terminate()
     process.communicate(timeout=120)
     assert main(["--resume", str(folder)]) in COMPLETE
+    assert words in capsys.readouterr().out
     assert_same_weights(whole, load_checkpoint(folder / "last.safetensors"))
     tuned = dataclasses.replace(
         options, checkpoint=str(folder / "last.safetensors"), motion_steps=None, steps=1
     )
     assert main(arguments(tuned, tmp_path / "tuned")) in COMPLETE
-    assert "motion solved from optical flow" in capsys.readouterr().out
+    assert "motion from tracked corners (they determine it" in capsys.readouterr().out
 
 
 def test_full_disk_does_not_end_the_run_and_keeps_the_old_file(

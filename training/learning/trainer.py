@@ -87,6 +87,9 @@ from training.objective import ObjectiveOutput, compile_mode
 # Streams of random numbers that must not be the same.
 _AUGMENTATION, _TIE_BREAK = 1, 2
 
+# So many samples are triangulated for a minute or more.
+_MANY_SAMPLES = 300
+
 # A run with fewer steps than this is not worth timing first.
 _TIMED_STEPS = 50
 
@@ -237,6 +240,8 @@ class Trainer:
         kept = ~samples.self_supervised()
         asked = np.flatnonzero(~kept)
         hidden = None if self.processes.is_first else True
+        if self.processes.is_first and len(asked) >= _MANY_SAMPLES:
+            print(f"tracking corners in {len(asked)} samples; this takes a while", flush=True)
         for sample in tqdm(asked, "triangulate", unit="sample", disable=hidden):
             kept[sample] = samples.geometries(np.array([sample]))[0] is not None
         if kept.sum() < self.options.batch_size:
