@@ -150,6 +150,11 @@ def _summary(trainer: Trainer) -> str:
             "from tracked corners (they determine it for "
             f"{100 * trainer.determined_share:.0f} % of the samples)"
         )
+    elif motion == "recorded":
+        motion = (
+            "from recorded poses, in metres (they agree with the images for "
+            f"{100 * trainer.determined_share:.0f} % of the samples)"
+        )
     labelled = training.with_truth
     if labelled == len(training):
         motion = "not needed, as all is learned from true depth"

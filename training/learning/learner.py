@@ -135,6 +135,8 @@ class Learner:
     sparse_weight : float
         Weight of the error against triangulated depth
         (:func:`training.learning.motion_from_tracks.sparse_loss`).
+    in_metres : bool
+        Whether tracked motion is in metres, and so its length is not taken from predicted depth.
     """
 
     model: nn.Module
@@ -147,6 +149,7 @@ class Learner:
     anchor: float | None = None
     truth_weight: float = 1.0
     sparse_weight: float = 0.0
+    in_metres: bool = False
 
     def at_step(self, options: TrainOptions, step: int) -> Learner:
         """Return the learner that trains at a step: at the start, an easier one.
@@ -209,7 +212,10 @@ class Learner:
             disparity = predictions.disparities[0][:count]
             ratio = views.tracked.log_ratio(self._depth(disparity))
             weights = views.tracked.points[..., 3]
-            length = weighted_median(ratio.detach(), weights)
+            if self.in_metres:
+                length = torch.zeros(len(ratio), device=ratio.device)
+            else:
+                length = weighted_median(ratio.detach(), weights)
             predictions = predictions._replace(transforms=views.tracked.lengthened(length.exp()))
             sparse = sparse_loss(ratio, weights, length)
         if count > 0:
@@ -324,7 +330,9 @@ def build_learner(options: TrainOptions, device: torch.device) -> tuple[DepthAnd
     pose = "none" if stereo and not offsets else options.pose
     if pose == "auto":
         raise ValueError("build_learner: pose is 'auto'; apply the recipe first")
-    network: PoseKind = "none" if pose == "flow" or pose == "tracks" else pose
+    network: PoseKind = "none"
+    if pose != "flow" and pose != "tracks" and pose != "recorded":
+        network = pose
     model = DepthAndMotion(
         options.num_layers,
         options.pose_layers,
@@ -357,8 +365,9 @@ def build_learner(options: TrainOptions, device: torch.device) -> tuple[DepthAnd
     precedes = tuple(offset < 0 for offset in offsets)
     learner = Learner(model, objective, precedes, stereo, bfloat16, channels_last)
     learner = replace(learner, truth_weight=options.truth_weight)
-    if pose == "tracks":
-        learner = replace(learner, sparse_weight=options.sparse_weight)
+    if pose == "tracks" or pose == "recorded":
+        in_metres = pose == "recorded"
+        learner = replace(learner, sparse_weight=options.sparse_weight, in_metres=in_metres)
     # True depth holds the scale better.
     if options.pose in SOLVED and options.initial_depth and options.truth == "none":
         learner = replace(learner, anchor=1 / options.initial_depth)

@@ -16,6 +16,9 @@ from monodepth2_ros.option_fields import flag as flag
 #: Kinds of `pose` without a network: motion is solved from the images.
 SOLVED = ("flow", "tracks")
 
+#: Kinds of `pose` that have no network.
+WITHOUT_NETWORK = (*SOLVED, "recorded")
+
 
 #: File of a run's folder with its options, recipe applied.
 OPTIONS_FILE = "options.yaml"
@@ -76,11 +79,14 @@ class TrainOptions:
     num_layers: Literal[18, 34, 50, 101, 152] = _option(
         18, "networks", "Depth of the ResNet that encodes the image."
     )
-    pose: Literal["auto", "separate", "posecnn", "shared", "flow", "tracks", "none"] = _option(
-        "auto",
-        "networks",
-        "Motion from tracked corners (tracks), from a ResNet of its own (separate), a small "
-        "network (posecnn) or the depth encoder (shared), or solved from flow and depth (flow).",
+    pose: Literal["auto", "separate", "posecnn", "shared", "flow", "tracks", "recorded", "none"] = (
+        _option(
+            "auto",
+            "networks",
+            "Motion from tracked corners (tracks), from a ResNet of its own (separate), a small "
+            "network (posecnn) or the depth encoder (shared), or solved from flow and depth "
+            "(flow); from the poses of the stores (recorded), for depth in metres.",
+        )
     )
     pose_layers: Literal[18, 34, 50, 101, 152] = _option(
         18, "networks", "Depth of the ResNet for motion (pose separate)."
@@ -244,7 +250,7 @@ class TrainOptions:
                 f"--motion-steps is {self.motion_steps}, but --stereo only has no motion to learn; "
                 "give 0"
             )
-        if self.pose in SOLVED and (self.stereo != "none" or self.motion_steps):
+        if self.pose in WITHOUT_NETWORK and (self.stereo != "none" or self.motion_steps):
             raise OptionError(
                 f"--pose {self.pose} goes neither with --stereo ({self.stereo}) nor with "
                 f"--motion-steps ({self.motion_steps}); choose --pose separate"

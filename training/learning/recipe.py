@@ -14,7 +14,7 @@ import torch
 from training.learning.dataset import Samples
 from training.learning.flow import cell_size
 from training.learning.motion_from_flow import solve_motion
-from training.learning.options import SOLVED, TrainOptions
+from training.learning.options import SOLVED, WITHOUT_NETWORK, TrainOptions
 
 #: With fewer training samples than this, ``--recipe auto`` takes the recipe for short recordings.
 SMALL = 8000
@@ -84,8 +84,9 @@ def apply_recipe(
     is_careful = recipe == "small" and options.checkpoint and pose != "tracks"
     rate = FINE_TUNING_RATE if is_careful else LEARNING_RATE
     depth = min(10 * options.min_depth, math.sqrt(options.min_depth * options.max_depth))
-    motion_steps = min(300, filled.steps // 8) if easy and pose not in SOLVED else 0
-    coarse_steps = min(200, filled.steps // 6) if pose in SOLVED else min(1000, filled.steps // 3)
+    motion_steps = min(300, filled.steps // 8) if easy and pose not in WITHOUT_NETWORK else 0
+    is_known = pose in WITHOUT_NETWORK
+    coarse_steps = min(200, filled.steps // 6) if is_known else min(1000, filled.steps // 3)
     return replace(
         filled,
         pose=pose,

@@ -68,7 +68,7 @@ from training.learning.judgement import (
 from training.learning.learner import Learner, Views, build_learner, load_initial_weights, prepare
 from training.learning.logbook import Logbook, Meter
 from training.learning.motion_from_tracks import remember_tracks
-from training.learning.options import SOLVED, TrainOptions
+from training.learning.options import SOLVED, WITHOUT_NETWORK, TrainOptions
 from training.learning.processes import Processes
 from training.learning.recipe import (
     DETERMINED,
@@ -79,6 +79,7 @@ from training.learning.recipe import (
     may_solve_motion,
     starts_easily,
 )
+from training.learning.recorded_motion import remember_recorded
 from training.learning.run_state import RunState
 from training.learning.timing import Duration, measure_duration, parse_duration
 from training.learning.validation import MOST_SPARSE, evenly, judge_at_size, validate
@@ -163,9 +164,12 @@ class Trainer:
             self.validation = replace(self.validation, measure_flow=measure)
         self.constant_depth_share, self.determined_share = flat, determined
         self.processes = processes
-        if options.pose == "tracks":
-            self.training = replace(self.training, measure_tracks=self._measure_tracks)
-            self.validation = replace(self.validation, measure_tracks=self._measure_tracks)
+        if options.pose == "tracks" or options.pose == "recorded":
+            motion = self._measure_tracks
+            if options.pose == "recorded":
+                motion = remember_recorded(stores)
+            self.training = replace(self.training, measure_tracks=motion)
+            self.validation = replace(self.validation, measure_tracks=motion)
             self.training = self._with_known_motion(self.training)
         self.folder = Path(options.out).expanduser()
         self._rows = processes.share(options.batch_size)
@@ -245,6 +249,12 @@ class Trainer:
         for sample in tqdm(asked, "triangulate", unit="sample", disable=hidden):
             kept[sample] = samples.geometries(np.array([sample]))[0] is not None
         if kept.sum() < self.options.batch_size:
+            if self.options.pose == "recorded":
+                raise DatasetError(
+                    f"--pose recorded: {kept[asked].sum()} of {len(asked)} samples have poses that "
+                    "agree with the images; extract with --poses-topic, check the camera's "
+                    "mounting in /tf_static and the stamps, or take another --pose"
+                )
             raise DatasetError(
                 f"--pose tracks: the motion of {kept[asked].sum()} of {len(asked)} samples can be "
                 "determined from tracked corners; there is too little texture or parallax. Take "
@@ -324,6 +334,11 @@ class Trainer:
         """About how many steps lie between validations."""
         epochs = math.ceil(self.options.validate_every / self._epoch_steps)
         return epochs * self._epoch_steps
+
+    @property
+    def is_metric(self) -> bool:
+        """Whether depth is learned in metres: from a baseline or from recorded poses."""
+        return self.options.stereo != "none" or self.options.pose == "recorded"
 
     @property
     def total_steps(self) -> int:
@@ -448,7 +463,7 @@ class Trainer:
                 self.processes,
                 options.batch_size // self.processes.count,
                 options.validation_samples,
-                metric=options.stereo != "none",
+                metric=self.is_metric,
                 seed=options.seed,
                 keep_picture=options.tensorboard,
                 measure_tracks=self._measure_tracks,
@@ -512,7 +527,7 @@ class Trainer:
             self.options.batch_size // self.processes.count,
             self.options.validation_samples,
             size,
-            metric=self.options.stereo != "none",
+            metric=self.is_metric,
             measure_tracks=self._measure_tracks,
         )
         figures = {"abs_rel": abs_rel, "sparse": sparse}
@@ -638,7 +653,7 @@ class Trainer:
             min_depth=options.min_depth,
             max_depth=options.max_depth,
             crop=first.crop,
-            is_metric=options.stereo != "none",
+            is_metric=self.is_metric,
             training={
                 "steps": self.state.step,
                 "samples": len(self.training),
@@ -696,7 +711,7 @@ class Trainer:
             # batch that learns from truth alone.
             rests = bool(self.options.motion_steps) or (
                 self.options.truth == "instead"
-                and self.options.pose not in ("flow", "tracks", "none")
+                and self.options.pose not in (*WITHOUT_NETWORK, "none")
             )
             model = DistributedDataParallel(model, find_unused_parameters=rests)
         return model
