@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from paths import REPOSITORY
+
 NEEDED = ("depth_image_proc", "depthimage_to_laserscan", "rosbag2", "rosbag2_storage_mcap")
 
 
@@ -88,10 +90,12 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[int, An
         patch.setenv("ROS_DOMAIN_ID", str(os.getpid() % 90 + 10))
         patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
         patch.setenv("ROS_LOG_DIR", str(folder / "log"))
+        for variable in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
+            # The clouds of depth_image_proc are best effort, and larger than the default segment.
+            patch.setenv(variable, str(REPOSITORY / "config" / "fastdds.xml"))
         launch = (
             *("ros2", "launch", "monodepth2_ros", "depth.launch.py", "image:=/cam/image_raw"),
-            *("checkpoint:=random", "device:=cpu"),
-            *("points.edge_filter:=0", "points.far_filter:=0"),
+            *("device:=cpu", "points.edge_filter:=0", "points.far_filter:=0"),
         )
         cloud = (
             *("ros2", "run", "depth_image_proc", "point_cloud_xyz_node", "--ros-args"),
