@@ -261,3 +261,12 @@ def test_an_image_is_turned_with_its_camera(degrees):
     assert rows.mean() == pytest.approx(target.cy + target.fy * ty / z)
     back = target.turned(-degrees % 360)
     assert back == camera
+
+
+@pytest.mark.parametrize("count", [0, 3, 4, 5, 6, 8])
+def test_distortion_of_zeros_is_none_however_many_there_are(count):
+    k = (50.0, 0.0, 32.0, 0.0, 50.0, 24.0, 0.0, 0.0, 1.0)
+    calibration = Calibration(64, 48, k, (0.0,) * count, "plumb_bob")
+    maps = calibration.rectification_maps()
+    image = np.random.default_rng(0).integers(0, 255, (48, 64), dtype=np.uint8)
+    np.testing.assert_array_equal(cv2.remap(image, *maps, cv2.INTER_LINEAR), image)

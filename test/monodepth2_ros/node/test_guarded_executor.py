@@ -13,10 +13,16 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 import fuzz_node
+import rclpy
 from hostile_messages import hostile
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import Parameter, ParameterValue
-from rcl_interfaces.srv import SetParameters, SetParametersAtomically
+from rcl_interfaces.srv import (
+    GetParameters,
+    ListParameters,
+    SetParameters,
+    SetParametersAtomically,
+)
 from rclpy.serialization import serialize_message
 from rosgraph_msgs.msg import Clock
 
@@ -40,6 +46,35 @@ def test_a_hundred_thousand_hostile_messages():
     harness.use_private_domain()
     counts = fuzz_node.fuzz(100_000, seed=2)
     assert len(counts) >= 15 and min(counts.values()) > 1000
+
+
+def test_every_parameter_of_the_nodes_own_dump_loads(monkeypatch):
+    """While it is active, where nothing that is read on configure may change."""
+    harness.use_private_domain()
+    monkeypatch.setattr(fuzz_node.predictor_module, "DepthPredictor", fuzz_node.StubPredictor)
+    context = rclpy.Context()
+    context.init(["--ros-args", "-p", "qos_overrides./points.publisher.depth:=3"])
+    executor, node = fuzz_node.start(context)
+    try:
+        services = {service.srv_name: service.callback for service in node.services}
+        names = services["depth/list_parameters"](
+            ListParameters.Request(), ListParameters.Response()
+        ).result.names
+        values = services["depth/get_parameters"](
+            GetParameters.Request(names=names), GetParameters.Response()
+        ).values
+        assert len(names) == len(values) > 30
+        parameters = [Parameter(name=n, value=v) for n, v in zip(names, values, strict=True)]
+        results = services["depth/set_parameters"](
+            SetParameters.Request(parameters=parameters), SetParameters.Response()
+        ).results
+        refused = [n for n, r in zip(names, results, strict=True) if not r.successful]
+        # rclpy never sets what it has declared read-only itself, in no node.
+        rclpys = ("start_type_description_service", "qos_overrides.")
+        assert not [name for name in refused if not name.startswith(rclpys)]
+    finally:
+        fuzz_node.stop(executor, node)
+        context.try_shutdown()
 
 
 def test_hostile_requests_and_messages_over_dds(tmp_path):
