@@ -66,7 +66,7 @@ class ObjectiveOutput:
     images : tuple of ScaleImages
         One for each scale; empty unless asked for.
     truth : Tensor, scalar, or None
-        Error against true depth, detached, where that is learned from.
+        Error against ground truth, detached, where that is learned from.
     """
 
     loss: Tensor

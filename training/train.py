@@ -157,12 +157,12 @@ def _summary(trainer: Trainer) -> str:
         )
     labelled = training.with_truth
     if labelled == len(training):
-        motion = "not needed, as all is learned from true depth"
+        motion = "not needed, as all is learned from ground truth"
     weights = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
     lines = [
         f"{len(training)} samples of {training.width}x{training.height} to train on, "
         f"{len(trainer.validation)} held out, from {len(training.stores)} store(s)"
-        + (f"; {labelled} learn from true depth" if labelled else ""),
+        + (f"; {labelled} learn from ground truth" if labelled else ""),
         f"ResNet-{options.num_layers}, motion {motion}, {weights / 1e6:.1f} million weights",
         f"recipe {options.recipe}: {trainer.total_steps} steps of {options.batch_size} "
         f"({options.epochs} epochs), learning rate {options.learning_rate:g}",

@@ -101,7 +101,7 @@ def all_finite(model: nn.Module) -> bool:
 def are_numbers(loss: Tensor, predictions: Predictions) -> bool:
     """Whether the loss and the motions are numbers.
 
-    The loss alone does not tell: the error of a view that was warped by no number is none either,
+    The loss alone does not tell: the error of a view that was warped by NaN is NaN as well,
     loses against the unwarped one at every pixel, and the auto-mask hides it.
     """
     values = [loss, *(transform.sum() for transform in predictions.transforms)]
@@ -111,7 +111,7 @@ def are_numbers(loss: Tensor, predictions: Predictions) -> bool:
 def explain_not_finite(
     model: nn.Module, images: Tensor, intrinsics: Tensor, predictions: Predictions
 ) -> str:
-    """Say where the first value is that is no number.
+    """Say where the first value is that is not finite.
 
     Parameters
     ----------

@@ -201,6 +201,8 @@ def conclude(
             False,
             f"nothing was learned: no better than a constant depth: {figures}. {_CAUSES}",
         )
+    if constant is not None and came > (1 - LEAST_GAIN) * constant:
+        figures += "; still no better than that"
     return Outcome(True, f"better by {100 * gain:.0f} %: {figures}")
 
 

@@ -252,7 +252,7 @@ class Learner:
         masks = predictions.masks
         objective = self.objective
         if count < len(views.images):
-            # How many is random: compiled, each number would be compiled anew, minutes each time.
+            # How many is random: each number would be compiled again, minutes each time.
             objective = replace(objective, compiled=False)
         return objective(
             [disparity[:count] for disparity in predictions.disparities],

@@ -104,7 +104,7 @@ class Meter:
         moving : float
             Share of moving pixels.
         truth : float
-            Error against true depth.
+            Error against ground truth.
         """
         assert self._sums is not None
         means = (processes.total(self._sums) / (self._count * processes.count)).tolist()

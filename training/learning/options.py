@@ -61,9 +61,10 @@ class TrainOptions:
     truth: Literal["none", "add", "instead"] = _option(
         "none",
         "data",
-        "Learn from true depth where there is some: not, beside the neighbours, or in their place.",
+        "Learn from ground truth where there is some: not, as well as from the neighbours, or "
+        "instead of them.",
     )
-    truth_weight: float = _option(1.0, "data", "Weight of the error against true depth.", above=0)
+    truth_weight: float = _option(1.0, "data", "Weight of the error against ground truth.", above=0)
     validation_fraction: float = _option(
         0.1, "data", "Share of each recording, at its end, that is held out.", least=0, most=0.9
     )
@@ -150,12 +151,12 @@ class TrainOptions:
     turn_degrees: float = _option(
         0.0,
         "augmentation",
-        "Largest angle by which samples are turned that learn from truth alone.",
+        "Largest random rotation of samples that learn from ground truth alone, in degrees.",
         least=0,
         most=180,
     )
     zoom: float = _option(
-        1.0, "augmentation", "Largest factor by which these are enlarged.", least=1, most=4
+        1.0, "augmentation", "Largest random zoom of these samples.", least=1, most=4
     )
 
     recipe: Literal["auto", "published", "small"] = _option(
@@ -182,7 +183,7 @@ class TrainOptions:
         None, "optimisation", "Steps over which the rate grows from 0.", least=0
     )
     clip_norm: float | None = _option(
-        None, "optimisation", "Longest gradient; longer ones are shortened. 0 is no limit.", least=0
+        None, "optimisation", "Maximum gradient norm (clipping); 0 disables it.", least=0
     )
     motion_steps: int | None = _option(
         None,
@@ -225,7 +226,7 @@ class TrainOptions:
         100, "output", "Validate after an epoch, but not before this many steps.", least=1
     )
     save_every: int = _option(
-        1000, "output", "Steps between saves, beside those at every validation.", least=1
+        1000, "output", "Steps between saves; every validation saves as well.", least=1
     )
     keep_every: int = _option(
         0, "output", "Epochs between checkpoints that are kept for good; 0 keeps none.", least=0

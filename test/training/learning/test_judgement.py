@@ -130,3 +130,8 @@ def test_a_line_shows_start_and_baselines_next_to_the_model():
     assert "start" not in first and "constant 0.400" in first
     sparse = describe_entry(run(0.3, 0.2, measure="sparse")[0], None)
     assert "triangulated depth 0.300 (constant 0.500, plane 0.300, mean image 0.350)" in sparse
+
+
+def test_better_than_a_bad_start_but_not_than_a_constant_is_said():
+    outcome = conclude(run(0.62, 0.41), "abs_rel", from_checkpoint=True)
+    assert outcome.has_learned and outcome.text.endswith("; still no better than that")

@@ -233,7 +233,7 @@ def test_many_recordings_are_named_by_their_store(stores, tmp_path):
 
 def test_truth_that_no_store_has_is_refused(stores, tmp_path):
     options = small_options(stores[1:], tmp_path)
-    with pytest.raises(DatasetError, match="no store holds true depth"):
+    with pytest.raises(DatasetError, match="no store holds ground truth"):
         Trainer(options, join_processes("cpu"))
 
 
