@@ -261,8 +261,8 @@ class OdometryScale:
             return "odometry has just begun" if self._jumps == 0 else "odometry jumped"
         base, camera = known[-1], self._camera
         assert base.pose is not None and camera is not None
-        if self._corners is not None and self._corners.stamp == base.stamp:
-            return ""  # nothing new is known
+        if self._corners is not None and base.stamp - self._corners.stamp < _INTERVAL_NS:
+            return ""  # nothing new is known, or so little that it is not worth the time
         centres = np.array([frame.pose[:3, 3] for frame in known if frame.pose is not None])
         distances = np.linalg.norm(centres[:-1] - centres[-1], axis=1)
         if self._corners is not None:
