@@ -21,12 +21,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from monodepth2_ros.command_line import option_words
+from monodepth2_ros.typed_files import Count, Fraction, ImageSide, Positive, as_structure
 from training.train import NOTHING_LEARNED
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,20 +48,33 @@ class RecipeError(ValueError):
     """The recipe cannot be followed; the message names the entry and what it takes."""
 
 
+#: How often a store is learned from in an epoch.
+Times = Annotated[int, Meta(ge=1, le=1000)]
+
+
+@dataclass(frozen=True)
+class Worlds:
+    """A group of rendered worlds: one for each seed from `seed` on."""
+
+    layout: str
+    count: Annotated[int, Meta(ge=1, le=1_000_000)]
+    seed: Annotated[int, Meta(ge=0, lt=2**31)]
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What config/default_model.yaml says; see there for each entry."""
 
-    size: tuple[int, int]
-    worlds: dict[str, dict[str, Any]]
-    held_out_worlds: dict[str, Any]
-    frames: int
-    rate: float
+    size: tuple[ImageSide, ImageSide]
+    worlds: dict[str, Worlds]
+    held_out_worlds: Worlds
+    frames: Annotated[int, Meta(ge=1, le=1_000_000)]
+    rate: Positive
     recordings: dict[str, str]
-    validation_fraction: float
+    validation_fraction: Fraction
     foreign_recordings: tuple[str, ...]
     stages: dict[str, dict[str, Any]]
-    mean: dict[str, float]
+    mean: dict[str, Fraction] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> Recipe:
@@ -71,23 +87,23 @@ class Recipe:
         """
         import yaml
 
-        entries = yaml.safe_load(path.read_text())
-        names = sorted(field.name for field in fields(cls))
-        if isinstance(entries, dict):
-            entries.setdefault("mean", {})
-        given = sorted(entries) if isinstance(entries, dict) else entries
-        if given != names:
-            raise RecipeError(f"{path} has the entries {given}; it takes exactly {names}")
-        entries["size"] = tuple(entries["size"])
-        entries["foreign_recordings"] = tuple(entries["foreign_recordings"])
-        recipe = cls(**entries)
-        for name, group in {**recipe.worlds, HELD_OUT: recipe.held_out_worlds}.items():
-            if sorted(group) != ["count", "layout", "seed"]:
-                raise RecipeError(f"{path}: '{name}' has {group}; it takes layout, count and seed")
+        try:
+            entries = yaml.safe_load(path.read_bytes())
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+            reason = " ".join(str(error).split())
+            raise RecipeError(f"{path} cannot be read as YAML: {reason}") from error
+        names = {item.name for item in fields(cls)}
+        unknown = sorted(map(str, set(entries) - names)) if isinstance(entries, dict) else []
+        if unknown:
+            raise RecipeError(f"{path} has the entries {unknown}; it takes {sorted(names)}")
+        recipe = as_structure(entries, cls, path, RecipeError)
         recipe.check_seeds(path)
         known = [*recipe.worlds, *recipe.recordings]
         for name, stage in recipe.stages.items():
-            data = stage.get("data", {})
+            data = as_structure(
+                stage.get("data", {}), dict[str, Times], f"{path}: stages.{name}.data", RecipeError
+            )
+            as_structure(stage.get("steps", 0), Count, f"{path}: stages.{name}.steps", RecipeError)
             if not data or not stage.get("steps") or not set(data) <= set(known):
                 raise RecipeError(
                     f"{path}: stage '{name}' has data {list(data)} and steps "
@@ -120,9 +136,9 @@ class Recipe:
                 )
 
 
-def _seeds(group: dict[str, Any]) -> set[int]:
+def _seeds(group: Worlds) -> set[int]:
     """Return the seeds of a group of worlds."""
-    return set(range(group["seed"], group["seed"] + group["count"]))
+    return set(range(group.seed, group.seed + group.count))
 
 
 @dataclass(frozen=True)
@@ -169,8 +185,8 @@ def data_steps(recipe: Recipe, recordings: Path, out: Path) -> Iterator[Step]:
             f"render {name}",
             (missing or worlds)[-1],
             _program(
-                "synthesize", "--out", bags, "--worlds", group["count"], "--seed", group["seed"],
-                "--layout", group["layout"], "--vary", "--frame-rate", recipe.rate,
+                "synthesize", "--out", bags, "--worlds", group.count, "--seed", group.seed,
+                "--layout", group.layout, "--vary", "--frame-rate", recipe.rate,
                 "--frames", recipe.frames, *size,
             ),
         )  # fmt: skip
@@ -449,7 +465,7 @@ def provenance(recipe: Recipe, out: Path, log: Path, commit: str, init: str) -> 
         kind: round(sum(e["seconds"] for e in entries if e["step"].startswith(kind)) / 3600, 2)
         for kind in ("render", "extract", "train")
     }
-    worlds = sum(group["count"] for group in recipe.worlds.values())
+    worlds = sum(group.count for group in recipe.worlds.values())
     return {
         "name": "monodepth2_ros default model",
         "card": "docs/reference/model_card.md",

@@ -37,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
+            print(f"depth_extract: {error}", file=sys.stderr)
+            return 1
         from training.frames.store import partial_path
 
         print(

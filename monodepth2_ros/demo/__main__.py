@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from monodepth2_ros.atomic_files import scratch_folder
 from monodepth2_ros.demo.options import (
     FILES,
     UNSEEN_NOTE,
@@ -176,11 +175,8 @@ def _folder_beside(output: Path) -> Iterator[Path]:
     """Make a temporary folder on the file system of the output; remove it in the end."""
     output = output.absolute()
     output.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    try:
+    with scratch_folder(output) as folder:
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _recorder(options: DemoOptions, playback: Playback) -> RecordingWriter | None:

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from monodepth2_ros.atomic_files import scratch_folder
 from monodepth2_ros.recordings.playback import PlaybackError
 
 
@@ -34,7 +34,8 @@ class RecordingWriter:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The file is named after its folder, so the folder has its final name from the start,
         # inside a temporary one.
-        self._folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        self._stack = contextlib.ExitStack()
+        self._folder = self._stack.enter_context(scratch_folder(path))
         self._writer = Writer(
             self._folder / path.name, version=9, storage_plugin=StoragePlugin.MCAP
         )
@@ -79,4 +80,4 @@ class RecordingWriter:
         """Remove what is not finished."""
         with contextlib.suppress(Exception):
             self._writer.abort()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._stack.close()

@@ -8,15 +8,15 @@ with the checkpoint in torch. Only if they agree it is moved to its place.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from monodepth2_ros.atomic_files import scratch_folder
 from monodepth2_ros.checkpoint import (
     Checkpoint,
     save_checkpoint,
@@ -105,8 +105,9 @@ def export_checkpoint(
         tolerance = HALF_TOLERANCE if half else TOLERANCE
     model = DepthModel(checkpoint.depth_network(), checkpoint.metadata).eval()
     notes: tuple[str, ...] = ()
+    stack = contextlib.ExitStack()
     try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+        folder = stack.enter_context(scratch_folder(output))
     except OSError as error:
         raise ExportError(f"{output} cannot be written: {error}") from error
     try:
@@ -141,7 +142,7 @@ def export_checkpoint(
     except OSError as error:
         raise ExportError(f"{output} cannot be written: {error}") from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        stack.close()
     return ExportResult(output, format, difference, tolerance, written.engine, notes)
 
 

@@ -9,13 +9,12 @@ quantisation). The first four fifths of each recording calibrate, the last fifth
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import json
 import logging
 import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monodepth2_ros.atomic_files import scratch_folder
 from monodepth2_ros.checkpoint import Checkpoint, CheckpointMetadata, open_checkpoint
 from monodepth2_ros.preprocessing import crop_box
 from training.deployment.calibration_frames import (
@@ -369,8 +369,9 @@ def export_int8(
     plain = convert_openvino(DepthModel(equalized, metadata), 1)
     graph = quantize_graph(plain, calibration, metadata, preset)
     used = sum(len(selection.frames) for selection in calibration)
+    stack = contextlib.ExitStack()
     try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+        folder = stack.enter_context(scratch_folder(output))
     except OSError as error:
         raise ExportError(f"{output} cannot be written: {error}") from error
     try:
@@ -420,7 +421,7 @@ def export_int8(
     except OSError as error:
         raise ExportError(f"{output} cannot be written: {error}") from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        stack.close()
     return Int8Result(output, used, judgement)
 
 

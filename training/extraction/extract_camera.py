@@ -351,7 +351,7 @@ def _prepared_frames(
         try:
             view = views.of(frame.calibration)
             image = view.image(frame.decode())
-        except (ValueError, cv2.error) as error:
+        except Exception as error:  # decoders raise many kinds; a bad message costs one frame
             return _reason(error)
         return _Prepared(frame, view, image, motion_image(image))
 
@@ -462,7 +462,7 @@ def _add_truth(
     def decode(match: _TruthMatch) -> tuple[_TruthMatch, NDArray[np.float32] | str]:
         try:
             return match, match.truth.decode(views[match.index], writer.truth_size)
-        except (ValueError, cv2.error) as error:
+        except Exception as error:  # as for images
             return match, _reason(error)
 
     def matches() -> Iterator[_TruthMatch]:
@@ -529,4 +529,7 @@ def _until_it_breaks(items: Iterator[_Item], report: CameraReport) -> Iterator[_
 
 def _reason(error: Exception) -> str:
     """Return why a frame cannot be used, the same for all frames of a kind."""
-    return re.sub(r"\d+ bytes", "… bytes", str(error).splitlines()[0])
+    text = str(error).splitlines()[0] if str(error).strip() else type(error).__name__
+    if not isinstance(error, (ValueError, cv2.error)):
+        text = f"cannot be decoded ({type(error).__name__}: {text})"
+    return re.sub(r"\d+ bytes", "… bytes", text)
