@@ -81,7 +81,7 @@ def test_a_recording_without_truth_is_judged_by_its_steadiness_alone(tmp_path):
 
 def test_a_world_that_is_missing_is_rendered(tmp_path):
     recipe = Recipe.read(RECIPE)
-    first, seed = next(iter(recipe.worlds.items()))[0], next(iter(recipe.worlds.values()))["seed"]
+    first, seed = next(iter(recipe.worlds.items()))[0], next(iter(recipe.worlds.values())).seed
     folder = tmp_path / "worlds" / first
     count = recipe.worlds[first]["count"]
     for index in range(count):
