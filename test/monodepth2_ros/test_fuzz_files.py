@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-import fuzz_files
 import pytest
+
+import fuzz_files
 
 
 @pytest.mark.parametrize(

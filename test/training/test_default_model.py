@@ -83,7 +83,7 @@ def test_a_world_that_is_missing_is_rendered(tmp_path):
     recipe = Recipe.read(RECIPE)
     first, seed = next(iter(recipe.worlds.items()))[0], next(iter(recipe.worlds.values())).seed
     folder = tmp_path / "worlds" / first
-    count = recipe.worlds[first]["count"]
+    count = recipe.worlds[first].count
     for index in range(count):
         (folder / f"world_{seed + index:05d}").mkdir(parents=True)
     assert next(data_steps(recipe, tmp_path, tmp_path)).result.exists()
