@@ -484,7 +484,7 @@ def test_rectification_is_part_of_it(tmp_path: Path) -> None:
             bag.image("/image", START + i * INTERVAL, scene(position)[0])
     arguments = (tmp_path / "drive", "--out")
     assert extract(*arguments, tmp_path / "auto") == 0
-    assert extract(*arguments, tmp_path / "off", "--rectify", "off") == 0
+    assert extract(*arguments, tmp_path / "off", "--rectify", "false") == 0
     auto, off = (FrameStore.open(tmp_path / name) for name in ("auto", "off"))
     assert np.array_equal(off.images[4], scene(12.0)[0])
     coefficients = np.array([-0.3, 0.1, 0.0, 0.0, 0.0])
