@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,10 +24,15 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from training.extraction.job import extract
+from training.extraction.options import ExtractOptions
 from training.frames.store import FrameStore
 from training.frames.writer import FrameStoreWriter
 from training.learning.dataset import Samples, epoch_order, find_samples, iterate_batches
+from training.worlds.bag_writer import write_recording
 from training.worlds.film import synthesize
+from training.worlds.many_worlds import render_options
+from training.worlds.options import SynthesisOptions
 from training.worlds.take import camera_from_field_of_view
 
 
@@ -41,13 +45,10 @@ def frames_rendered(width: int, height: int, frames: int, workers: int) -> float
 
 
 def frames_extracted(bag: Path, out: Path, width: int, height: int) -> float:
-    """Return frames a second of ``depth_extract``, the program's start included."""
-    command = [sys.executable, "-m", "training.extract", str(bag), "--out", str(out)]
-    command += ["--width", str(width), "--height", str(height)]
+    """Return frames a second of an extraction."""
+    options = ExtractOptions(out, (bag,), width=width, height=height)
     start = time.perf_counter()
-    root = Path(__file__).resolve().parents[1]
-    subprocess.run(command, check=True, capture_output=True, cwd=root)
-    return len(FrameStore.open(out)) / (time.perf_counter() - start)
+    return len(extract(options)) / (time.perf_counter() - start)
 
 
 def samples_loaded(samples: Samples, batch: int, workers: int, epoch: int) -> float:
@@ -134,10 +135,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for width, height in ((320, 96), (640, 192)):
             bag, out = Path(folder) / f"bag{width}", Path(folder) / f"store{width}"
-            command = [sys.executable, "-m", "training.synthesize", "--out", str(bag), "--quiet"]
-            command += ["--width", str(width), "--height", str(height)]
-            command += ["--frames", str(arguments.frames)]
-            subprocess.run(command, check=True, cwd=Path(__file__).resolve().parents[1])
+            wanted = SynthesisOptions(bag, width=width, height=height, frames=arguments.frames)
+            write_recording(bag, render_options(wanted, wanted.seed, workers))
             speed = frames_extracted(bag, out, width, height)
             print(f"extracted {width}x{height} with truth and poses: {speed:.0f} frames/s")
             store = FrameStore.open(out)
