@@ -132,7 +132,7 @@ class Trainer:
         if options.truth != "none" and all(store.truth is None for store in stores):
             raise DatasetError(
                 f"--truth is '{options.truth}', but no store holds ground truth; extract with "
-                "--truth, or train with --truth none"
+                "--truth-topic TOPIC, or train with --truth none"
             )
         if options.truth != "none":
             for problem in filter(None, map(truth_problem, stores)):
