@@ -134,7 +134,7 @@ def test_every_output_of_a_raw_image(start, make_peer, picture, predictor):
 
     # Another size in flight, with padded rows and another encoding.
     small = np.ascontiguousarray(picture[:120:, :200, ::-1])
-    camera = CAMERA.cropped(0, 0, 200, 120)
+    camera = CAMERA.cropped(60, 60, 200, 120)
     peer.send(harness.info_message(camera), stamp + SECOND)
     message = harness.image_message(np.pad(small, ((0, 0), (0, 3), (0, 0))), "bgr8")
     message.width = 200
