@@ -35,7 +35,7 @@ def test_a_dry_run_takes_every_step_and_leaves_two_files(tmp_path):
     report = json.loads((tmp_path / "out" / "gpu_check.json").read_text())
     assert set(report["steps"]) == {"machine", "tests", "inference", "training"}
     assert all(step["status"] == 0 and step["seconds"] > 0 for step in report["steps"].values())
-    assert report["inference"] and report["training"]
+    assert report["inference"]
 
 
 def test_a_step_that_fails_is_counted_and_the_others_go_on(tmp_path):
