@@ -144,6 +144,10 @@ def join_processes(device: str = "auto") -> Processes:
         torch.cuda.set_device(chosen)
     if count > 1:
         store, rank, count = next(rendezvous("env://", timeout=_START_PATIENCE))
+        # torchrun restarts failed processes over the same store: what the ones before left in it,
+        # their addresses and their failure, is not theirs.
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        store = distributed.PrefixStore(f"attempt_{attempt}", store)
         global _watch
         _watch = _Watch(store, rank, count)
         distributed.init_process_group(
