@@ -185,7 +185,7 @@ BAGS: dict[str, tuple[Callable[[Path], Path], tuple[str, ...]]] = {
             "no image topic",
             "/cam/image_raw (16UC1) was taken for unclear",
             "depth, or a grey",
-            "--image",
+            "--image-topic",
         ),
     ),
     "labels as the only image": (
