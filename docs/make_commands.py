@@ -18,7 +18,6 @@ COMMANDS = {
     "depth_train": "training.train",
     "depth_evaluate": "training.evaluate",
     "depth_export": "training.export",
-    "depth_calibrate": "training.calibrate",
     "depth_synthesize": "training.synthesize",
 }
 
@@ -49,7 +48,9 @@ def help_of(module: str) -> str:
 
 def page() -> str:
     """Return the page."""
-    sections = [f"## {name}\n\n```text\n{help_of(module)}\n```\n" for name, module in COMMANDS.items()]
+    sections = [
+        f"## {name}\n\n```text\n{help_of(module)}\n```\n" for name, module in COMMANDS.items()
+    ]
     return HEAD + "\n" + "\n".join(sections)
 
 

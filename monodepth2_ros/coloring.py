@@ -24,8 +24,9 @@ _LOW, _HIGH = 0.02, 0.98
 # scene's range has moved, relative to the narrower of the old and the new range. Up to
 # _STEADY_STEP a tenth of the way is gone, so that a static scene does not flicker; from there on
 # more, and all of it from _STEADY_STEP + _JUMP_STEP on, so that a jump (a turn, a cut) is shown at
-# once. With these values no frame of two hand-held and simulated recordings had more than a
-# quarter of its pixels at the ends of the colour map; with a constant tenth it was up to all.
+# once. The values were chosen on three recordings: on a flight and a walk no frame had more than
+# 30 % of its pixels at the ends of the colour map (66 and 10 % of the frames with a constant
+# tenth); on a highway, half of which is sky, nothing changed (43 %).
 _SLOWEST = 0.1
 _STEADY_STEP, _JUMP_STEP = 0.05, 0.25
 

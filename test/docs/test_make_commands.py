@@ -8,6 +8,7 @@ import importlib.util
 import re
 
 import pytest
+
 from paths import REPOSITORY
 
 _SPEC = importlib.util.spec_from_file_location(
