@@ -1,6 +1,9 @@
 # Copyright 2026 The monodepth2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Write docs/reference/commands.md from the commands' own help: ``python docs/make_commands.py``."""
+"""Write docs/reference/commands.md from the commands' own help.
+
+``python docs/make_commands.py``
+"""
 
 from __future__ import annotations
 
@@ -24,9 +27,9 @@ COMMANDS = {
 HEAD = """\
 # Commands
 
-Every command reads its options from the command line and, with `--config FILE`, from a YAML file with the
-same names; the command line comes first. The same name means the same in every command. In a colcon
-workspace a command is `ros2 run monodepth2_ros COMMAND`. `depth_node` takes ROS arguments:
+Every command reads its options from the command line and, with `--config FILE`, from a YAML file
+with the same names; the command line comes first. The same name means the same in every command. In
+a colcon workspace a command is `ros2 run monodepth2_ros COMMAND`. `depth_node` takes ROS arguments:
 [The node](node.md).
 
 This page is made from the commands' own `--help` by `python docs/make_commands.py`.
