@@ -19,7 +19,7 @@ class StoreDamage(ValueError):
 class BackgroundVerification:
     """Verifies stores in a thread, one after the other, while its block runs.
 
-    Reading and CRC-32 release the GIL; a thread verifies 1 to 3 GB per second of what is in
+    Reading and CRC-32 release the GIL; a thread verifies what is in
     memory, else as fast as the disk reads.
 
     Parameters
