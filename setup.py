@@ -143,7 +143,7 @@ class Develop(develop):
 
 setup(
     name=PACKAGE,
-    version="0.1.0",
+    version="0.2.0",
     description="Monocular depth for robots: a ROS 2 node and self-supervised training.",
     long_description=README.read_text(encoding="utf-8") if README.is_file() else "",
     long_description_content_type="text/markdown",

@@ -10,4 +10,4 @@ Importing the package is cheap: nothing here loads torch, OpenCV or ROS. The pie
 - :mod:`monodepth2_ros.node`: the ROS 2 node around it.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         require("train", "rosbags")
         if options.worlds is not None:
-            with tqdm(unit="world", disable=options.quiet) as bar:
+            with tqdm(unit="world", disable=options.quiet or None) as bar:
 
                 def show(done: int, total: int) -> None:
                     bar.total = total
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         frames = render_options(options, options.seed, options.workers)
         count = write_recording(
             options.out,
-            tqdm(frames, total=options.frames, unit="frame", disable=options.quiet),
+            tqdm(frames, total=options.frames, unit="frame", disable=options.quiet or None),
             options.storage,
             options.compressed,
             options.jpeg_quality,

@@ -73,12 +73,14 @@ def train(options: TrainOptions) -> int:
         is_run = processes.is_first and run_state.find_run(folder)
         saved = processes.share_bytes(lambda: run_state.read_saved(folder))
         state = run_state.parse_state(saved, folder) if saved else None
+        if processes.is_first and options.pose in ("auto", "tracks", "recorded"):
+            print("measuring how the camera moves between frames, once for each", flush=True)
         trainer = Trainer(options, processes, state)
         if processes.is_first:
             run_state.prepare_folder(folder, trainer.options.as_dict())
             if is_run and state is None:
                 print(f"{folder}: nothing was saved yet, so the run begins at its beginning")
-            print(_summary(trainer))
+            print(_summary(trainer), flush=True)
         status = trainer.run()
         collapsed = trainer.collapsed
         if trainer.state.step < trainer.total_steps and collapsed is None:
