@@ -41,7 +41,7 @@ def test_its_worlds_are_those_of_the_recipe(card):
     recipe = Recipe.read(RECIPE)
     (row,) = (line for line in card.splitlines() if re.match(r"\| \d+ rendered worlds of", line))
     total, frames, *counts = map(int, re.findall(r"\d+", row))
-    assert sorted(counts) == sorted(group["count"] for group in recipe.worlds.values())
+    assert sorted(counts) == sorted(group.count for group in recipe.worlds.values())
     assert (total, frames) == (sum(counts), recipe.frames)
     for name, licence in recipe.recordings.items():
         (row,) = (

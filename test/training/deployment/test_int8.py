@@ -283,7 +283,7 @@ def test_impossible_requests_are_refused(changes: dict[str, Any], message: str) 
 
 def test_missing_nncf_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quantization, "_has_nncf", lambda: False)
-    with pytest.raises(QuantizationError, match=r"pip install monodepth2_ros\[int8\]"):
+    with pytest.raises(QuantizationError, match=r"pip install 'monodepth2_ros\[int8\]'"):
         check_int8_request("openvino", 1, False, None, 300, "mixed")
 
 
