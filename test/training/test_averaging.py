@@ -25,8 +25,8 @@ def stages():
     for stage, count in ((first, 3), (second, 8)):
         stage.state["encoder"]["encoder.bn1.num_batches_tracked"].fill_(count)
         stage.state["encoder"]["encoder.bn1.running_var"].fill_(count)
-    second.state["pose"] = {"net.0.weight": torch.ones(1)}
-    return first, second
+    more = {**second.state, "pose": {"net.0.weight": torch.ones(1)}}
+    return first, dataclasses.replace(second, state=more)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
