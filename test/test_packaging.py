@@ -216,10 +216,17 @@ def test_wheel_has_every_module_and_file(source: Path, wheel: zipfile.ZipFile) -
     expected.add("monodepth2_ros/py.typed")
     expected.add(DEFAULT_MODEL)
     shared = f"monodepth2_ros-{monodepth2_ros.__version__}.data/data/share"
-    for file in ("depth.yaml", "train.yaml", "default_model.yaml", "depth.rviz", "fastdds.xml"):
+    names_of_config = (
+        "depth.yaml",
+        "train.yaml",
+        "default_model.yaml",
+        "depth.rviz",
+        "fastdds.xml",
+    )
+    for file in (*names_of_config, "cameras.yaml"):
         expected.add(f"monodepth2_ros/config/{file}")
         expected.add(f"{shared}/monodepth2_ros/config/{file}")
-    for file in ("depth.launch.py", "demo.launch.py"):
+    for file in ("depth.launch.py", "demo.launch.py", "cameras.launch.py"):
         expected.add(f"{shared}/monodepth2_ros/launch/{file}")
     expected.add(f"{shared}/monodepth2_ros/docs/reference/node.md")
     expected.add(f"{shared}/monodepth2_ros/package.xml")
@@ -302,9 +309,9 @@ def test_colcon_install(source: Path, tmp_path: Path) -> None:
     assert (share / "ament_index/resource_index/packages/monodepth2_ros").is_file()
     installed = {p.name for p in (share / "monodepth2_ros").rglob("*") if p.is_file()}
     assert installed == {
-        *("package.xml", "depth.launch.py", "demo.launch.py"),
+        *("package.xml", "depth.launch.py", "demo.launch.py", "cameras.launch.py"),
         *("depth.yaml", "train.yaml", "default_model.yaml", "depth.rviz", "fastdds.xml"),
-        "node.md",
+        *("cameras.yaml", "node.md"),
     }
 
 
