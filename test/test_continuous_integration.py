@@ -86,7 +86,7 @@ def test_files_of_the_container_exist() -> None:
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 @pytest.mark.parametrize(
-    ("bag", "arguments"), [("", "--output /output"), ("/x", "/bag --output /output")]
+    ("bag", "arguments"), [("", "--out /output"), ("/x", "/bag --out /output")]
 )
 def test_demo_of_the_container_takes_a_recording(bag: str, arguments: str) -> None:
     services = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"]

@@ -163,9 +163,12 @@ def start(options, out):
     )
 
 
-def wait_for_save(process, folder):
+def wait_for_save(process, folder, step=0):
+    """Wait until the run has saved its state, which it first does before any step."""
     end = time.monotonic() + 120
-    while not (folder / "resume.pt").exists():
+    while not (folder / "resume.pt").exists() or (
+        step and load_checkpoint(folder / "last.safetensors").metadata.training["steps"] < step
+    ):
         assert process.poll() is None, "the run ended before it saved"
         assert time.monotonic() < end, "the run did not save"
         time.sleep(0.01)
@@ -206,7 +209,7 @@ def test_the_same_command_continues_a_run(options, tmp_path, capsys):
     assert main(arguments(logged, whole)) in COMPLETE
     prepare_folder(folder, logged.as_dict())
     process = start(logged, folder)
-    wait_for_save(process, folder)
+    wait_for_save(process, folder, step=2)  # so the state of step 1 is whole: models come first
     process.kill()
     output, _ = process.communicate(timeout=60)
     assert "nothing was saved yet, so the run begins at its beginning" in output

@@ -174,8 +174,10 @@ def test_what_the_published_layout_cannot_hold_is_said(
 ) -> None:
     stereo = published(checkpoint, is_metric=True, scale=5.4)
     assert export_checkpoint(stereo, tmp_path / "stereo").notes == ()
-    loaded = load_checkpoint(tmp_path / "stereo").metadata
+    loaded = load_checkpoint(f"{tmp_path / 'stereo'}:kitti-stereo").metadata
     assert (loaded.is_metric, loaded.scale) == (True, 5.4)
+    # Whose stereo pair it was is not in the folder, so it is not taken for granted.
+    assert load_checkpoint(tmp_path / "stereo").metadata.is_metric is False
 
     true_baseline = published(checkpoint, is_metric=True, crop=(0.0, 0.2, 0.0, 0.0))
     scale_note, crop_note = export_checkpoint(true_baseline, tmp_path / "metric").notes
