@@ -84,9 +84,16 @@ class NodeProcess:
         return os.pread(log, os.fstat(log).st_size, 0).decode(errors="replace")
 
     def segments(self) -> set[Path]:
-        """Return the files of shared memory that the node has mapped."""
-        maps = Path(f"/proc/{self.process.pid}/maps").read_text()
-        return {Path(name) for name in re.findall(r"/dev/shm/\S*fastrtps_[0-9a-f]+$", maps, re.M)}
+        """Return the files of shared memory that the node has mapped, without the test's own.
+
+        A node that has discovered the test maps the memory of the test, too, to write into it.
+        """
+
+        def mapped(process: int | str) -> set[Path]:
+            maps = Path(f"/proc/{process}/maps").read_text()
+            return set(map(Path, re.findall(r"/dev/shm/\S*fastrtps_[0-9a-f]+$", maps, re.M)))
+
+        return mapped(self.process.pid) - mapped("self")
 
     def end(self) -> None:
         """End the node, the harder the longer it takes."""

@@ -177,6 +177,7 @@ def in_this_process(monkeypatch):
     return ran
 
 
+@pytest.mark.slow
 def test_a_small_rebuild_from_nothing(tmp_path, in_this_process, capsys):
     """Everything of the real one, with few and small images; then once more, when all is done."""
     synthesize = importlib.import_module("training.synthesize").main

@@ -595,6 +595,7 @@ class TagCounter(HTMLParser):
         self.text += data
 
 
+@pytest.mark.slow
 def test_the_command_writes_table_json_and_page(
     tmp_path: Path, recorded: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -702,6 +703,7 @@ def test_a_published_folder_and_a_metric_one(
     assert float(row.split()[1]) == pytest.approx(1 - 1 / 5.4, abs=2e-3)
 
 
+@pytest.mark.slow
 def test_a_recording_is_extracted_to_a_temporary_store(
     tmp_path: Path, checkpoint: Checkpoint, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -955,6 +957,7 @@ def test_wrong_input_is_refused(
     assert re.search(message, error), error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("half", [False, True])
 def test_openvino_ir_is_judged_as_the_network_it_is_made_from(
     tmp_path: Path, recorded: tuple[Path, Path], half: bool
@@ -976,6 +979,7 @@ def test_openvino_ir_is_judged_as_the_network_it_is_made_from(
     assert weights["abs_rel"] > 0.05  # else agreement would mean little
 
 
+@pytest.mark.slow
 def test_the_engine_is_the_one_that_is_asked_for(
     tmp_path: Path, recorded: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -137,6 +137,7 @@ def test_yaml_file_and_command_line(store, tmp_path, capsys):
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.slow
 def test_a_run_leaves_a_model_that_the_predictor_takes(uninterrupted):
     assert uninterrupted.metadata.training["steps"] == STEPS
     assert (uninterrupted.metadata.width, uninterrupted.metadata.height) == (96, 64)
@@ -145,6 +146,7 @@ def test_a_run_leaves_a_model_that_the_predictor_takes(uninterrupted):
     assert torch.isfinite(disparity).all()
 
 
+@pytest.mark.slow
 def test_a_run_can_be_repeated(options, uninterrupted, tmp_path):
     assert main(arguments(options, tmp_path / "again")) in COMPLETE
     assert_same_weights(uninterrupted, load_checkpoint(tmp_path / "again" / "last.safetensors"))
@@ -174,6 +176,7 @@ def wait_for_save(process, folder, step=0):
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_save_and_resuming_is_exact(options, uninterrupted, tmp_path, number):
     folder = tmp_path / "run"
@@ -189,6 +192,7 @@ def test_signals_save_and_resuming_is_exact(options, uninterrupted, tmp_path, nu
     assert_same_weights(uninterrupted, load_checkpoint(folder / "last.safetensors"))
 
 
+@pytest.mark.slow
 def test_kill_at_any_moment_leaves_a_run_that_resumes(options, uninterrupted, tmp_path):
     folder = tmp_path / "run"
     process = start(options, folder)
@@ -228,6 +232,7 @@ def test_the_same_command_continues_a_run(options, tmp_path, capsys):
     assert "resume.pt is damaged" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pose", "words"),
     [("flow", "motion solved from optical flow"), ("tracks", "motion from tracked corners")],
@@ -253,6 +258,7 @@ def test_run_with_solved_motion_resumes_exactly(options, tmp_path, capsys, pose,
     assert "motion from tracked corners (they determine it" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_full_disk_does_not_end_the_run_and_keeps_the_old_file(
     options, uninterrupted, tmp_path, monkeypatch, capsys
 ):
@@ -308,6 +314,7 @@ def test_a_full_disk_leaves_no_state_that_speaks_of_missing_files(
     assert (folder / "best.safetensors").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verify", ["background", "first", "none"])
 def test_a_damaged_store_ends_the_run_with_the_frame(options, tmp_path, capsys, verify):
     damaged = tmp_path / "store"
@@ -353,6 +360,7 @@ def test_what_cannot_be_trained_on_is_named_before_anything_is_written(tmp_path,
         assert not out.exists()
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does(options, tmp_path):
     # With batch statistics each process would normalise by its own half of the batch, so they are
     # frozen; what is left must agree but for the order of sums.
@@ -385,6 +393,7 @@ def test_two_processes_learn_what_one_does(options, tmp_path):
                 assert difference.mean() < 2e-5, f"{network}.{name}"
 
 
+@pytest.mark.slow
 def test_a_run_that_gets_worse_keeps_its_start_and_says_so(store, tmp_path, capsys):
     """A step size that ruins the shipped model: what is handed out is what it began with."""
     folder = tmp_path / "run"

@@ -70,6 +70,7 @@ def test_integers_are_named(exported: Path, tmp_path: Path) -> None:
     assert create_backend(quantized, cache_dir=tmp_path).precision == "int8"
 
 
+@pytest.mark.slow
 def test_unusable_ir_is_named(tmp_path: Path, checkpoint: Checkpoint, exported: Path) -> None:
     alone = tmp_path / "alone.xml"
     alone.write_bytes(exported.read_bytes())

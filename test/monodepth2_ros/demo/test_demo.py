@@ -403,6 +403,7 @@ def messages(path, topic):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.ros
 @needs_ros
 def test_lock_step_processes_every_frame_and_keeps_everything(tmp_path, model, environment):
@@ -463,6 +464,7 @@ def test_lock_step_processes_every_frame_and_keeps_everything(tmp_path, model, e
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.slow
 @pytest.mark.ros
 @needs_ros
 def test_real_time_keeps_the_pace_of_the_recording(tmp_path, model, environment):
@@ -495,6 +497,7 @@ def test_real_time_keeps_the_pace_of_the_recording(tmp_path, model, environment)
     assert json.loads((output / "report.json").read_text())["frames"]["with_points"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.ros
 @needs_ros
 def test_untrained_weights_are_called_so_everywhere(tmp_path, environment):
@@ -513,6 +516,7 @@ def test_untrained_weights_are_called_so_everywhere(tmp_path, environment):
     assert np.ptp(columns) > 0.6 * picture.shape[1]
 
 
+@pytest.mark.slow
 @pytest.mark.ros
 @needs_ros
 def test_without_a_checkpoint_the_node_runs_the_shipped_model_and_says_so(tmp_path, environment):
@@ -528,6 +532,7 @@ def test_without_a_checkpoint_the_node_runs_the_shipped_model_and_says_so(tmp_pa
     assert "default model" in (tmp_path / "out" / "node.log").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.ros
 @needs_ros
 def test_frames_that_fail_are_counted_and_a_demo_without_any_says_why(tmp_path, model, environment):
@@ -566,6 +571,7 @@ def test_a_node_that_does_not_start_is_quoted(tmp_path, model, environment):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["drive"]
 
 
+@pytest.mark.slow
 @pytest.mark.ros
 @needs_ros
 def test_an_interrupted_demo_keeps_what_it_has_and_leaves_no_process(tmp_path, model, environment):

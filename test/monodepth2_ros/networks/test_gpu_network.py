@@ -113,6 +113,7 @@ def test_normalise_takes_pixels(numbers, generator):
     assert_close(actual, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layers", "size"), [(18, (64, 96)), (50, (64, 64))])
 def test_the_network_is_the_same_function(layers, size, generator):
     plain = plain_network(layers, generator)

@@ -196,6 +196,7 @@ def test_every_output_of_a_raw_image(start, make_peer, picture, predictor):
     assert node.stop(signal.SIGTERM) == 0
 
 
+@pytest.mark.slow
 def test_compressed_images(start, make_peer, picture, predictor):
     node = start(image_transport="compressed", points__edge_filter=0.0)
     peer = make_peer(transport="compressed")
@@ -222,6 +223,7 @@ def test_compressed_images(start, make_peer, picture, predictor):
     assert node.stop(signal.SIGINT) == 0
 
 
+@pytest.mark.slow
 def test_missing_late_zero_and_wrong_camera_info(start, make_peer, picture, predictor):
     node = start()
     peer = make_peer()
@@ -313,6 +315,7 @@ def test_rectification(start, make_peer, picture, predictor):
     check_outputs(peer, node, SECOND, predictor(rectified), target.resized(96, 64))
 
 
+@pytest.mark.slow
 def test_broken_frames_do_not_stop_the_node(start, make_peer, picture):
     node = start()
     peer = make_peer()
@@ -333,6 +336,7 @@ def test_broken_frames_do_not_stop_the_node(start, make_peer, picture):
     peer.status("no camera_info", node)  # the failure is over
 
 
+@pytest.mark.slow
 def test_newest_frame_wins(start, make_peer, picture):
     # A network that takes longer than the camera's period, on purpose.
     node = start(checkpoint="random", output_depth=60)
@@ -357,6 +361,7 @@ def test_newest_frame_wins(start, make_peer, picture):
     assert published + int(values["frames dropped"]) == int(values["images received"]) <= sent
 
 
+@pytest.mark.slow
 def test_nothing_is_computed_without_listeners(start, make_peer, picture):
     node = start(lazy=False)
     peer = make_peer()
@@ -388,6 +393,7 @@ def test_a_best_effort_camera_is_heard(start, make_peer, picture):
     peer.wait(depth, "depth", node)
 
 
+@pytest.mark.slow
 def test_diagnostics_count_who_is_connected(start, make_peer):
     node = start(autostart=False)
     peer = make_peer(reliability="best_effort")
@@ -414,6 +420,7 @@ def test_diagnostics_count_who_is_connected(start, make_peer):
     peer.status("no image yet", node, known)
 
 
+@pytest.mark.slow
 def test_lifecycle_by_services(start, make_peer, picture, model):
     node = start(autostart=False, checkpoint="/nowhere/model.safetensors")
     peer = make_peer()
@@ -444,6 +451,7 @@ def test_lifecycle_by_services(start, make_peer, picture, model):
     assert node.stop(signal.SIGINT) == 0
 
 
+@pytest.mark.slow
 def test_parameter_files(start, make_peer, tmp_path, model):
     file = tmp_path / "robot.yaml"
     file.write_text(
@@ -474,6 +482,7 @@ def test_a_node_that_cannot_start_says_why_and_ends(start, parameters, reason):
     assert reason in node.log()
 
 
+@pytest.mark.slow
 def test_memory_stays_steady(start, make_peer, tmp_path):
     psutil = pytest.importorskip("psutil", reason="psutil is not installed")
     tiny = tmp_path / "tiny.safetensors"

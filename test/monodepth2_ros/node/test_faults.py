@@ -72,6 +72,7 @@ def jpeg(declared=None):
     return message
 
 
+@pytest.mark.slow
 def test_images_and_camera_infos_that_lie(start):
     psutil = pytest.importorskip("psutil", reason="psutil is not installed")
     node, peer = start("compressed")
@@ -105,6 +106,7 @@ def test_images_and_camera_infos_that_lie(start):
     assert node.stop(signal.SIGTERM) == 0
 
 
+@pytest.mark.slow
 def test_parameters_of_the_nodes_own_dump_load_and_the_period_applies(start, model):
     node, peer = start(autostart=False, diagnostics_period=30.0)
     assert peer.set_parameter("diagnostics_period", 0.1, node).successful
@@ -143,6 +145,7 @@ def damage(name):
     return write
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["nan", "variance", "scale"])
 def test_a_model_that_computes_nothing_is_refused_or_an_error(start, model, tmp_path, name):
     path = tmp_path / "model.safetensors"

@@ -77,6 +77,7 @@ def test_every_parameter_of_the_nodes_own_dump_loads(monkeypatch):
         context.try_shutdown()
 
 
+@pytest.mark.slow
 def test_hostile_requests_and_messages_over_dds(tmp_path):
     """By the node's own process, with what Nav2's lifecycle manager sends and what it does not."""
     harness.use_private_domain()

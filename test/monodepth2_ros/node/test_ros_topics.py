@@ -69,6 +69,7 @@ def stereo_info(camera=CAMERA):
     return message
 
 
+@pytest.mark.slow
 def test_the_camera_is_subscribed_to_while_someone_listens_with_what_it_offers(start, picture):
     node, peer = start(reliability="reliable")
     values = peer.status("so the camera is not subscribed to", node)

@@ -87,6 +87,7 @@ def stamped(received: list, stamp: int):
     return find
 
 
+@pytest.mark.slow
 def test_node_measures_metres_from_odometry_and_withholds_depth_until_then(start, model):
     node, peer = start(scale__source="odometry", scale__require=0.3)
     odometry = peer.node.create_publisher(Odometry, "odom", 100)

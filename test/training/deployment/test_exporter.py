@@ -103,6 +103,7 @@ def test_onnx_agrees_with_torch_and_carries_the_metadata(
     assert "unknown unit" in described["depth"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("batch", "half"), [(1, False), (0, True)])
 def test_openvino_agrees_with_torch_and_carries_the_metadata(
     tmp_path: Path, checkpoint: Checkpoint, batch: int, half: bool
@@ -320,6 +321,7 @@ export_openvino = openvino_format.write_openvino
 export_published = published_format.write_published
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "writer", "tampered", "reason"),
     [
@@ -362,6 +364,7 @@ def test_an_interrupted_export_leaves_nothing(
     assert nothing_is_left(tmp_path)
 
 
+@pytest.mark.slow
 def test_half_a_pair_is_taken_back(
     tmp_path: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -239,6 +239,7 @@ def test_depth_that_is_no_number_is_named(tmp_path: Path) -> None:
     assert not Judgement(12, 0, float("nan"), None, None).is_accepted
 
 
+@pytest.mark.slow
 def test_depth_of_a_written_graph_is_that_of_the_network(tmp_path: Path) -> None:
     checkpoint = drawn_checkpoint(5, crop=(0.0, 0.25, 0.125, 0.0), scale=3.0)
     truth = np.ones((3, 45, 70), np.float16)
@@ -338,6 +339,7 @@ def same_graph(graph: Any, *_: Any) -> Any:
     return graph
 
 
+@pytest.mark.slow
 def test_what_is_accepted_is_written_with_its_figures(
     tmp_path: Path,
     checkpoint: Checkpoint,
@@ -377,6 +379,7 @@ def test_what_is_accepted_is_written_with_its_figures(
     np.testing.assert_allclose(written.run(image)[1], expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_what_is_worse_is_not_written(
     tmp_path: Path, checkpoint: Checkpoint, graph: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -399,6 +402,7 @@ def test_what_is_worse_is_not_written(
     assert not list(output.parent.iterdir())
 
 
+@pytest.mark.slow
 def test_what_reads_back_differently_is_not_written(
     tmp_path: Path, checkpoint: Checkpoint, graph: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

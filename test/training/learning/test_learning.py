@@ -28,6 +28,8 @@ from training.worlds.take import camera_from_field_of_view
 
 PROTOCOL = Protocol(scaling="median")
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):

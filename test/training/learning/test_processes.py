@@ -87,6 +87,7 @@ def port() -> int:
         return int(listener.getsockname()[1])
 
 
+@pytest.mark.slow
 def test_processes_share_what_the_first_has(port: int) -> None:
     """Statistics, bytes, and a gathered tensor."""
     for process in start("share", 2, port):
@@ -108,6 +109,7 @@ def test_the_failure_of_one_ends_all_with_one_message(port: int, count: int) -> 
     assert time.monotonic() - began < 30.0
 
 
+@pytest.mark.slow
 def test_the_death_of_one_ends_all(port: int) -> None:
     """A killed process tells nothing; the others notice that its connection is gone."""
     processes = start("wait", 2, port)

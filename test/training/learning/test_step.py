@@ -201,6 +201,7 @@ def evaluated(dtype: torch.dtype, compiled: bool) -> tuple[Tensor, tuple[Tensor,
     return loss.detach(), torch.autograd.grad(loss, leaves)
 
 
+@pytest.mark.slow
 def test_the_compiled_objective_agrees_with_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     """As traced and derived for the compiler; making code of it would need another compiler."""
     counts = CompileCounterWithBackend("aot_eager")
