@@ -98,7 +98,7 @@ def report_scale(arguments: argparse.Namespace) -> None:
             warm = statistics.median(
                 samples_loaded(part, batch, workers, epoch) for epoch in range(arguments.passes)
             )
-            # Pages that are mapped stay: the store is opened anew.
+            # Pages that are mapped stay: the store is opened again.
             del samples, part, store
             store = FrameStore.open(path)
             forget(store)

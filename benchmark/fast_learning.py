@@ -4,7 +4,7 @@
 
 Both train from the same seeds, several runs each, on a rendered street; the last fifth of it is
 held out. Plain is contiguous float32; fast is what `depth_train` chooses on the device by itself,
-and what `--fast` adds. The difference of the two means stands beside the spread of the runs. What
+and what `--fast` adds. The difference of the two means stands next to the spread of the runs. What
 is done is kept, so an interrupted run goes on where it was.
 
     python benchmark/fast_learning.py --out runs/fast --init none

@@ -86,7 +86,7 @@ def train(arguments: argparse.Namespace, out: Path) -> tuple[Path, list[dict[str
 def draw_curve(
     history: list[dict[str, float]], levels: dict[str, float], width: int
 ) -> NDArray[np.uint8]:
-    """Draw abs_rel and loss over the steps, beside the levels of the baselines."""
+    """Draw abs_rel and loss over the steps, with the levels of the baselines."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

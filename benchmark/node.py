@@ -289,7 +289,7 @@ def report(run: Run, arguments: argparse.Namespace, bare: float) -> None:
     print(f"| filling a 640x192 cloud message | {spread(pack())} |")
     possible = min(arguments.rate, bare)
     rate = run.rates()[0]
-    print(f"\nwork of the node beside the network: {work:.1f} ms")
+    print(f"\nwork of the node in addition to the network: {work:.1f} ms")
     print(
         f"output {rate:.1f} Hz; the network alone: {bare:.1f} Hz; "
         f"{100 * rate / possible:.0f} % of what it and the camera allow"

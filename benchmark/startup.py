@@ -189,7 +189,7 @@ def time_import(checkout: Path, names: str) -> dict[str, float]:
 
 
 def table(title: str, columns: dict[str, list[dict[str, float]]]) -> None:
-    """Print medians, a column for each case and the smallest and largest value beside them."""
+    """Print medians, a column for each case and the smallest and largest value next to them."""
     print(f"\n| {title} | " + " | ".join(columns) + " |\n|---|" + "---|" * len(columns))
     names = list(dict.fromkeys(name for rounds in columns.values() for name in rounds[0]))
     for name in names:

@@ -5,7 +5,7 @@
 Both train copies of the same networks on the same images in one process, in turns. The plain
 formulation is what one writes down from the paper: each scale computes everything it needs, window
 means by pooling padded images, gradients by autograd, contiguous tensors, float32, the optimiser's
-default implementation. Before timing, the two losses are compared. Each time stands beside the
+default implementation. Before timing, the two losses are compared. Each time stands next to the
 floor: the least that the convolutions' multiply-adds and bytes take on this machine, see
 ceilings.py.
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Train on each recording of a folder by itself, with default options, and see whether it helped.
 
-Of every recording the last fifth is held out. The table says what depth was worth there before and
+The last fifth of every recording is held out. The table says what depth was worth there before and
 after, against ground truth where the recording has it and against triangulated depth, next to what
 needs no training: the best constant depth, the mean depth image of the rest, the best plane. Each
 recording is trained on from the shipped model and from an ImageNet trunk. What is done is kept, so

@@ -3,7 +3,7 @@
 """Bring the figures of a rebuild into the model card: ``python docs/make_model_card.py WORK``.
 
 WORK is the folder of ``python -m training.default_model``. The tables between the card's marks are
-written anew from the metadata of the model that it made, and the learning curve is drawn, of those
+written again from the metadata of the model that it made, and the learning curve is drawn, of those
 stages that were trained there (one that went on from weights of elsewhere has no curve of them).
 """
 

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 _METADATA_KEY = "monodepth2_ros"
 
-# Of the shipped checkpoint, in the package.
+# File of the shipped checkpoint, in the package.
 _DEFAULT = "models/default.safetensors"
 
 # Published stereo models were trained with a nominal baseline of 0.1 where KITTI's is 0.54 m. A
@@ -68,7 +68,7 @@ KITTI_STEREO = ":kitti-stereo"
 
 @dataclass(frozen=True)
 class CheckpointMetadata:
-    """What a depth model needs beside its weights.
+    """What a depth model needs in addition to its weights.
 
     Attributes
     ----------
@@ -264,7 +264,7 @@ def open_checkpoint(name: str) -> Checkpoint:
     if path is None:
         raise CheckpointError(
             f"the default model is missing: there is no file monodepth2_ros/{_DEFAULT} in "
-            f"{resources.files('monodepth2_ros')}; install the package anew, or name a model: a "
+            f"{resources.files('monodepth2_ros')}; install the package again, or name a model: a "
             ".safetensors file, a folder with encoder.pth and depth.pth, or 'random' to try "
             "everything but the depth with untrained weights"
         )
@@ -397,7 +397,7 @@ def _load_openvino(path: Path) -> Checkpoint:
         reason = str(error).strip().splitlines()[-1]  # before it: OpenVINO's own source lines
         raise CheckpointError(
             f"checkpoint {path} is not readable OpenVINO IR ({reason}); was it copied in full, "
-            "with its .bin beside it?"
+            "with its .bin next to it?"
         ) from error
     try:
         description = json.loads(graph.get_rt_info([_METADATA_KEY]).astype(str))

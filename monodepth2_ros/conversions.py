@@ -4,7 +4,7 @@
 
 Messages are taken as they come from rclpy or from the rosbags library (ROS 2 and ROS 1): only
 their fields are used, no ROS package is imported. OpenCV does the colour conversions; cv_bridge is
-not used, because its compiled half fails beside NumPy 2 or OpenCV 5 and it does not know all the
+not used, because its compiled half fails with NumPy 2 or OpenCV 5 and it does not know all the
 encodings below.
 """
 
@@ -391,7 +391,7 @@ def fill_camera_info(message: Any, camera: PinholeCamera) -> None:
     ----------
     message : sensor_msgs/CameraInfo
     camera : PinholeCamera
-        Of the image beside which the message is published.
+        Header of the image with which the message is published.
     """
     message.width, message.height = camera.width, camera.height
     message.distortion_model = "plumb_bob"

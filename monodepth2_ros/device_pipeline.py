@@ -41,7 +41,7 @@ class DevicePipeline:
     ----------
     device : torch.device
     kept : sequence of Tensor
-        What `compute` changes beside its results, left alone by the runs before a recording.
+        What `compute` changes next to its results, left alone by the runs before a recording.
     """
 
     depth = 2
@@ -185,7 +185,7 @@ class _Slot:
         is_new = self.pinned_pixels.shape != image.shape
         if is_new:
             self.pinned_pixels, self.pixels = self._pair(image.shape)
-        # torch copies with all its threads, NumPy with one: twenty times as fast beside a GPU.
+        # torch copies with all its threads, NumPy with one: twenty times as fast there.
         self.pinned_pixels.copy_(as_tensor(image))
         return is_new
 

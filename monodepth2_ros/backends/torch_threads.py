@@ -1,6 +1,6 @@
 # Copyright 2026 The monodepth2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""torch's CPU threads, which are the whole process's, beside those of another engine."""
+"""torch's CPU threads, which belong to the whole process, next to those of another engine."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ Three identities, each exact but for rounding (the tests hold them to 1e-12 in f
 
   Row −1 of the enlarged map, reflected, is its row 1, which shows row 0 of the small map; so the
   reflection of the enlarged map is the replication of the small one. The channels of the
-  encoder that come in beside it keep their 3×3 convolution, and both sums are added.
+  encoder that are joined to it keep their 3×3 convolution, and both sums are added.
 - *A convolution with one output channel* leaves most of a vector unit idle. The sixteen outputs of
   4×4 pixels together are one convolution of stride 4 with 16 output channels and a kernel of 6×6,
   most of whose weights are zero, and its channels are then laid out as pixels.
@@ -121,7 +121,7 @@ class EnlargingConv(nn.Module):
         self.join.bias = copy.deepcopy(conv.bias)
 
     def forward(self, x: Tensor, skip: Tensor | None) -> Tensor:
-        """Compute it; `skip` is what comes in beside, of twice the size."""
+        """Compute it; `skip` is what is joined to it, of twice the size."""
         enlarged = self.enlarge(functional.pad(x, (1, 1, 1, 1), mode="replicate"))
         return enlarged if self.join is None else self.join(skip) + enlarged
 

@@ -4,7 +4,7 @@
 
 On a GPU a network of this size waits for the launching of small kernels rather than for arithmetic.
 Each of these does in one launch, and in one pass through memory, what takes up to six otherwise.
-They compute in float32 whatever type the tensors have, and what is no number stays none. Sizes are
+They compute in float32 whatever type the tensors have, and NaN stays NaN. Sizes are
 compiled in, so each size has its kernels; Triton keeps them on disk between starts.
 """
 
@@ -34,7 +34,7 @@ def _reflect(index, size: tl.constexpr):
 
 @triton.jit
 def _elu(x):
-    positive = x > 0.0  # what is no number is not
+    positive = x > 0.0  # NaN is not
     return tl.where(positive, x, tl.exp(tl.where(positive, 0.0, x)) - 1.0)
 
 

@@ -19,7 +19,7 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
 
 
 class BasicBlock(nn.Module):
-    """Two 3×3 convolutions beside a shortcut."""
+    """Two 3×3 convolutions with a shortcut."""
 
     expansion = 1
 
@@ -44,7 +44,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """A 3×3 convolution between two of 1×1, beside a shortcut; the 3×3 one has the stride."""
+    """A 3×3 convolution between two of 1×1, with a shortcut; the 3×3 one has the stride."""
 
     expansion = 4
 

@@ -79,7 +79,7 @@ class Scaling:
         self._tracking: Future[None] | None = None
         self._estimator: ScaleEstimator | None = None
         self._mounting = mounting_pose(values["scale.mounting"]) @ _OPTICAL
-        # Of the range sensor in the camera's body.
+        # Pose of the range sensor in the camera's body.
         self._range_mounting = mounting_pose(values["scale.range_mounting"])
         if self.sources:
             self._executor = ThreadPoolExecutor(1, "scale_tracker")

@@ -12,7 +12,7 @@ import numpy as np
 _WINDOW = 100
 _FEWEST = 20
 
-# Of the gaps, the one at this share of their order is the period: most of them are a period long
+# The gap at this share of their order is the period: most of them are a period long
 # unless more than three of four images get lost, and stamps may jitter by a third.
 _PERIOD_QUANTILE = 0.2
 

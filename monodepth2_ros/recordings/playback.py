@@ -52,7 +52,7 @@ __all__ = [
 #: How a user of the demo chooses topics.
 WAYS = Ways("--image-topic TOPIC", "--camera-info-topic TOPIC", "--truth-topic TOPIC")
 
-# Of messages recorded at the same time, what belongs to an image goes before it.
+# Among messages recorded at the same time, what belongs to an image goes before it.
 _ORDER = ("camera_info", "depth", "image")
 
 # With fewer camera_info messages than this share of the images, it is published once or rarely.

@@ -50,7 +50,7 @@ _SAMPLES = 5
 # In metres: three quarters of a scene are not farther than this, and 5 % not nearer.
 _FARTHEST = 100.0
 _NEAREST = 0.1
-# Of the depth images, this share must have an image of the camera at their time.
+# This share of the depth images must have an image of the camera at their time.
 _MATCHED = 0.1
 _SAME_VIEW = 0.01  # of the focal length, and of the image size
 

@@ -210,7 +210,7 @@ def predict_store(
                     f"{checkpoint.source} predicts values that are not numbers on frames "
                     f"{start} to {stop - 1} of {store.path}; its weights are damaged"
                 )
-            # Beside the writing, and not by reading all of it again afterwards.
+            # While writing, and not by reading all of it again afterwards.
             summed = pool.submit(zlib.crc32, depth.data, checksum)
             file.write(depth.data)
             checksum = summed.result()

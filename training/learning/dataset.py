@@ -32,7 +32,7 @@ from training.learning.motion_from_tracks import (
 #: Whether the stereo partner is no source, one more source, or the only one.
 StereoMode = Literal["none", "add", "only"]
 
-#: Whether true depth is not learned from, is learned from beside a sample's sources, or in their
+#: Whether true depth is not learned from, is learned from next to a sample's sources, or in their
 #: place where there is any.
 TruthMode = Literal["none", "add", "instead"]
 

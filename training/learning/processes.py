@@ -198,7 +198,7 @@ class _Watch:
     """
 
     def __init__(self, store: Any, rank: int, count: int) -> None:
-        # Of its own where that is possible: the main thread may block its connection for long.
+        # Its own connection where that is possible: the main thread may block another for long.
         self._store = store.clone() if hasattr(store, "clone") else store
         self._rank, self._count = rank, count
         self._stopped = threading.Event()

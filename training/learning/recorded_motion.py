@@ -31,7 +31,7 @@ from training.learning.motion_from_tracks import (
 # Metres: a shorter motion is the noise of the poses.
 _SHORTEST = 0.003
 
-# Of two neighbours one may be so many times as far away as the other; a jump is farther.
+# One of two neighbours may be so many times as far away as the other; a jump is farther.
 _LARGEST_RATIO = 5.0
 
 # Degrees by which recorded and seen rotation may differ, and recorded and seen direction.

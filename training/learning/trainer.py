@@ -188,7 +188,7 @@ class Trainer:
                 raise run_state.RunError(
                     f"--resume: the run had {state.fingerprint}, now it is {fingerprint}; the "
                     "order of the samples would change. Restore the data and options, or start "
-                    "anew from its last.safetensors with --checkpoint"
+                    "again from its last.safetensors with --checkpoint"
                 )
             _load(self.model.load_state_dict, state.networks, "networks")
         parameters = [p for p in self.model.parameters() if p.requires_grad]

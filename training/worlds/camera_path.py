@@ -114,7 +114,7 @@ def camera_path(
     Raises
     ------
     ValueError
-        If there is no frame, no rate, or no time left beside the standstill.
+        If there is no frame, no rate, or no time left next to the standstill.
     """
     if frames < 1:
         raise ValueError(f"camera_path: frames is {frames}; give at least 1")

@@ -81,7 +81,7 @@ def test_unusable_ir_is_named(tmp_path: Path, checkpoint: Checkpoint, exported: 
     openvino.save_model(openvino.Model(graph.get_results(), graph.get_parameters()), foreign)
     several = export_checkpoint(checkpoint, tmp_path / "several.xml", batch=2).path
     for path, message in (
-        (alone, "alone.xml is not readable OpenVINO IR .* its .bin beside it"),
+        (alone, "alone.xml is not readable OpenVINO IR .* its .bin next to it"),
         (damaged, "damaged.xml is not readable OpenVINO IR"),
         (foreign, "foreign.xml has no monodepth2_ros metadata"),
         (several, "several.xml takes images of shape .*export without --batch"),

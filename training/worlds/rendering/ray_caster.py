@@ -105,7 +105,7 @@ def render_frame(
     antialias : int
         Pixels on outlines are averaged over antialias × antialias rays; 1 takes the centre ray.
     shadows : sequence of ShadowMap, optional
-        Of :func:`cast_shadows`, for many frames of a world; cast anew by default.
+        Result of :func:`cast_shadows`, for many frames of a world; cast again by default.
 
     Returns
     -------

@@ -50,7 +50,7 @@ _TRIES = 20  # yards drawn for one in which the camera can move
 
 
 def highway(rng: Generator, length: float, height: float) -> World:
-    """Build a wide road with several lanes, traffic, and little beside it."""
+    """Build a wide road with several lanes, traffic, and little next to it."""
     lanes, lane = int(rng.integers(1, 5)), rng.uniform(3.2, 3.8)
     both_ways = rng.random() < 0.5
     shoulder = rng.uniform(0.6, 3.2)
