@@ -10,9 +10,10 @@ from typing import Any
 import cv2
 import numpy as np
 import yaml
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from monodepth2_ros.camera import Calibration, RegionOfInterest
+from monodepth2_ros.scale.poses import pose_matrix
 
 
 def read_calibration(path: Path) -> Calibration:
@@ -261,27 +262,7 @@ def read_extrinsics(path: Path) -> NDArray[np.float64]:
         )
     if len(translation) != 3 or len(rotation) != 4 or not np.any(rotation):
         raise ValueError(f"{path}: translation takes 3 numbers, rotation 4, not all zero")
-    return pose_from_quaternion(translation, rotation)
-
-
-def pose_from_quaternion(translation: ArrayLike, quaternion: ArrayLike) -> NDArray[np.float64]:
-    """Build poses from translations (..., 3) and quaternions x, y, z, w (..., 4): (..., 4, 4)."""
-    unit: NDArray[np.float64] = np.asarray(quaternion, np.float64)
-    unit = unit / np.linalg.norm(unit, axis=-1, keepdims=True)
-    x, y, z, w = np.moveaxis(unit, -1, 0)
-    pose = np.zeros((*unit.shape[:-1], 4, 4))
-    pose[..., 0, :3] = np.stack(
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)], axis=-1
-    )
-    pose[..., 1, :3] = np.stack(
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)], axis=-1
-    )
-    pose[..., 2, :3] = np.stack(
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)], axis=-1
-    )
-    pose[..., :3, 3] = np.asarray(translation, np.float64)
-    pose[..., 3, 3] = 1.0
-    return pose
+    return pose_matrix(translation, rotation)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from monodepth2_ros.recordings.bags import (
     Topic,
     read_messages,
 )
-from training.extraction.calibration import pose_from_quaternion
+from monodepth2_ros.scale.poses import invert_pose, pose_matrix, slerp
 
 if TYPE_CHECKING:
     from rosbags.highlevel import AnyReader
@@ -82,8 +82,8 @@ class Trajectory:
         share = ((stamps - self.stamps[before]) / np.maximum(length, 1))[known, None]
         before, after = before[known], after[known]
         translation = (1 - share) * self.translations[before] + share * self.translations[after]
-        rotation = _slerp(self.quaternions[before], self.quaternions[after], share)
-        poses[known] = pose_from_quaternion(translation, rotation)
+        rotation = slerp(self.quaternions[before], self.quaternions[after], share)
+        poses[known] = pose_matrix(translation, rotation)
         return poses
 
 
@@ -133,7 +133,7 @@ class FrameTree:
             return None
         down = self._pose_below(common, source, stamps)
         up = self._pose_below(common, target, stamps)
-        return _inverse(up) @ down
+        return invert_pose(up) @ down
 
     def _pose_below(
         self, ancestor: str, frame: str, stamps: NDArray[np.int64]
@@ -280,29 +280,3 @@ def find_poses(
         root = tree.ancestors(camera_frame)[-1]
         return PoseSource(f"/tf from '{root}'", None, root, camera_frame, tree)
     return "; ".join(reasons) or "no odometry and no moving /tf"
-
-
-def _inverse(poses: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Invert rigid transforms, shape (M, 4, 4)."""
-    inverse = np.zeros_like(poses)
-    rotation = poses[:, :3, :3].transpose(0, 2, 1)
-    inverse[:, :3, :3] = rotation
-    inverse[:, :3, 3] = -(rotation @ poses[:, :3, 3:])[..., 0]
-    inverse[:, 3, 3] = 1.0
-    return inverse
-
-
-def _slerp(
-    first: NDArray[np.float64], second: NDArray[np.float64], share: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Interpolate quaternions (M, 4) on the shorter great circle (Shoemake 1985)."""
-    first = first / np.linalg.norm(first, axis=1, keepdims=True)
-    second = second / np.linalg.norm(second, axis=1, keepdims=True)
-    cosine = np.sum(first * second, axis=1, keepdims=True)
-    second = np.where(cosine < 0.0, -second, second)
-    angle = np.arccos(np.clip(np.abs(cosine), 0.0, 1.0))
-    near = angle < 1e-6  # the formula divides by the sine
-    sine = np.where(near, 1.0, np.sin(angle))
-    weight_first = np.where(near, 1.0 - share, np.sin((1.0 - share) * angle) / sine)
-    weight_second = np.where(near, share, np.sin(share * angle) / sine)
-    return weight_first * first + weight_second * second
