@@ -67,7 +67,7 @@ def create_backend(
                 "set backend to 'openvino' or 'auto'"
             )
         backend = "openvino"
-    target = _resolve_device(device, backend)
+    target = resolve_device(device, backend)
     if backend == "auto":
         # OpenVINO's CPU plugin has no fp16 arithmetic; torch says so with the alternative.
         use_torch = target.type == "cuda" or not is_installed("openvino") or precision == "fp16"
@@ -98,7 +98,7 @@ def create_backend(
     return TorchBackend(checkpoint, target, precision, threads)
 
 
-def _resolve_device(device: str, backend: str) -> Device:
+def resolve_device(device: str, backend: str) -> Device:
     """Turn a user's device into one that is there, or refuse it."""
     if device == "auto":
         if backend == "openvino" or not _may_have_cuda():

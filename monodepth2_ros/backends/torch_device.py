@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import torch
 
-from monodepth2_ros.backends.factory import _resolve_device
+from monodepth2_ros.backends.factory import resolve_device
 
 
 def torch_device(name: str) -> torch.device:
@@ -22,4 +22,4 @@ def torch_device(name: str) -> torch.device:
     BackendError
         If it is not there, with the reason.
     """
-    return torch.device(str(_resolve_device(name, "torch")))
+    return torch.device(str(resolve_device(name, "torch")))
