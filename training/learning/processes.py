@@ -33,6 +33,9 @@ _START_PATIENCE, _STEP_PATIENCE = timedelta(minutes=5), timedelta(minutes=15)
 #: others to have looked.
 _LOOK_EVERY, _TELL_PATIENCE = 0.5, 5.0
 
+#: Seconds that a process whose connection broke waits for the other one to say why.
+_HEAR_PATIENCE = 2.0
+
 #: A store of the process group that does not answer for this many seconds is gone.
 _STORE_PATIENCE = 20.0
 
@@ -183,6 +186,10 @@ def describe_failure(error: Exception) -> str:
     """Say what went wrong, also where a library for communication says it."""
     message = str(error) or repr(error)
     if type(error) not in (OSError, ValueError) and _LOST.search(message):
+        # The connection may be gone because the other one failed and said why.
+        told = "" if _watch is None else _watch.wait_for_failure()
+        if told:
+            return told
         return (
             f"another process ended or does not answer ({message.splitlines()[0]}); the same "
             "command continues from what was saved last"
@@ -210,14 +217,24 @@ class _Watch:
         self._stopped.set()
         self._thread.join()
         try:
-            if self._store.add("failures", 1) > 1:
-                return  # another one failed before, and is telling it
-            self._store.set("failure", failure)
-            end = time.monotonic() + _TELL_PATIENCE
-            while self._store.add("heard", 0) < self._count - 1 and time.monotonic() < end:
-                time.sleep(0.1)
+            # Only the first failure is told: the later ones mostly follow from it.
+            if self._store.add("failures", 1) == 1:
+                self._store.set("failure", failure)
+            self._let_all_hear()
         except RuntimeError:  # the store is gone, and with it whoever kept it
             return
+
+    def wait_for_failure(self) -> str:
+        """Wait a moment for the failure that another process tells; empty if none does."""
+        end = time.monotonic() + _HEAR_PATIENCE
+        try:
+            while not self._store.check(["failure"]):
+                if time.monotonic() > end:
+                    return ""
+                time.sleep(0.1)
+            return str(self._store.get("failure").decode(errors="replace"))
+        except RuntimeError:  # the store is gone, and with it whoever kept it
+            return ""
 
     def stop(self) -> None:
         """Look no more."""
@@ -228,15 +245,29 @@ class _Watch:
         """Look until stopped."""
         answered = time.monotonic()
         while not self._stopped.wait(_LOOK_EVERY):
+            failure = ""
             try:
                 if self._store.check(["failure"]):
                     failure = self._store.get("failure").decode(errors="replace")
-                    self._store.add("heard", 1)
-                    self._end(failure)
+                    self._let_all_hear()
                 answered = time.monotonic()
             except RuntimeError:
-                if time.monotonic() - answered > _STORE_PATIENCE:
-                    self._end("the process that keeps the others together is gone")
+                if not failure and time.monotonic() - answered > _STORE_PATIENCE:
+                    failure = "the process that keeps the others together is gone"
+            if failure:
+                self._end(failure)
+
+    def _let_all_hear(self) -> None:
+        """Mark that this process knows of the failure; wait some seconds for the others to know.
+
+        A process that ends closes its connections, and those who wait for it would take that for
+        a failure of its own; the first one may take the store along, too.
+        """
+        self._store.set(f"heard_{self._rank}", "")
+        everyone = [f"heard_{rank}" for rank in range(self._count)]
+        end = time.monotonic() + _TELL_PATIENCE
+        while not self._store.check(everyone) and time.monotonic() < end:
+            time.sleep(0.1)
 
     def _end(self, failure: str) -> None:
         """End this process."""
