@@ -25,6 +25,7 @@ EXECUTABLES = {
     "depth_extract": "training.extract:main",
     "depth_train": "training.train:main",
     "depth_evaluate": "training.evaluate:main",
+    "depth_calibrate": "training.calibrate:main",
     "depth_export": "training.export:main",
     "depth_synthesize": "training.synthesize:main",
 }

@@ -20,6 +20,7 @@ COMMANDS = {
     "depth_extract": "training.extract",
     "depth_train": "training.train",
     "depth_evaluate": "training.evaluate",
+    "depth_calibrate": "training.calibrate",
     "depth_export": "training.export",
     "depth_synthesize": "training.synthesize",
 }

@@ -91,6 +91,8 @@ class CheckpointMetadata:
     provenance : dict
         What the publisher of the file says of it: data and licences, command, commit, date,
         figures; plain JSON. Written by ``depth_export --provenance``.
+    calibration : dict
+        What `scale` rests on, where ``depth_calibrate`` measured it; plain JSON.
     package_version : str
         Version that wrote the file.
     """
@@ -106,6 +108,7 @@ class CheckpointMetadata:
     is_metric: bool = False
     training: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    calibration: dict[str, Any] = field(default_factory=dict)
     package_version: str = __version__
 
     def __post_init__(self) -> None:

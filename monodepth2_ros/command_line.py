@@ -215,7 +215,8 @@ class CommandLine(Generic[_Options]):
             return
         arguments.setdefault("metavar", field.name.upper())
         names = [metadata["short"]] if metadata.get("short") else []
-        group.add_argument(*names, flag(field.name), required=is_required, **arguments)
+        names.append(metadata.get("spelling") or flag(field.name))
+        group.add_argument(*names, dest=field.name, required=is_required, **arguments)
 
     def _refuse_old_spellings(self, given: Sequence[str]) -> None:
         """Name the new spelling of an option that had another one."""

@@ -27,9 +27,11 @@ SHARED = {
     "frames": "Number of images",
     "height": "Image height in pixels",
     "image_topic": "Topic of the images",
+    "json": "Write all figures of all frames",
     "kitti_raw": "Folder of KITTI raw recordings, with velodyne ground truth",
     "kitti_split": "List of KITTI frames, one a line; with --kitti-raw",
     "out": "What to write",
+    "picture": "Write a picture",
     "precision": "Arithmetic of the convolutions",
     "quiet": "Show no progress",
     "seed": "Seed of all random choices",
@@ -53,6 +55,7 @@ def option(
     metavar: str | tuple[str, ...] | None = None,
     positional: bool = False,
     short: str = "",
+    spelling: str = "",
     choices: tuple[Any, ...] = (),
     repeated: bool = False,
     least: float | None = None,
@@ -76,6 +79,8 @@ def option(
         Given by its place on the command line, without a name.
     short : str
         One-letter spelling, "-p" for example.
+    spelling : str
+        On the command line, where the field's name will not do ("--from", a word of Python).
     choices : tuple
         What the value may be, where no Literal says so.
     repeated : bool
@@ -91,6 +96,7 @@ def option(
         "metavar": metavar,
         "positional": positional,
         "short": short,
+        "spelling": spelling,
         "choices": choices,
         "repeated": repeated,
         "least": least,

@@ -33,6 +33,7 @@ EXECUTABLES = {
     "depth_extract",
     "depth_train",
     "depth_evaluate",
+    "depth_calibrate",
     "depth_export",
     "depth_synthesize",
 }

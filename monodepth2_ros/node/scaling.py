@@ -22,43 +22,20 @@ from numpy.typing import NDArray
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.conversions import stamp_ns
 from monodepth2_ros.options import OutputOptions, read_scale_sources
-from monodepth2_ros.scale.estimator import Beam, ScaleEstimator, ScaleOptions
+from monodepth2_ros.scale.estimator import ScaleEstimator, ScaleOptions
 from monodepth2_ros.scale.factor import ScaleEstimate
+from monodepth2_ros.scale.mounting import OPTICAL, mounting_pose
 from monodepth2_ros.scale.poses import invert_pose
-from monodepth2_ros.scale.ranges import scan_points
+from monodepth2_ros.scale.range_messages import read_beam, read_cloud, read_scan
 
 if TYPE_CHECKING:
     from monodepth2_ros.predictor import Prediction
-
-# From the axes of a camera body (x ahead, y left, z up) to the optical frame (x right, y down,
-# z ahead), both of REP 103.
-_OPTICAL = np.array(
-    [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
-)
 
 # Messages that wait for the next frame; 200 Hz for two seconds.
 _MOST_WAITING = 400
 
 # Factors outside are errors of a sensor; the parameter `scale` has the same range.
 _SMALLEST, _LARGEST = 1e-6, 1e6
-
-
-def mounting_pose(values: tuple[float, ...] | list[float]) -> NDArray[np.float64]:
-    """Return the pose (4, 4) of x, y, z in metres and roll, pitch, yaw in radians.
-
-    The rotation is yaw about z after pitch about y after roll about x, as for
-    ``static_transform_publisher``.
-    """
-    x, y, z, roll, pitch, yaw = values
-    cr, sr, cp, sp, cy, sy = (f(a) for a in (roll, pitch, yaw) for f in (math.cos, math.sin))
-    pose = np.eye(4)
-    pose[:3, :3] = (
-        np.array([[cy, -sy, 0.0], [sy, cy, 0.0], [0.0, 0.0, 1.0]])
-        @ np.array([[cp, 0.0, sp], [0.0, 1.0, 0.0], [-sp, 0.0, cp]])
-        @ np.array([[1.0, 0.0, 0.0], [0.0, cr, -sr], [0.0, sr, cr]])
-    )
-    pose[:3, 3] = (x, y, z)
-    return pose
 
 
 class Scaling:
@@ -78,7 +55,7 @@ class Scaling:
         self._executor: ThreadPoolExecutor | None = None
         self._tracking: Future[None] | None = None
         self._estimator: ScaleEstimator | None = None
-        self._mounting = mounting_pose(values["scale.mounting"]) @ _OPTICAL
+        self._mounting = mounting_pose(values["scale.mounting"]) @ OPTICAL
         # Pose of the range sensor in the camera's body.
         self._range_mounting = mounting_pose(values["scale.range_mounting"])
         if self.sources:
@@ -264,58 +241,12 @@ class Scaling:
                 p, q = message.pose.pose.position, message.pose.pose.orientation
                 estimator.add_odometry(stamp, (p.x, p.y, p.z), (q.x, q.y, q.z, q.w))
                 continue
-            to_camera = invert_pose(_OPTICAL) @ self._range_mounting
+            to_camera = invert_pose(OPTICAL) @ self._range_mounting
             if message.header.frame_id.lstrip("/") == camera_frame.lstrip("/"):
                 to_camera = np.eye(4)
             if kind == "range":
-                # Beyond its range it saw nothing, however it says so (REP 117).
-                inside = message.min_range < message.range < message.max_range
-                estimator.add_ranges(
-                    stamp,
-                    Beam(
-                        float(message.range) if inside else math.nan,
-                        to_camera[:3, 3],
-                        to_camera[:3, 0],
-                        float(message.field_of_view),
-                    ),
-                )
-                continue
-            if kind == "scan":
-                points = scan_points(
-                    np.asarray(message.ranges),
-                    message.angle_min,
-                    message.angle_increment,
-                    message.range_min,
-                    message.range_max,
-                )
+                estimator.add_ranges(stamp, read_beam(message, to_camera))
+            elif kind == "scan":
+                estimator.add_ranges(stamp, read_scan(message, to_camera))
             else:
-                points = cloud_points(message)
-            estimator.add_ranges(stamp, points @ to_camera[:3, :3].T + to_camera[:3, 3])
-
-
-def cloud_points(message: Any, most: int = 20_000) -> NDArray[np.float64]:
-    """Read x, y, z of a ``sensor_msgs/PointCloud2``, thinned out to about `most` points, (N, 3).
-
-    Raises
-    ------
-    ValueError
-        If it has no float fields x, y, z, or fewer bytes than it says.
-    """
-    offsets = {field.name: field.offset for field in message.fields if field.datatype == 7}
-    if not {"x", "y", "z"} <= set(offsets):
-        raise ValueError("the cloud on range/points has no float32 fields x, y and z")
-    order = ">" if message.is_bigendian else "<"
-    layout = np.dtype(
-        {
-            "names": ["x", "y", "z"],
-            "formats": [f"{order}f4"] * 3,
-            "offsets": [offsets[name] for name in "xyz"],
-            "itemsize": message.point_step,
-        }
-    )
-    count = message.width * message.height
-    if len(message.data) < count * message.point_step:
-        raise ValueError("the cloud on range/points has fewer bytes than points")
-    points = np.frombuffer(message.data, layout, count)[:: max(1, count // most)]
-    found = np.stack([points[name] for name in "xyz"], axis=1).astype(np.float64)
-    return found[np.isfinite(found).all(axis=1)]
+                estimator.add_ranges(stamp, read_cloud(message, to_camera))

@@ -16,11 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monodepth2_ros.preprocessing import Crop, crop_box, remaining_crop
-from monodepth2_ros.scale import ScaleEstimate, ScaleEstimator, ScaleOptions
+from monodepth2_ros.scale import Beam, ScaleEstimate, ScaleEstimator, ScaleOptions
 from training.evaluation.protocol import Predict
 from training.frames.store import FrameStore
 
 _CHUNK = 8  # frames predicted at once
+
+#: What a range sensor saw nearest to a stamp in nanoseconds, with its own stamp; None: nothing.
+Ranges = Callable[[int], "tuple[int, NDArray[np.float64] | Beam] | None"]
 
 
 @dataclass
@@ -35,6 +38,10 @@ class LiveScale:
         Of the model: outside there is no prediction.
     options : ScaleOptions
         Source "odometry" takes the store's poses.
+    ranges : callable, optional
+        Gives source "range" its measurements, in the camera's optical frame.
+    down : ndarray, shape (3,), optional
+        Direction of gravity in the camera's optical frame, for source "camera_height".
 
     Attributes
     ----------
@@ -45,6 +52,8 @@ class LiveScale:
     predict: Predict
     crop: Crop
     options: ScaleOptions = field(default_factory=ScaleOptions)
+    ranges: Ranges | None = None
+    down: NDArray[np.float64] | None = None
     estimates: dict[Path, list[ScaleEstimate]] = field(default_factory=dict)
 
     def __call__(self, store: FrameStore, frames: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -91,7 +100,7 @@ def replay(
     crop = remaining_crop(store.crop, live.crop)
     for start, end in store.segment_ranges().tolist():
         # A segment follows a gap or another recording: what was known does not carry over.
-        estimator = ScaleEstimator(live.options)
+        estimator = ScaleEstimator(live.options, down=live.down)
         for first in range(start, end, _CHUNK):
             frames = np.arange(first, min(first + _CHUNK, end))
             for frame, depth in zip(frames.tolist(), live.predict(store, frames), strict=True):
@@ -104,6 +113,9 @@ def replay(
                 if np.isfinite(pose).all():
                     position, rotation = pose[:3, 3].tolist(), _quaternion(pose[:3, :3])
                     estimator.add_odometry(stamp, tuple(position), rotation)
+                seen = live.ranges(stamp) if live.ranges is not None else None
+                if seen is not None:
+                    estimator.add_ranges(*seen)
                 estimator.track(stamp, np.asarray(store.images[frame]), camera)
                 estimates.append(estimator.measure(stamp, inverse, camera))
             if progress is not None:

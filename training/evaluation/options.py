@@ -124,15 +124,14 @@ class EvaluateOptions:
     device: str = shared_option("device", "auto", section="running")
     batch_size: int = shared_option("batch_size", 8, section="running", metavar="N", least=1)
 
-    json: Path | None = option(
-        None, "Write all figures of all frames", section="output", metavar="FILE.json"
-    )
+    json: Path | None = shared_option("json", None, section="output", metavar="FILE.json")
     report: Path | None = option(
         None, "Write a page with charts and pictures", section="output", metavar="FILE.html"
     )
-    picture: Path | None = option(
+    picture: Path | None = shared_option(
+        "picture",
         None,
-        "Write a picture of frames from the best to the worst",
+        "frames from the best to the worst",
         section="output",
         metavar="FILE.png",
     )

@@ -18,8 +18,9 @@ from sensor_msgs.msg import LaserScan, PointCloud2, PointField
 
 import node_harness as harness
 from monodepth2_ros.camera import PinholeCamera
-from monodepth2_ros.node.scaling import cloud_points, mounting_pose
 from monodepth2_ros.predictor import DepthPredictor
+from monodepth2_ros.scale.mounting import mounting_pose
+from monodepth2_ros.scale.range_messages import cloud_points
 from monodepth2_ros.scale.ranges import measure_ranges
 from node_harness import NodeProcess, Peer
 

@@ -1,0 +1,91 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""``depth_calibrate``: one factor that turns a model's depth into metres, for one's own camera."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from monodepth2_ros.command_line import CommandLine, MissingExtra, require
+from training.deployment.calibrate_options import CalibrateOptions
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``depth_calibrate``.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Command line without the program's name; ``sys.argv`` by default.
+
+    Returns
+    -------
+    int
+        0, or 1 if there is no factor, or none that was written.
+    """
+    options = make_command_line().parse(argv)
+    try:
+        require("train", "rosbags", "torch")
+        if options.picture is not None:
+            require("train", "matplotlib")
+        return _run(options)
+    except (ValueError, OSError, RuntimeError) as error:
+        if not _is_expected(error):
+            raise
+        print(f"depth_calibrate: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("depth_calibrate: interrupted", file=sys.stderr)
+        return 130
+
+
+def _run(options: CalibrateOptions) -> int:
+    """Measure, say what came of it, and write what is asked for."""
+    from monodepth2_ros.atomic_files import write_atomically
+    from training.deployment.scale_calibration import measure_scale, write_calibrated
+    from training.deployment.scale_picture import draw_factors
+    from training.extraction.console import Console, ProgressBars
+
+    console = Console() if options.quiet else ProgressBars()
+    with tempfile.TemporaryDirectory(prefix="depth_calibrate.") as scratch:
+        found = measure_scale(options, Path(scratch), console)
+    print(found.as_text())
+    if options.json is not None:
+        write_atomically(options.json, found.as_json().encode())
+        print(f"written: {options.json}")
+    if options.picture is not None:
+        write_atomically(options.picture, draw_factors(found))
+        print(f"written: {options.picture}")
+    if options.out is not None:
+        write_calibrated(options, found)
+        print(f"written: {options.out}, whose depth is in metres")
+    elif found.problem:
+        print(found.problem)
+    return 0
+
+
+def _is_expected(error: Exception) -> bool:
+    """Whether an error is one that its message explains."""
+    if isinstance(error, (ValueError, OSError, MissingExtra)):
+        return True
+    from monodepth2_ros.options import BackendError
+
+    return isinstance(error, BackendError)
+
+
+def make_command_line() -> CommandLine[CalibrateOptions]:
+    """Describe the command line."""
+    return CommandLine(
+        "depth_calibrate",
+        CalibrateOptions,
+        "Find the factor that turns a model's depth into metres for one's camera, from a "
+        "recording with ground truth, odometry, a known camera height or a range sensor, and write "
+        "a checkpoint that is metric from then on.",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
