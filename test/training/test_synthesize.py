@@ -53,7 +53,10 @@ def warp(target: SyntheticFrame, source: SyntheticFrame, pose: np.ndarray):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_neighbours_agree_when_warped_with_the_true_depth_and_pose(layout):
     camera = camera_from_field_of_view(192, 96, 80.0)
-    target, source = list(synthesize(3, layout, camera, 10))[-2:]
+    # What a shining floor reflects is not where the floor is; a slow camera needs fewer frames.
+    seed = next(seed for seed in range(3, 20) if not sample_world(seed, layout, 5.0, 1.2).mirror)
+    rate = 3.0 if layout in ("hall", "tabletop") else 10.0
+    target, source = list(synthesize(seed, layout, camera, 10, rate))[-2:]
     warped, visible = warp(target, source, source.pose)
     # On a highway much is sky, and much of the ground leaves the picture between two frames.
     assert visible.mean() > (0.2 if layout == "highway" else 0.4)

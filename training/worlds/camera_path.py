@@ -5,13 +5,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from training.worlds.scenes.beings import being
+from training.worlds.scenes.outdoors import truck
 from training.worlds.scenes.props import car, cart, person
-from training.worlds.world import Faces, Mover, Route, World, box_faces
+from training.worlds.scenes.vehicles import bus, modern_car, two_wheeler
+from training.worlds.world import Box, Faces, Mover, Route, World, box_faces
 
 Floats = NDArray[np.float64]
 
@@ -28,6 +32,7 @@ class Manner:
     walk: float  # m/s
     heights: tuple[float, float] = (0.5, 2.2)  # lowest and highest for a camera of any kind, metres
     indoors: bool = False
+    inward: bool = False  # the camera looks at the middle of its round, not where it goes
 
 
 #: By layout.
@@ -39,6 +44,11 @@ MANNERS = {
     "corridor": Manner(0.8, 1.4, 2.5, 1.7, span=0.6, walk=0.7, heights=(0.5, 2.2), indoors=True),
     "highway": Manner(22.0, 1.4, 18.0, 14.0, span=9.0, walk=2.0, heights=(0.9, 2.4)),
     "yard": Manner(2.5, 1.8, 7.0, 5.0, span=4.0, walk=1.6, heights=(0.6, 6.0)),
+    "city": Manner(7.0, 1.4, 9.0, 7.0, span=5.0, walk=1.5, heights=(0.5, 2.6)),
+    "hall": Manner(0.6, 0.3, 3.0, 2.0, span=1.5, walk=0.7, heights=(0.08, 0.7), indoors=True),
+    "tabletop": Manner(
+        0.25, 1.2, 1.5, 1.0, span=0.6, walk=0.5, heights=(0.8, 1.6), indoors=True, inward=True
+    ),
     "open": Manner(3.0, 1.3, 9.0, 5.5, span=6.0, walk=1.8, heights=(0.4, 6.0)),
 }
 
@@ -228,9 +238,9 @@ def add_moving_objects(world: World, path: CameraPath, count: int, seed: int = 0
         # Moments spread over the recording, from its middle: 1/2, 1/4, 3/4, 1/8, …
         moment = float(np.interp(_spread(turn + 1), (0.0, 1.0), path.times[[0, -1]]))
         at = float(np.interp(moment, path.times, path.distances))
-        parts = cart(rng) if manner.indoors else car(rng, rng.uniform(3.6, 5.0))
+        parts, walker = _vehicle_and_walker(rng, world.layout, manner.indoors)
         if kind == "crossing":
-            faces = box_faces(person(rng), int(rng.integers(2**31)))
+            faces = box_faces(walker(rng), int(rng.integers(2**31)))
             side = rng.choice([-1.0, 1.0])
             movers.append(_crossing(world.route, faces, manner, at, moment, side))
             continue
@@ -247,6 +257,20 @@ def add_moving_objects(world: World, path: CameraPath, count: int, seed: int = 0
             points = points + lane * np.stack([-np.sin(yaws), np.cos(yaws)], axis=1)
             movers.append(_drive(faces, path.times, points, yaws + np.pi))
     return replace(world, movers=(*world.movers, *movers))
+
+
+def _vehicle_and_walker(
+    rng: np.random.Generator, layout: str, indoors: bool
+) -> tuple[list[Box], Callable[[np.random.Generator], list[Box]]]:
+    """Build what drives in a place, and choose who walks there."""
+    if layout in ("city", "highway"):
+        kind = rng.random()
+        vehicle = (
+            modern_car if kind < 0.7 else truck if kind < 0.82 else bus if kind < 0.9
+            else two_wheeler
+        )  # fmt: skip
+        return vehicle(rng), being
+    return cart(rng) if indoors else car(rng, rng.uniform(3.6, 5.0)), person
 
 
 def _spread(k: int) -> float:

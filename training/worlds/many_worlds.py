@@ -96,7 +96,7 @@ def render_options(options: SynthesisOptions, seed: int, workers: int) -> Iterat
         options.frame_rate,
         chosen.speed,
         options.standstill,
-        options.moving_objects,
+        chosen.moving_objects,
         chosen.camera_height,
         chosen.pitch,
         chosen.sway,

@@ -53,10 +53,11 @@ class SynthesisOptions:
         metavar="N",
         least=1,
     )
-    moving_objects: int = option(
-        0,
+    moving_objects: int | None = option(
+        None,
         "Number of moving objects, in turn: one ahead at the camera's own speed, one that crosses, "
-        "and outdoors one that comes towards the camera",
+        "and outdoors one that comes towards the camera (usually 0; up to 4 on a highway and in a "
+        "city with --vary)",
         section="world",
         metavar="N",
         least=0,

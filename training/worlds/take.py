@@ -34,6 +34,7 @@ class Take:
     aside, gaze : float
         In degrees, as in :func:`training.worlds.camera_path.camera_path`.
     sensor : Sensor
+    moving_objects : int
     """
 
     layout: str
@@ -46,6 +47,7 @@ class Take:
     aside: float
     gaze: float
     sensor: Sensor
+    moving_objects: int = 0
 
 
 def draw_take(seed: int, width: int, height: int, layout: str = "random") -> Take:
@@ -84,7 +86,14 @@ def draw_take(seed: int, width: int, height: int, layout: str = "random") -> Tak
     roll = rng.normal(0.0, 12.0 if tilted else 2.5)
     low, high = manner.heights
     height_above = float(np.exp(rng.uniform(np.log(low), np.log(high))))
-    if manner.indoors:
+    if manner.inward:
+        pitch, aside = rng.triangular(-5.0, 30.0, 60.0), 90.0 + rng.normal(0.0, 15.0)
+        gaze = rng.uniform(0.0, 30.0)
+    elif manner.heights[1] < 1.0:
+        # A low robot looks ahead, at most a little up.
+        pitch, aside = rng.triangular(-20.0, 0.0, 20.0), rng.normal(0.0, 40.0)
+        gaze = rng.uniform(0.0, 60.0)
+    elif manner.indoors:
         pitch = rng.triangular(-15.0, 12.0, 35.0)
         aside, gaze = rng.uniform(-180.0, 180.0), rng.uniform(20.0, 120.0)
     else:
@@ -104,7 +113,14 @@ def draw_take(seed: int, width: int, height: int, layout: str = "random") -> Tak
         aside=aside,
         gaze=gaze,
         sensor=draw_sensor(seed),
+        moving_objects=_draw_movers(seed, layout),
     )
+
+
+def _draw_movers(seed: int, layout: str) -> int:
+    """Draw how many things move where there is traffic."""
+    traffic = layout in ("city", "highway")
+    return int(np.random.default_rng([seed, 8]).integers(5)) if traffic else 0
 
 
 def camera_from_field_of_view(width: int, height: int, degrees: float) -> PinholeCamera:
@@ -135,6 +151,7 @@ class Choice:
         In degrees, as in :func:`training.worlds.camera_path.camera_path`.
     sway : float
     sensor : Sensor, optional
+    moving_objects : int
     """
 
     layout: str
@@ -147,6 +164,7 @@ class Choice:
     aside: float
     gaze: float
     sensor: Sensor | None
+    moving_objects: int = 0
 
 
 def complete(options: SynthesisOptions, seed: int) -> Choice:
@@ -192,4 +210,5 @@ def complete(options: SynthesisOptions, seed: int) -> Choice:
         given("aside", take.aside if vary else 0.0),
         given("gaze", take.gaze if vary else 0.0),
         draw_sensor(seed) if sensor == "random" else None,
+        moving_objects=int(given("moving_objects", take.moving_objects if vary else 0)),
     )

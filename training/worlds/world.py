@@ -416,6 +416,10 @@ class Light:
         Share of the light that upright faces lose at floor and ceiling.
     ceiling : float
         Height of the ceiling, in metres.
+    headlight : float
+        Brightness that a light at the camera gives to what is near and faces it.
+    headlight_reach : float
+        Metres at which that is half.
     """
 
     direction: tuple[float, float, float] = (0.36, 0.48, 0.80)
@@ -424,6 +428,8 @@ class Light:
     lamps: tuple[Lamp, ...] = ()
     crease: float = 0.0
     ceiling: float = np.inf
+    headlight: float = 0.0
+    headlight_reach: float = 12.0
 
 
 @dataclass(frozen=True)
@@ -467,6 +473,9 @@ class World:
     movers : tuple of Mover
     layout : str
         The kind of place: street, room or open.
+    mirror : float
+        Share of the light from straight above that the ground, z = 0, reflects: a polished floor,
+        a wet road.
     """
 
     faces: Faces
@@ -476,6 +485,7 @@ class World:
     road: Road | None = None
     movers: tuple[Mover, ...] = ()
     layout: str = "open"
+    mirror: float = 0.0
 
     def faces_at(self, time: float) -> Faces:
         """Return all faces where they are at a time, in seconds."""

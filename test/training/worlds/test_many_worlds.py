@@ -112,7 +112,8 @@ def test_the_camera_is_never_in_things_nor_close_to_them(layout):
         for frame in frames:
             depth = frame.depth[np.isfinite(frame.depth)]
             assert not np.isnan(frame.depth).any()
-            assert (frame.depth < 0.2).mean() < 0.05
+            # The floor is near to a camera that is low.
+            assert (frame.depth < min(0.2, 0.5 * take.height)).mean() < 0.05
             medians.append(np.median(depth) if depth.size else np.inf)
     assert np.median(medians) > 0.5
 

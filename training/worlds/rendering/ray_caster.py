@@ -15,13 +15,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from monodepth2_ros.camera import PinholeCamera
 from training.worlds.rendering.lamps import ShadowMap, illuminate, lamp_view
 from training.worlds.rendering.textures import grain, paint_road, pattern, sky
-from training.worlds.world import World
+from training.worlds.world import Light, World
 
 Floats = NDArray[np.float32]
 
@@ -29,6 +30,8 @@ _NEAR = 0.05  # metres; nothing nearer than this is seen
 _SEAM = 1e-4  # metres; rectangles overlap by this much, so no ray slips between neighbours
 _SMALL = 600  # pixels; faces of fewer are cast all together
 _CHUNK = 32768  # rays shaded together
+_MIRROR_BLUR = 0.006  # of the image's width
+_MIRROR_MOST = 0.7  # share that a floor reflects of what grazes it
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,8 @@ def render_frame(
         color = _shade(world, view, pose, rays, pixel)
         if antialias > 1:
             _smooth_outlines(world, view, pose, rays, face, pixel, antialias, color)
+        if world.mirror > 0.0:
+            _reflect(world, view, pose, camera, rays, color, time)
     image = np.clip(color * 255.0 + 0.5, 0.0, 255.0).astype(np.uint8)
     depth[face < 0] = np.inf
     return RenderedFrame(np.ascontiguousarray(image.T).reshape(height, width, 3), depth)
@@ -334,6 +339,47 @@ def _smooth_outlines(
             channel[some[mixed]] = np.bincount(where, share * sample, some.size)[mixed]
 
 
+def _reflect(
+    world: World,
+    view: _View,
+    pose: NDArray[np.float64],
+    camera: PinholeCamera,
+    rays: _Rays,
+    color: Floats,
+    time: float,
+) -> None:
+    """Add to the colours, (3, N), of the ground what it reflects.
+
+    A plane mirror shows what a camera sees from behind it: the same camera, reflected in the plane.
+    How much it reflects grows towards a grazing view (C. Schlick, "An inexpensive BRDF model for
+    physically-based rendering", 1994).
+    """
+    turn = pose[:3, :3]
+    up, height = turn[2], pose[2, 3]
+    steep = up[0] * rays.x + up[1] * rays.y + up[2]  # the ray's climb for a metre of depth
+    at = height + rays.depth * steep
+    level = np.zeros(len(view.plane), dtype=bool)
+    level[:] = np.abs(np.asarray(up, np.float32) @ view.normal.T) > 0.999
+    floor = np.flatnonzero((rays.face >= 0) & level[rays.face] & (np.abs(at) < 1e-3 * rays.depth))
+    if not floor.size or height <= _NEAR:
+        return
+    flip = np.diag([1.0, 1.0, -1.0, 1.0])
+    mirrored = flip @ pose
+    x, y = rays.x[: camera.width], rays.y[:: camera.width]
+    below = replace(_look(world, mirrored, camera, time), shadows=view.shadows)
+    depth, face = _cast(below, x, y, world.sky.range)
+    pixel = (1.0 / camera.fx, 1.0 / camera.fy)
+    seen = _shade(world, below, mirrored, _Rays(rays.x, rays.y, depth.ravel(), face.ravel()), pixel)
+    # No floor is a perfect mirror: what it shows is blurred.
+    picture = np.ascontiguousarray(seen.reshape(3, camera.height, camera.width).transpose(1, 2, 0))
+    blurred = cv2.GaussianBlur(picture, (0, 0), _MIRROR_BLUR * camera.width)
+    seen = np.asarray(blurred, np.float32).reshape(-1, 3).T[:, floor]
+    length = np.sqrt(1.0 + rays.x[floor] ** 2 + rays.y[floor] ** 2)
+    slant = np.clip(1.0 + steep[floor] / length, 0.0, 1.0)  # 1 − cosine to the plane's normal
+    share = (world.mirror + (1.0 - world.mirror) * slant**5) * _MIRROR_MOST
+    color[:, floor] += share.astype(np.float32) * (seen - color[:, floor])
+
+
 def _split_pixels(
     view: _View,
     x: Floats,
@@ -471,7 +517,19 @@ def _surface(world: World, view: _View, rays: _Rays, pixel: tuple[float, float])
         point = (turn @ rays_at + place).astype(np.float32, copy=False)
         added, occlusion = illuminate(world.light, point, turn @ normal, view.shadows)
         brightness = (brightness + added) * occlusion
+    if world.light.headlight > 0.0:
+        brightness = brightness + _headlight(world.light, normal, rays)
     base *= (1.0 + contrast * fine) * brightness
     haze = 1.0 - np.exp(t * np.float32(-1.0 / world.sky.visibility))
     base += haze * (np.asarray(world.sky.horizon, dtype=np.float32)[:, None] - base)
     return base
+
+
+def _headlight(light: Light, normal: Floats, rays: _Rays) -> Floats:
+    """Brightness, (N,), that a light at the camera adds: most in the middle of its beam."""
+    squared = rays.x * rays.x + rays.y * rays.y
+    length = np.sqrt(1.0 + squared)
+    cosine = np.abs(normal[0] * rays.x + normal[1] * rays.y + normal[2]) / length
+    fade = 1.0 + (rays.depth * length / np.float32(light.headlight_reach)) ** 2
+    beam = np.exp(squared * np.float32(-1.5))
+    return np.float32(light.headlight) * (0.3 + 0.7 * cosine) * beam / fade

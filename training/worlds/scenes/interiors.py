@@ -89,7 +89,7 @@ def _room(
         boxes = furnish(rng, area, top)
         route = stroll(rng, boxes, area, length, height)
         if route is not None:
-            return _world(rng, boxes, area, top, route, layout)
+            return world_of_a_room(rng, boxes, area, top, route, layout)
     raise RuntimeError(f"{layout}: no room was found with space at {height:g} m")
 
 
@@ -100,7 +100,7 @@ def _home_boxes(rng: Generator, area: Area, top: float) -> list[Box]:
     if min(wide, deep) > 4.0 and rng.random() < 0.4:
         boxes.append(_nook(rng, area, top))
     makers = _KINDS[rng.integers(len(_KINDS))]
-    boxes += _along_walls(rng, area, makers, boxes)
+    boxes += along_walls(rng, area, makers, boxes)
     kind = rng.random()
     middle: list[Box] = []
     if kind < 0.35 and min(wide, deep) > 3.4:
@@ -115,12 +115,12 @@ def _home_boxes(rng: Generator, area: Area, top: float) -> list[Box]:
         middle = chair(rng)
     turn = rng.integers(4) * math.pi / 2 + rng.choice([0.0, rng.normal(0.0, 0.4)])
     place = (rng.uniform(-0.15, 0.15) * wide, rng.uniform(-0.15, 0.15) * deep, 0.0)
-    boxes += _if_free([part.moved(place, turn) for part in middle], boxes, 0.1)
+    boxes += if_free([part.moved(place, turn) for part in middle], boxes, 0.1)
     if rng.random() < 0.35:
         size = (rng.uniform(1.0, 0.8 * wide), rng.uniform(1.0, 0.8 * deep), 0.014)
         place = (place[0], place[1], 0.007)
         boxes.append(Box(place, size, carpet(rng), rng.choice([0.0, rng.normal(0.0, 0.2)])))
-    return boxes + _scatter(rng, area, boxes) + _lights(rng, area, top)
+    return boxes + _scatter(rng, area, boxes) + lights(rng, area, top)
 
 
 def _kitchen_boxes(rng: Generator, area: Area, top: float) -> list[Box]:
@@ -138,7 +138,7 @@ def _kitchen_boxes(rng: Generator, area: Area, top: float) -> list[Box]:
         placed = _against(parts, area, side, at)
         boxes += placed if not k else _without_overlap(placed, boxes)
     makers = (fridge, cabinet, open_shelf, tall_plant, worktable)
-    boxes += _along_walls(rng, area, makers, boxes)
+    boxes += along_walls(rng, area, makers, boxes)
     wide, deep = area[2] - area[0], area[3] - area[1]
     if rng.random() < 0.75 and min(wide, deep) > 2.9:
         length = rng.uniform(0.9, max(1.0, min(2.4, 0.5 * wide)))
@@ -151,7 +151,7 @@ def _kitchen_boxes(rng: Generator, area: Area, top: float) -> list[Box]:
         turn = rng.integers(4) * math.pi / 2 + rng.normal(0.0, 0.1)
         place = (rng.uniform(-0.1, 0.1) * wide, rng.uniform(-0.1, 0.1) * deep, 0.0)
         boxes += [part.moved(place, turn) for part in middle if part.center[2] < 1.25]
-    return boxes + _scatter(rng, area, boxes) + _lights(rng, area, top)
+    return boxes + _scatter(rng, area, boxes) + lights(rng, area, top)
 
 
 def corridor(rng: Generator, length: float, height: float) -> World:
@@ -168,16 +168,16 @@ def corridor(rng: Generator, length: float, height: float) -> World:
                 place = (float(x), sign * (wide / 2 + thick + side / 2), top / 2)
                 boxes.append(Box(place, (0.1, side - thick, top), wall_finish(rng)))
         makers = _KINDS[rng.integers(len(_KINDS))]
-        boxes += _without_overlap(_along_walls(rng, area, makers, []), boxes)
+        boxes += _without_overlap(along_walls(rng, area, makers, []), boxes)
         inner = (-half, -wide / 2, half, wide / 2)
         sparse: tuple[Maker, ...] = (cabinet, tall_plant, _pictures, _pictures, _bench)
-        boxes += _along_walls(rng, inner, sparse, boxes, sides=(0, 2), gap=rng.uniform(1.0, 5.0))
+        boxes += along_walls(rng, inner, sparse, boxes, sides=(0, 2), gap=rng.uniform(1.0, 5.0))
         boxes += _scatter(rng, area, boxes)
         for x in np.arange(-half + 1.0, half, rng.uniform(1.8, 3.5)):
             boxes += [part.moved((float(x), 0.0, 0.0)) for part in ceiling_lamp(rng, top)]
         route = stroll(rng, boxes, area, length, height)
         if route is not None:
-            return _world(rng, boxes, area, top, route, "corridor")
+            return world_of_a_room(rng, boxes, area, top, route, "corridor")
     raise RuntimeError(f"corridor: none was found with space at {height:g} m")
 
 
@@ -245,7 +245,7 @@ def _against(parts: Sequence[Box], area: Area, side: int, at: float) -> list[Box
     return [part.moved(middle, side * math.pi / 2) for part in turned]
 
 
-def _along_walls(
+def along_walls(
     rng: Generator,
     area: Area,
     makers: Sequence[Maker],
@@ -277,7 +277,7 @@ def _along_walls(
                 x += 0.3
                 continue
             placed = _against(parts, area, side, x + width / 2)
-            boxes += _if_free(placed, [*there, *boxes], 0.0)
+            boxes += if_free(placed, [*there, *boxes], 0.0)
             x += width + rng.uniform(0.0, gap)
     return boxes
 
@@ -292,7 +292,7 @@ def _overlapping(parts: Sequence[Box], others: Sequence[Box], gap: float) -> lis
     return [bool(found) for found in np.any(meets, axis=1)]
 
 
-def _if_free(parts: list[Box], others: Sequence[Box], gap: float) -> list[Box]:
+def if_free(parts: list[Box], others: Sequence[Box], gap: float) -> list[Box]:
     """Keep parts, or none if any of them meets others."""
     return [] if any(_overlapping(parts, others, gap)) else parts
 
@@ -310,13 +310,13 @@ def _scatter(rng: Generator, area: Area, others: Sequence[Box]) -> list[Box]:
     for _ in range(int(rng.poisson(space * rng.choice([0.0, 0.1, 0.4])))):
         x, y = (float(rng.uniform(area[k] + 0.3, area[k + 2] - 0.3)) for k in (0, 1))
         parts = [part.moved((x, y, 0.0), rng.uniform(0.0, 6.28)) for part in floor_things(rng)]
-        boxes += _if_free(parts, [*others, *boxes], 0.0)
+        boxes += if_free(parts, [*others, *boxes], 0.0)
     if rng.random() < 0.3:
         boxes += strew(rng, 0.8 * (area[2] - area[0]), 0.8 * (area[3] - area[1]), 0.002, 0.6)
     return boxes
 
 
-def _lights(rng: Generator, area: Area, top: float) -> list[Box]:
+def lights(rng: Generator, area: Area, top: float) -> list[Box]:
     """Hang lamps under the ceiling, in a row or none."""
     boxes: list[Box] = []
     style = int(rng.integers(2**31))
@@ -328,8 +328,14 @@ def _lights(rng: Generator, area: Area, top: float) -> list[Box]:
     return boxes
 
 
-def _world(
-    rng: Generator, boxes: list[Box], area: Area, top: float, route: Route, layout: str
+def world_of_a_room(
+    rng: Generator,
+    boxes: list[Box],
+    area: Area,
+    top: float,
+    route: Route,
+    layout: str,
+    floor: Material | None = None,
 ) -> World:
     """Put walls around and light into a place."""
     size = (area[2] - area[0], area[3] - area[1], top)
@@ -343,7 +349,8 @@ def _world(
     if rng.random() < 0.3:
         ceiling = Material(ceiling.color, dull(rng, 0.4, 0.7), (0.6, 0.6), (0.96, 0.96))
     shell.material[4] = ceiling.row((size[0], size[1]))
-    shell.material[5] = floor_finish(rng).row((size[0], size[1]))
+    floor = floor_finish(rng) if floor is None else floor
+    shell.material[5] = floor.row((size[0], size[1]))
     faces: list[Faces] = [shell, box_faces(boxes, int(rng.integers(2**31)))]
     sky = Sky(visibility=1e4, range=100.0)
     return World(join_faces(faces), route, _light(rng, area, top), sky, layout=layout)

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.random import Generator
 
+from training.worlds.scenes.city import city
+from training.worlds.scenes.close_up import hall, tabletop
 from training.worlds.scenes.interiors import corridor, home, kitchen
 from training.worlds.scenes.outdoors import highway, yard
 from training.worlds.scenes.props import (
@@ -51,7 +53,19 @@ from training.worlds.world import (
 )
 
 #: Kinds of places that :func:`sample_world` can draw.
-LAYOUTS = ("street", "room", "open", "home", "kitchen", "corridor", "highway", "yard")
+LAYOUTS = (
+    "street",
+    "room",
+    "open",
+    "home",
+    "kitchen",
+    "corridor",
+    "highway",
+    "yard",
+    "city",
+    "hall",
+    "tabletop",
+)
 
 _OTHERS = {
     "home": home,
@@ -59,6 +73,9 @@ _OTHERS = {
     "corridor": corridor,
     "highway": highway,
     "yard": yard,
+    "city": city,
+    "hall": hall,
+    "tabletop": tabletop,
 }
 _ROUTE_STEP = 0.02  # metres between the points of a route
 _AHEAD = 160.0  # metres of street and scenery beyond the end of the route

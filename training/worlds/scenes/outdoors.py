@@ -104,7 +104,7 @@ def highway(rng: Generator, length: float, height: float) -> World:
         _roadside(rng, side, half, end, place)
     ground = _ground(rng)
     middle_of_route = (0.5 * length, 0.0, 0.0)
-    return _under_the_sky(
+    return under_the_sky(
         rng, boxes, ground, route, "highway", middle_of_route, 0.6 * length + 60.0, road
     )
 
@@ -337,13 +337,13 @@ def yard(rng: Generator, length: float, height: float) -> World:
             continue
         route = stroll(rng, boxes, area, length, height)
         if route is not None:
-            return _under_the_sky(
+            return under_the_sky(
                 rng, boxes, _ground(rng), route, "yard", (0.0, 0.0, 0.0), half + 25.0
             )
     raise RuntimeError(f"yard: none was found with space at {height:g} m")
 
 
-def _under_the_sky(
+def under_the_sky(
     rng: Generator,
     boxes: list[Box],
     ground: Material,

@@ -265,3 +265,40 @@ def test_moving_objects_are_where_they_are_at_the_time():
 def test_antialias_has_to_be_positive():
     with pytest.raises(ValueError, match="antialias is 0; give at least 1"):
         render_frame(make_world([]), look(0.0, 0.0, 1.0), make_camera(), antialias=0)
+
+
+def test_a_shining_floor_shows_what_stands_on_it():
+    """Where a reflected ray meets a red board, the floor is redder than without; depth stays."""
+    red, black = Material((1.0, 0.0, 0.0), contrast=0.0), Material((0.0,) * 3, contrast=0.0)
+    board = Box((4.0, 0.0, 1.0), (0.02, 40.0, 0.8), red)
+    camera, pose = make_camera(), look(0.0, 0.0, 0.6)
+    plain = make_world([board], black, **BARE)
+    shining = make_world([board], black, mirror=0.25, **BARE)
+    first, second = (render_frame(world, pose, camera) for world in (plain, shining))
+    np.testing.assert_array_equal(first.depth, second.depth)
+    ray = rays(camera, pose)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        at = -0.6 / ray[..., 2]  # on the floor
+        # From there the ray climbs as steeply as it fell, to x = 4.
+        height = (3.99 / ray[..., 0] - at) * -ray[..., 2]
+    inside = (ray[..., 2] < 0.0) & (height > 0.75) & (height < 1.25)
+    cosine = np.abs(ray[..., 2]) / np.linalg.norm(ray, axis=-1)
+    share = 0.7 * (0.25 + 0.75 * (1.0 - cosine) ** 5)
+    assert inside.sum() > 100
+    assert not first.image[inside].any()
+    expected = 255.0 * share[inside]
+    np.testing.assert_allclose(second.image[inside][:, 0], expected, atol=3.0)
+    below = (ray[..., 2] < 0.0) & (height < 0.4) & (height > 0.1)  # under the board: the sky
+    red, _, blue = second.image[below].T.astype(int)
+    assert below.sum() > 50 and (red < blue).all()
+
+
+def test_headlights_fade_with_the_distance():
+    camera = PinholeCamera(9, 9, 400.0, 400.0, 4.0, 4.0)
+    light = Light(ambient=0.1, diffuse=0.0, headlight=0.8, headlight_reach=5.0)
+    for distance in (2.0, 5.0, 20.0):
+        wall = Box((distance + 0.5, 0.0, 1.0), (1.0, 9.0, 9.0), WHITE)
+        world = make_world([wall], None, light=light, sky=BARE["sky"])
+        centre = render_frame(world, look(0.0, 0.0, 1.0), camera).image[4, 4, 0] / 255.0
+        expected = 0.1 + 0.8 / (1.0 + (distance / 5.0) ** 2)
+        assert centre == pytest.approx(expected, abs=0.004)
