@@ -4,7 +4,8 @@
 
 The last fifth of every recording is held out. The table says what depth was worth there before and
 after, against ground truth where the recording has it and against triangulated depth, next to what
-needs no training: the best constant depth, the mean depth image of the rest, the best plane. Each
+needs no training: the best constant depth, the mean depth image of the rest, the best plane. In
+parentheses: what training began with, at its own image size, where that is another one. Each
 recording is trained on from the shipped model and from an ImageNet trunk. What is done is kept, so
 an interrupted benchmark goes on where it was.
 
@@ -102,10 +103,13 @@ def table(runs: Sequence[Run], out: Path) -> str:
 def _row(run: Run, entries: list[dict[str, Any]], measure: str, words: str, done: Path) -> str:
     """Write one measure of a run."""
     start, last = entries[0], entries[-1]
-    best = min(entry[measure] for entry in entries)
+    own = start.get("own_size", {}).get(measure)
+    # best.safetensors may be the checkpoint as it came, at the size it was made for.
+    best = min([entry[measure] for entry in entries] + ([] if own is None else [own]))
     baselines = start.get("baselines", {})
     cells = [run.recording, run.start, run.recipe, str(run.seed), words]
-    cells += [f"{value:.3f}" for value in (start[measure], best, last[measure])]
+    at_own = "" if own is None else f" ({own:.3f})"
+    cells += [f"{start[measure]:.3f}{at_own}", f"{best:.3f}", f"{last[measure]:.3f}"]
     for _, exact, sparse in COLUMNS:
         value = baselines.get(exact if measure == "abs_rel" else sparse)
         cells.append("" if value is None else f"{value:.3f}")

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -24,7 +25,6 @@ from torch.nn import functional
 from training.frames.store import FrameStore
 from training.learning.triangulation import (
     FEWEST,
-    Tracks,
     Triangulation,
     median_parallax,
     track_corners,
@@ -106,10 +106,20 @@ class TrackedMotion(NamedTuple):
 
 @dataclass(frozen=True)
 class SparseGeometry:
-    """What :class:`TrackedMotion` is made from, for one sample, as arrays."""
+    """What :class:`TrackedMotion` is made from, for one sample, as arrays.
+
+    Attributes
+    ----------
+    transforms : ndarray, shape (S, 4, 4), float32
+    points : ndarray, shape (P, 4), float32
+        See :class:`TrackedMotion`.
+    areas : ndarray, shape (P,), float32
+        Share of the image to which each point is the nearest one; see :func:`nearest_areas`.
+    """
 
     transforms: NDArray[np.float32]
     points: NDArray[np.float32]
+    areas: NDArray[np.float32]
 
 
 #: Triangulates a frame of a store with its sources: store, target, sources; None if undetermined.
@@ -139,9 +149,64 @@ def remember_tracks(stores: Sequence[FrameStore]) -> MeasureTracks:
         found = triangulate_frames(stores[store], target, sources)
         if found is None or not is_determined(found):
             return None
-        return SparseGeometry(found.transforms.astype(np.float32), packed(found))
+        size = (stores[store].width, stores[store].height)
+        return sparse_geometry(found, found.transforms, size)
 
     return measure
+
+
+def sparse_geometry(
+    found: Triangulation, transforms: NDArray[np.float64], size: tuple[int, int]
+) -> SparseGeometry:
+    """Pack a triangulation for training and for judging.
+
+    Parameters
+    ----------
+    found : Triangulation
+    transforms : ndarray, shape (S, 4, 4)
+        To the sources, in the unit of the depth.
+    size : tuple of int
+        Width and height of the image.
+    """
+    points = packed(found)
+    areas = np.zeros(len(points), np.float32)
+    known = points[:, 3] > 0
+    areas[known] = nearest_areas(points[known, :2], size)
+    return SparseGeometry(transforms.astype(np.float32), points, areas)
+
+
+def nearest_areas(points: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Return the share of an image to which each point is the nearest one (its Voronoi cell).
+
+    Corners crowd where there is texture. Weighted by these shares, a mean over corners stands for
+    the whole image: a door without texture counts by the corners at its border.
+
+    Parameters
+    ----------
+    points : ndarray, shape (N, 2)
+        x and y in pixels.
+    size : tuple of int
+        Width and height of the image.
+
+    Returns
+    -------
+    ndarray, shape (N,), float32
+        They add up to 1; points of one pixel share its cell.
+    """
+    width, height = size
+    if not len(points):
+        return np.zeros(0, np.float32)
+    x = np.clip(np.rint(points[:, 0]).astype(int), 0, width - 1)
+    y = np.clip(np.rint(points[:, 1]).astype(int), 0, height - 1)
+    empty = np.ones((height, width), np.uint8)
+    empty[y, x] = 0
+    _, nearest = cv2.distanceTransformWithLabels(
+        empty, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    area = np.bincount(nearest.ravel())
+    label = nearest[y, x]
+    shared = np.bincount(label, minlength=len(area))
+    return (area[label] / shared[label] / (width * height)).astype(np.float32)
 
 
 def triangulate_frames(
@@ -182,7 +247,7 @@ def triangulate_frames(
         more = track_corners(images[target], [images[frame] for frame in (*sources, *far)])
         useful = more.seen.sum(axis=1) >= FEWEST_POINTS + FEWEST
         useful[: len(sources)] = True
-        tracks = Tracks(more.points, more.ends[useful], more.seen[useful])
+        tracks = replace(more, ends=more.ends[useful], seen=more.seen[useful])
     found = triangulate(tracks, matrix)
     return None if found is None else replace(found, transforms=found.transforms[: len(sources)])
 

@@ -24,7 +24,7 @@ from training.learning.motion_from_tracks import (
     MeasureTracks,
     SparseGeometry,
     is_determined,
-    packed,
+    sparse_geometry,
     triangulate_frames,
 )
 
@@ -81,7 +81,8 @@ def remember_recorded(stores: Sequence[FrameStore]) -> MeasureTracks:
         if found is None or not is_determined(found):
             nothing = np.zeros((MOST_POINTS, 4), np.float32)
             nothing[:, 2] = 1.0
-            return SparseGeometry(recorded.astype(np.float32), nothing)
+            areas = np.zeros(MOST_POINTS, np.float32)
+            return SparseGeometry(recorded.astype(np.float32), nothing, areas)
         if not agree(recorded, found.transforms):
             return None
         seen = np.linalg.norm(found.transforms[:, :3, 3], axis=1)
@@ -89,7 +90,8 @@ def remember_recorded(stores: Sequence[FrameStore]) -> MeasureTracks:
         transforms = found.transforms.copy()
         transforms[:, :3, 3] *= metres
         found = replace(found, depth=found.depth * metres)
-        return SparseGeometry(transforms.astype(np.float32), packed(found))
+        size = (stores[store].width, stores[store].height)
+        return sparse_geometry(found, transforms, size)
 
     return measure
 

@@ -43,6 +43,9 @@ _ROBUST = 0.35
 #: No corner is tracked better than this, in pixels.
 _LEAST_NOISE = 0.08
 
+#: A corner is at most this many times as uncertain along an edge as across it.
+_MOST_ALONG = 6.0
+
 # A source from which the motion is guessed shows at least this share of the most that one shows.
 _ENOUGH_SEEN = 0.6
 
@@ -64,11 +67,15 @@ class Tracks:
         Where they are in each source.
     seen : ndarray, shape (S, N), bool
         Whether they were found there.
+    sharpness : ndarray, shape (N, 2, 2), float64, or None
+        Symmetric matrices that an error in pixels is multiplied by: on an edge, a track is good
+        across it and slides along it. None stands for the identity.
     """
 
     points: Floats
     ends: Floats
     seen: NDArray[np.bool_]
+    sharpness: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +154,22 @@ def track_corners(image: NDArray[np.uint8], sources: Sequence[NDArray[np.uint8]]
         corners[kept, 0].astype(np.float64),
         np.array(ends)[:, kept].astype(np.float64),
         table[:, kept],
+        _sharpness(grey, corners[kept, 0], side),
     )
+
+
+def _sharpness(grey: NDArray[np.uint8], corners: NDArray[np.float32], side: int) -> Floats:
+    """Return the square root of the structure tensor around points, its larger eigenvalue 1.
+
+    The covariance of a track is proportional to the inverse of the tensor.
+    """
+    values = cv2.cornerEigenValsAndVecs(grey, side, 3)
+    x, y = np.rint(corners).astype(int).T
+    found = values[y, x].astype(np.float64)
+    pairs, vectors = found[:, :2], found[:, 2:].reshape(-1, 2, 2)
+    roots = np.sqrt(np.maximum(pairs, 0.0) / np.maximum(pairs.max(axis=1), 1e-12)[:, None])
+    roots = np.maximum(roots, 1 / _MOST_ALONG)
+    return np.einsum("nk,nki,nkj->nij", roots, vectors, vectors)
 
 
 def median_parallax(tracks: Tracks, intrinsics: Floats) -> Floats:
@@ -212,8 +234,11 @@ def triangulate(tracks: Tracks, intrinsics: Floats) -> Triangulation | None:
     # Every guess is tried on some of the corners; the best two go on with all of them.
     some = np.unique(np.linspace(0, count - 1, min(count, _TRIED_CORNERS)).astype(int))
     tried = []
-    part = _Observed(rays[some], ends[:, some], sees[:, some], mean_focal)
-    every = _Observed(rays, ends, sees, mean_focal)
+    sharp = tracks.sharpness
+    if sharp is None:
+        sharp = np.tile(np.eye(2), (count, 1, 1))
+    part = _Observed(rays[some], ends[:, some], sees[:, some], sharp[some], mean_focal)
+    every = _Observed(rays, ends, sees, sharp, mean_focal)
     seen = sees[best]
     for rotation, translation in _starts(rays[seen], ends[best, seen], turns[best], mean_focal):
         solution = _start(part, turns, best, rotation, translation)
@@ -233,11 +258,12 @@ def triangulate(tracks: Tracks, intrinsics: Floats) -> Triangulation | None:
 
 @dataclass(frozen=True, eq=False)
 class _Observed:
-    """Normalised tracks: rays (N, 3), ends (S, N, 2), which count (S, N), focal length."""
+    """Normalised tracks: rays (N, 3), ends (S, N, 2), which count (S, N), sharpness (N, 2, 2)."""
 
     rays: Floats
     ends: Floats
     seen: NDArray[np.bool_]
+    sharpness: Floats
     focal: float
 
 
@@ -317,7 +343,8 @@ def _start(
 def _with_depths(solution: _Solution, data: _Observed, best: int) -> _Solution:
     """Triangulate all corners with the motion to one source, and bring their median to 1."""
     rotation, translation = solution.rotations[best], solution.translations[best]
-    inverse = _linear_inverse_depth(data.rays @ rotation.T, translation, data.ends[best])
+    turned = data.rays @ rotation.T
+    inverse = _linear_inverse_depth(turned, translation, data.ends[best], data.sharpness)
     seen = data.seen[best]
     scale = float(np.median(inverse[seen])) if seen.any() else 1.0
     if not np.isfinite(scale) or scale <= 0:
@@ -349,10 +376,17 @@ def _refine(
     return bool(np.isfinite(solution.cost))
 
 
-def _linear_inverse_depth(turned: Floats, translation: Floats, ends: Floats) -> Floats:
+def _sharpened(sharpness: Floats, vectors: Floats) -> Floats:
+    """Multiply vectors, shape (N, 2), by the matrices of their corners."""
+    return np.einsum("nij,nj->ni", sharpness, vectors)
+
+
+def _linear_inverse_depth(
+    turned: Floats, translation: Floats, ends: Floats, sharpness: Floats
+) -> Floats:
     """Triangulate from one pair: the least-squares w of (turned + w t) ~ (end, 1)."""
-    left = translation[:2] - ends * translation[2]
-    right = ends * turned[:, 2:] - turned[:, :2]
+    left = _sharpened(sharpness, translation[:2] - ends * translation[2])
+    right = _sharpened(sharpness, ends * turned[:, 2:] - turned[:, :2])
     return np.asarray((left * right).sum(axis=1) / np.maximum((left**2).sum(axis=1), 1e-12))
 
 
@@ -367,6 +401,7 @@ def _cost(solution: _Solution, data: _Observed) -> float:
     total = 0.0
     for source, end in enumerate(data.ends):
         error = (_project(solution, data.rays, source)[1] - end) * data.focal
+        error = _sharpened(data.sharpness, error)
         robust = np.log1p((error**2).sum(axis=1) / _ROBUST**2)
         total += float(robust[data.seen[source]].sum())
     return total / data.seen.sum()
@@ -390,7 +425,7 @@ def _iterate(
     mixed = np.zeros((count, size))
     for place, source in enumerate(moving):
         moved, seen = _project(solution, rays, source)
-        error = (seen - ends[source]) * focal
+        error = _sharpened(data.sharpness, (seen - ends[source]) * focal)
         weight = data.seen[source] / (1.0 + (error**2).sum(axis=1) / _ROBUST**2)
         near = focal / moved[:, 2]
         zero = np.zeros(count)
@@ -407,10 +442,12 @@ def _iterate(
             ],
             axis=1,
         )  # (N, 2, 6)
+        jacobian = data.sharpness @ jacobian
         along = np.stack(
             [shift_x @ solution.translations[source], shift_y @ solution.translations[source]],
             axis=1,
         )  # (N, 2)
+        along = _sharpened(data.sharpness, along)
         part = slice(6 * place, 6 * place + 6)
         weighted = jacobian * weight[:, None, None]
         normal[part, part] = np.einsum("nci,ncj->ij", weighted, jacobian)
@@ -456,7 +493,7 @@ def _summarise(tracks: Tracks, data: _Observed, solution: _Solution) -> Triangul
     for source, end in enumerate(data.ends):
         counts = data.seen[source]
         moved, seen = _project(solution, rays, source)
-        error = np.hypot(*((seen - end) * focal).T)
+        error = np.hypot(*_sharpened(data.sharpness, (seen - end) * focal).T)
         worst = np.where(counts, np.maximum(worst, error), worst)
         turned = rays @ solution.rotations[source].T
         shift = np.hypot(*_displacement(turned, seen).T) * focal
@@ -464,6 +501,7 @@ def _summarise(tracks: Tracks, data: _Observed, solution: _Solution) -> Triangul
         translation = solution.translations[source]
         # Derivative of the seen position by log inverse depth, in pixels.
         slope = (translation[:2] - seen * translation[2]) * focal / moved[:, 2:]
+        slope = _sharpened(data.sharpness, slope)
         information += counts * ((slope * solution.inverse_depth[:, None]) ** 2).sum(axis=1)
     explained = worst < 3 * _ROBUST
     residual = float(np.median(worst[explained])) if explained.any() else float("inf")

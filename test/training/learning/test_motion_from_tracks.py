@@ -10,11 +10,14 @@ import torch
 
 from monodepth2_ros import geometry
 from training.learning.augmentation import mirror_samples
+from training.learning.baselines import sparse_error
 from training.learning.motion_from_tracks import (
     MOST_POINTS,
     TrackedMotion,
+    nearest_areas,
     packed,
     sample_at,
+    sparse_geometry,
     sparse_loss,
     weighted_median,
 )
@@ -121,3 +124,29 @@ def test_many_points_are_thinned_and_precise_ones_weigh_more():
     assert rows[0, 3] == 1 and 0 < rows[-1, 3] < 0.1
     few = Triangulation(points[:3], np.ones(3), deviation[:3], np.eye(4)[None], 2.0, 1.0, 0.1)
     assert (packed(few)[3:, 3] == 0).all() and (packed(few)[:, 2] > 0).all()
+
+
+def test_areas_share_the_image_among_the_nearest_points():
+    points = np.array([[2.0, 5.0], [12.0, 5.0], [12.0, 5.2]])
+    areas = nearest_areas(points, (20, 10))
+    assert areas.sum() == pytest.approx(1.0)
+    assert areas[0] == pytest.approx(0.35, abs=0.06)  # up to x = 7
+    assert areas[1] == areas[2]  # two points of one pixel share its cell
+    assert nearest_areas(np.zeros((0, 2)), (20, 10)).shape == (0,)
+
+
+def test_a_lonely_corner_counts_as_much_as_the_crowd_that_covers_as_much():
+    """Many good corners on a poster do not hide that the rest of the image is wrong."""
+    poster = np.column_stack(
+        [np.repeat(np.arange(70, 90, 2), 10), np.tile(np.arange(20, 40, 2), 10)]
+    )
+    points = np.concatenate([poster, [[20, 10], [20, 30], [20, 50]]]).astype(float)
+    depth = np.full(len(points), 2.0)
+    depth[-3:] = 1.0
+    found = Triangulation(points, depth, np.full(len(points), 0.05), np.eye(4)[None], 2.0, 1.0, 0.1)
+    geometry = sparse_geometry(found, found.transforms, (96, 64))
+    flat = sparse_error(geometry, np.ones(len(geometry.points)))
+    assert flat > 0.25
+    right = np.ones(len(geometry.points))
+    right[: len(depth)] = 3.0 * depth
+    assert sparse_error(geometry, right) == pytest.approx(0.0, abs=1e-6)

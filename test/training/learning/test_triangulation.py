@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -51,6 +53,17 @@ def make_tracks(motions, noise=0.0, wrong=0.0, count=250, seed=0):
         end[lost] += generator.uniform(-6, 6, (int(lost.sum()), 2))
         ends.append(end)
     return Tracks(points, np.array(ends), np.ones((len(ends), count), bool)), depth
+
+
+def slide_along_edges(tracks, along, seed=3):
+    """Let tracks slide along edges of random directions, by so many pixels, and say so."""
+    generator = np.random.default_rng(seed)
+    count = len(tracks.points)
+    direction = generator.uniform(0, np.pi, count)
+    edge = np.column_stack([np.cos(direction), np.sin(direction)])
+    slid = tracks.ends + generator.normal(0, along, (len(tracks.ends), count, 1)) * edge
+    across = np.eye(2) - np.einsum("ni,nj->nij", edge, edge)
+    return replace(tracks, ends=slid, sharpness=across + (np.eye(2) - across) / 6)
 
 
 def angle(first, second):
@@ -153,3 +166,27 @@ def test_a_sample_is_measured_once(street):
     assert first is not None and measure(0, 4, (2, 6)) is first
     assert first.points.shape[1] == 4 and (first.points[:, 3] > 0).sum() >= 25
     assert measure(0, 4, (4, 4)) is None  # nothing moves from a frame to itself
+
+
+def test_tracks_that_slide_along_edges_count_across_them():
+    tracks, _ = make_tracks((SIDEWAYS, FORWARD), noise=0.05, count=300)
+    slid = slide_along_edges(tracks, 1.0)
+    true = make_transform(SIDEWAYS)[:3, 3]
+    found = triangulate(slid, INTRINSICS)
+    blind = triangulate(replace(slid, sharpness=None), INTRINSICS)
+    assert found is not None and blind is not None
+    assert angle(found.transforms[0, :3, 3], true) < 6
+    assert found.explained > 0.9 > blind.explained
+
+
+def test_the_sharpness_of_a_corner_is_that_of_its_texture():
+    """On the border of a stripe a track is worth much across the stripe and little along it."""
+    image = np.full((64, 96, 3), 60, np.uint8)
+    image[:, 40:44] = 200
+    image[30:33, 44:60] = 140
+    tracks = track_corners(image, [image])
+    assert tracks.sharpness is not None
+    assert tracks.sharpness.shape == (len(tracks.points), 2, 2)
+    assert np.allclose(np.linalg.eigvalsh(tracks.sharpness)[:, 1], 1.0)
+    on_stripe = np.hypot(*(tracks.points - (42, 31)).T).argmin()
+    assert tracks.sharpness[on_stripe, 0, 0] > tracks.sharpness[on_stripe, 1, 1]
