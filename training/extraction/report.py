@@ -28,6 +28,7 @@ FLOW_HISTOGRAM = "flow_histogram.png"
 _SHEET_COLUMNS = 4
 _SHEET_ROWS = 4
 _THUMBNAIL_WIDTH = 320
+_CURVES = 8  # cameras that the picture of the motion tells apart
 _TRUTH_RANGE = (2.0, 98.0)  # percentiles
 
 
@@ -92,8 +93,11 @@ def save_flow_histogram(reports: Sequence[CameraReport], path: Path) -> None:
     low, high = (100.0 * flow for flow in GOOD_FLOW)
     axes.axvspan(low, high, color="0.9", label="good between neighbours")
     axes.axvline(100.0 * TARGET_FLOW, color="0.5", linestyle=":", label="KITTI")
-    for report, flow in zip(shown, values, strict=True):
-        name = f"{report.recording} {report.topic}: median {np.median(flow):.2f} %"
+    names = [f"{r.recording} {r.topic}" for r in shown]
+    if len(shown) > _CURVES:  # a legend of all would leave no room for the curves
+        names, values = [f"{len(shown)} cameras and recordings"], [np.concatenate(values)]
+    for name, flow in zip(names, values, strict=True):
+        name = f"{name}: median {np.median(flow):.2f} %"
         # What is beyond the last bin is counted in it.
         axes.hist(flow.clip(max=limit), bins=bins.tolist(), histtype="step", label=name)
     axes.set_xlabel("motion from one kept frame to the next, % of the image width")
