@@ -91,6 +91,14 @@ def automatic_precision() -> Iterator[None]:
 
 
 @pytest.fixture
+def narrow_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Build networks of few channels; see test/support/narrow_networks.py."""
+    from narrow_networks import narrow
+
+    narrow(monkeypatch.setattr)
+
+
+@pytest.fixture
 def raw(tmp_path: Path) -> Path:
     """Write a drive of 12 frames in the folders of KITTI's raw data."""
     return write_drive_folder(tmp_path / "raw")

@@ -19,8 +19,8 @@ import openvino
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
+from monodepth2_ros.networks import architecture
 from monodepth2_ros.networks.architecture import (
-    DECODER_CHANNELS,
     NORMALISATION_EPSILON,
     PIXEL_MEAN,
     PIXEL_SPREAD,
@@ -161,7 +161,7 @@ def _enlarging_convolution(x: Node, skip: Node | None, weight: Doubles, bias: Do
 def _head(x: Node, weight: Doubles, bias: Doubles) -> Node:
     """Convolve to one channel with reflected edges, a block of pixels at once."""
     step = _HEAD_STRIDE
-    blocked = np.zeros((step * step, DECODER_CHANNELS[0], step + 2, step + 2))
+    blocked = np.zeros((step * step, architecture.DECODER_CHANNELS[0], step + 2, step + 2))
     for row in range(step):
         for column in range(step):
             place = blocked[row * step + column]

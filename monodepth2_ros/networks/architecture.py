@@ -36,9 +36,14 @@ SCALES = (0, 1, 2, 3)
 #: Added to the variance in batch normalisation, torch's default.
 NORMALISATION_EPSILON = 1e-5
 
-#: Of ImageNet, on which published weights were trained.
+#: Classes of ImageNet, on which published weights were trained.
 CLASSES = 1000
-_STAGE_WIDTHS = (64, 128, 256, 512)
+
+#: Channels of the encoder's first convolution.
+STEM_WIDTH = 64
+
+#: Widths of the residual blocks in each of the four stages.
+STAGE_WIDTHS = (64, 128, 256, 512)
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -80,7 +85,7 @@ def expansion(num_layers: int) -> int:
 
 def encoder_channels(num_layers: int) -> tuple[int, ...]:
     """Return the channels of the encoder's five feature maps, finest first."""
-    return (64, *(expansion(num_layers) * width for width in _STAGE_WIDTHS))
+    return (STEM_WIDTH, *(expansion(num_layers) * width for width in STAGE_WIDTHS))
 
 
 def stages(num_layers: int) -> Iterator[list[Block]]:
@@ -92,9 +97,9 @@ def stages(num_layers: int) -> Iterator[list[Block]]:
         One of :data:`RESNET_LAYERS`.
     """
     wide = expansion(num_layers)
-    inputs = 64
+    inputs = STEM_WIDTH
     for number, (width, count) in enumerate(
-        zip(_STAGE_WIDTHS, BLOCKS[num_layers], strict=True), start=1
+        zip(STAGE_WIDTHS, BLOCKS[num_layers], strict=True), start=1
     ):
         blocks = []
         for index in range(count):
@@ -131,7 +136,7 @@ def encoder_shapes(num_layers: int) -> Shapes:
             shapes[f"{convolution.norm}.{name}"] = (convolution.outputs,)
         shapes[f"{convolution.norm}.num_batches_tracked"] = ()
 
-    add(ConvolutionOfBlock("encoder.conv1", "encoder.bn1", 3, 64, 7, 2))
+    add(ConvolutionOfBlock("encoder.conv1", "encoder.bn1", 3, STEM_WIDTH, 7, 2))
     for blocks in stages(num_layers):
         for block in blocks:
             for convolution in block.convolutions:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from monodepth2_ros.networks.architecture import DECODER_CHANNELS, SCALES
+from monodepth2_ros.networks import architecture
+from monodepth2_ros.networks.architecture import SCALES
 
 
 class DepthDecoder(nn.Module):
@@ -39,12 +40,12 @@ class DepthDecoder(nn.Module):
         blocks: list[nn.Module] = []
         channels = encoder_channels[4]
         for level in (4, 3, 2, 1, 0):
-            width = DECODER_CHANNELS[level]
+            width = architecture.DECODER_CHANNELS[level]
             skip = encoder_channels[level - 1] if level > 0 else 0
             blocks += [_ConvBlock(channels, width), _ConvBlock(width + skip, width)]
             channels = width
         heads: list[nn.Module] = [
-            _PaddedConv(DECODER_CHANNELS[scale], num_outputs) for scale in SCALES
+            _PaddedConv(architecture.DECODER_CHANNELS[scale], num_outputs) for scale in SCALES
         ]
         self.decoder = nn.ModuleList(blocks + heads)
 

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+#: Channels of the decoder's hidden layers.
+_WIDTH = 256
+
 #: The networks' output is scaled by this, so that training starts from small motions.
 POSE_SCALE = 0.01
 
@@ -36,10 +39,10 @@ class PoseDecoder(nn.Module):
         self.num_input_features = num_input_features
         self.net = nn.ModuleList(
             [
-                nn.Conv2d(encoder_channels[-1], 256, kernel_size=1),
-                nn.Conv2d(256 * num_input_features, 256, kernel_size=3, padding=1),
-                nn.Conv2d(256, 256, kernel_size=3, padding=1),
-                nn.Conv2d(256, 6 * num_poses, kernel_size=1),
+                nn.Conv2d(encoder_channels[-1], _WIDTH, kernel_size=1),
+                nn.Conv2d(_WIDTH * num_input_features, _WIDTH, kernel_size=3, padding=1),
+                nn.Conv2d(_WIDTH, _WIDTH, kernel_size=3, padding=1),
+                nn.Conv2d(_WIDTH, 6 * num_poses, kernel_size=1),
             ]
         )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from monodepth2_ros.networks.architecture import BLOCKS, CLASSES
+from monodepth2_ros.networks import architecture
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
@@ -87,18 +87,19 @@ class ResNet(nn.Module):
     def __init__(self, num_layers: int) -> None:
         super().__init__()
         self._block = BasicBlock if num_layers < 50 else Bottleneck
-        blocks = BLOCKS[num_layers]
-        self.conv1 = nn.Conv2d(3, 64, kernel_size=7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        stem, counts = architecture.STEM_WIDTH, architecture.BLOCKS[num_layers]
+        self.conv1 = nn.Conv2d(3, stem, kernel_size=7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(stem)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+        first, second, third, fourth = architecture.STAGE_WIDTHS
         expansion = self._block.expansion
-        self.layer1 = self._stage(64, 64, blocks[0], 1)
-        self.layer2 = self._stage(64 * expansion, 128, blocks[1], 2)
-        self.layer3 = self._stage(128 * expansion, 256, blocks[2], 2)
-        self.layer4 = self._stage(256 * expansion, 512, blocks[3], 2)
+        self.layer1 = self._stage(stem, first, counts[0], 1)
+        self.layer2 = self._stage(first * expansion, second, counts[1], 2)
+        self.layer3 = self._stage(second * expansion, third, counts[2], 2)
+        self.layer4 = self._stage(third * expansion, fourth, counts[3], 2)
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
-        self.fc = nn.Linear(512 * expansion, CLASSES)
+        self.fc = nn.Linear(fourth * expansion, architecture.CLASSES)
         if self.conv1.weight.is_meta:
             return  # without memory; torch would import its compiler to draw nothing
         for module in self.modules():

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from monodepth2_ros.networks import architecture
 from monodepth2_ros.networks.architecture import (
     PIXEL_MEAN,
     PIXEL_SPREAD,
@@ -56,8 +57,9 @@ class ResnetEncoder(nn.Module):
         self.num_input_images = num_input_images
         self.encoder = ResNet(num_layers)
         if num_input_images > 1:
+            channels = 3 * num_input_images
             self.encoder.conv1 = nn.Conv2d(
-                3 * num_input_images, 64, kernel_size=7, stride=2, padding=3, bias=False
+                channels, architecture.STEM_WIDTH, kernel_size=7, stride=2, padding=3, bias=False
             )
             nn.init.kaiming_normal_(self.encoder.conv1.weight, mode="fan_out", nonlinearity="relu")
         self.channels = encoder_channels(num_layers)

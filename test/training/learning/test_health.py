@@ -159,6 +159,8 @@ def test_a_loss_that_overflows_by_itself_is_named() -> None:
 
 # --- in a run ---
 
+NARROW = pytest.mark.usefixtures("narrow_networks")
+
 
 def trainer_for(path: Path, images: np.ndarray, **rest: Any) -> Trainer:
     size = images.shape[1]
@@ -187,12 +189,14 @@ def noise_images(count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, 64, 64, 3), dtype=np.uint8)
 
 
+@NARROW
 def test_a_standing_recording_ends_the_run(tmp_path: Path) -> None:
     trainer = trainer_for(tmp_path, noise_images(1).repeat(4, axis=0))
     with pytest.raises(TrainingFailure, match=f"step {PATIENCE}: nothing moves"):
         trainer.run()
 
 
+@NARROW
 def test_motion_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
     """The loss does not tell: the auto-mask hides every pixel that such a motion warps."""
     trainer = trainer_for(tmp_path, noise_images(4))
@@ -204,6 +208,7 @@ def test_motion_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
         trainer.run()
 
 
+@NARROW
 def test_constant_depth_ends_the_run(tmp_path: Path) -> None:
     trainer = trainer_for(tmp_path, noise_images(4), automask=False, learning_rate=1e-12)
     with torch.no_grad():
@@ -214,6 +219,7 @@ def test_constant_depth_ends_the_run(tmp_path: Path) -> None:
         trainer.run()
 
 
+@NARROW
 def test_what_is_constant_on_purpose_is_no_collapse(tmp_path: Path) -> None:
     """While motion alone is learned, depth is held; the readings count from then on."""
     resting = PATIENCE + 1

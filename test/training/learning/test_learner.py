@@ -472,6 +472,7 @@ def stereo_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("narrow_networks")
 @pytest.mark.parametrize(
     ("stereo", "held_out"),
     # 16 samples with stereo alone, else 12: a quarter, at equal stamps one more.
