@@ -73,6 +73,8 @@ EXTRAS = {
         TORCH,
         "torchvision>=0.19",
     ],
+    # Scripts that complete the commands' options in a shell.
+    "completion": ["shtab>=1.6"],
     "docs": [
         "myst-parser>=4",
         "sphinx>=7.3",
@@ -87,9 +89,11 @@ EXTRAS = {
         "onnxruntime>=1.18",
         "psutil>=5.9",
         "pytest>=7.4",
+        "pytest-cov>=5",
         "pytest-xdist>=3.3",
         "rosbags-image>=0.10",
         "ruff>=0.6",
+        "shtab>=1.6",
         # test_packaging.py builds a wheel, and setuptools does so by itself since 70.1.
         "setuptools>=70.1",
         "types-PyYAML",

@@ -38,6 +38,7 @@ from training.frames.store import FrameStore
 from training.learning.dataset import find_samples
 from training.learning.learner import Learner, prepare
 from training.objective import SelfSupervisedObjective
+from training.programs import call
 from training.train import NOTHING_LEARNED
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -84,9 +85,9 @@ def prepare_world(out: Path, seed: int, frames: int) -> tuple[FrameStore, FrameS
             size = ["--width", str(WIDTH), "--height", str(HEIGHT)]
             world = ["--layout", "street", "--seed", str(seed), "--frames", str(frames)]
             moves = ["--standstill", "6", "--moving-objects", moving]
-            _run("synthetic", ["--out", str(bag), *world, *moves, *size, "--quiet", "--force"])
+            call("synthesize", ["--out", str(bag), *world, *moves, *size, "--quiet", "--force"])
             keep = ["--min-flow", "0", "--spacing", "1"]
-            _run("extract", [str(bag), "--out", str(store), *size, *keep])
+            call("extract", [str(bag), "--out", str(store), *size, *keep])
         stores.append(FrameStore.open(store))
     return stores[0], stores[1]
 
@@ -108,7 +109,7 @@ def train(out: Path, variant: str, seed: int, arguments: argparse.Namespace) -> 
         start = ["--pose", "separate", "--motion-steps", str(arguments.steps // 8)]
         start += ["--coarse-steps", str(arguments.steps // 3)]
         options += ["--loader-threads", "1", "--save-every", "100", *start, *VARIANTS[variant]]
-    _run("train", options)
+    _train_in_process(options)
     done.touch()
     return folder / "last.safetensors"
 
@@ -195,9 +196,9 @@ def draw(
     return np.vstack([head, *rows])
 
 
-def _run(module: str, arguments: list[str]) -> None:
-    """Run a program of the training module on one thread."""
-    command = [sys.executable, "-m", f"training.{module}", *arguments]
+def _train_in_process(arguments: list[str]) -> None:
+    """Train on one thread in a process of its own: several run at a time."""
+    command = [sys.executable, "-m", "training.train", *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     if done.returncode not in (0, NOTHING_LEARNED):

@@ -27,7 +27,7 @@ from training.train import NOTHING_LEARNED
 ROOT = Path(__file__).resolve().parents[1]
 
 #: What the plain formulation of a training is made of.
-PLAIN = ("--channels-last", "no", "--precision", "float32", "--no-compile")
+PLAIN = ("--channels-last", "no", "--precision", "fp32", "--no-compile")
 
 
 def run(module: str, arguments: Sequence[str]) -> None:

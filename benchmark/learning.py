@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -35,18 +34,9 @@ from training.evaluation.predictors import constant_predictor, depth_predictor, 
 from training.evaluation.protocol import Predict, Protocol, Selection, aligned_depth, truth_of
 from training.evaluation.splits import frames_of_stretch
 from training.frames.store import FrameStore
-from training.train import NOTHING_LEARNED
+from training.programs import call
 
-ROOT = Path(__file__).resolve().parents[1]
 PROTOCOL = Protocol(scaling="median")
-
-
-def run(module: str, arguments: list[str]) -> None:
-    """Run a program of the training module."""
-    command = [sys.executable, "-m", f"training.{module}", *arguments]
-    done = subprocess.run(command, cwd=ROOT)
-    if done.returncode not in (0, NOTHING_LEARNED):
-        done.check_returncode()
 
 
 def make_store(arguments: argparse.Namespace, out: Path) -> FrameStore:
@@ -58,8 +48,8 @@ def make_store(arguments: argparse.Namespace, out: Path) -> FrameStore:
         if recording is None:
             recording = out / "recording"
             world = ["--layout", "street", "--seed", "1", "--frames", "600"]
-            run("synthetic", ["--out", str(recording), *world, *size, "--force"])
-        run("extract", [str(recording), "--out", str(store), "--min-flow", "0", *size])
+            call("synthesize", ["--out", str(recording), *world, *size, "--force"])
+        call("extract", [str(recording), "--out", str(store), "--min-flow", "0", *size])
     return FrameStore.open(store)
 
 
@@ -77,7 +67,7 @@ def train(arguments: argparse.Namespace, out: Path) -> tuple[Path, list[dict[str
             options += ["--batch-size", str(arguments.batch_size), "--validation-fraction", "0.2"]
             # The truth must not choose the checkpoint that it judges.
             options += ["--best-by", "loss", "--spacing", str(arguments.spacing)]
-        run("train", options)
+        call("train", options)
         (out / "seconds.txt").write_text(f"{time.monotonic() - start:.0f}\n")
     lines = (folder / "history.jsonl").read_text().splitlines()
     return folder / "last.safetensors", [json.loads(line) for line in lines]

@@ -17,12 +17,15 @@ TARGET = Path(__file__).parent / "reference" / "commands.md"
 #: Executable and the module that is run as it. depth_node takes ROS arguments: see the node's page.
 COMMANDS = {
     "depth_demo": "monodepth2_ros.demo",
+    "depth_rviz": "monodepth2_ros.demo.rviz",
     "depth_extract": "training.extract",
     "depth_train": "training.train",
     "depth_evaluate": "training.evaluate",
     "depth_calibrate": "training.calibrate",
     "depth_export": "training.export",
     "depth_synthesize": "training.synthesize",
+    "python -m training.averaging": "training.averaging",
+    "python -m training.default_model": "training.default_model",
 }
 
 HEAD = """\
@@ -32,6 +35,10 @@ Every command reads its options from the command line and, with `--config FILE`,
 with the same names; the command line comes first. The same name means the same in every command. In
 a colcon workspace a command is `ros2 run monodepth2_ros COMMAND`. `depth_node` takes ROS arguments:
 [The node](node.md).
+
+`COMMAND --print-completion bash` (or zsh, tcsh, …) prints a script that completes the options in
+that shell, for example `source <(depth_train --print-completion bash)`; it needs the extra
+`[completion]`.
 
 This page is made from the commands' own `--help` by `python docs/make_commands.py`.
 """

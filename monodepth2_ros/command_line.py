@@ -32,6 +32,7 @@ import yaml
 from monodepth2_ros.extras import MissingExtra as MissingExtra
 from monodepth2_ros.extras import require as require
 from monodepth2_ros.option_fields import (
+    OLD_VALUES,
     OptionError,
     check_type,
     expected,
@@ -41,6 +42,7 @@ from monodepth2_ros.option_fields import (
 
 _Options = TypeVar("_Options")
 
+_COMPLETION = "--print-completion"
 _TRUE = ("true", "yes", "on")
 _FALSE = ("false", "no", "off")
 
@@ -119,6 +121,10 @@ class CommandLine(Generic[_Options]):
         self.parser.add_argument(
             "--config", action="config", metavar="FILE", help="YAML file with options"
         )
+        self.parser.add_argument(
+            _COMPLETION, metavar="SHELL", help="print a completion script: bash, zsh, tcsh, …"
+        )
+        self._choices: dict[str, tuple[Any, ...]] = {}
         groups: dict[str, Any] = {"": self.parser}
         for field in dataclasses.fields(options):  # type: ignore[arg-type]
             if field.metadata:
@@ -153,8 +159,10 @@ class CommandLine(Generic[_Options]):
         """Read the options, and the arguments that :meth:`add_argument` added."""
         given = list(sys.argv[1:] if arguments is None else arguments)
         self._refuse_old_spellings(given)
+        self._print_completion(given)
         configured = self._read_configs(given)
         parsed = vars(self.parser.parse_args(given))
+        del parsed["print_completion"]
         values = {}
         for field in dataclasses.fields(self.options):  # type: ignore[arg-type]
             if not field.metadata:
@@ -203,8 +211,9 @@ class CommandLine(Generic[_Options]):
         if metadata.get("metavar") is not None:
             arguments["metavar"] = metadata["metavar"]
         choices = get_args(member) if get_origin(member) is Literal else metadata.get("choices", ())
-        arguments["type"] = _reader(member, is_optional, choices)
+        arguments["type"] = _reader(field.name, member, is_optional, choices)
         if choices:
+            self._choices[field.name] = choices
             arguments.setdefault("metavar", "{" + ",".join(map(str, choices)) + "}")
         if metadata.get("positional"):
             if is_required:
@@ -231,6 +240,25 @@ class CommandLine(Generic[_Options]):
             if name in switches and (assigned or value in _TRUE or value in _FALSE):
                 new = name if value in _TRUE else f"--no-{name[2:]}"
                 self._refuse(f"{name} takes no value; write {new}")
+
+    def _print_completion(self, given: Sequence[str]) -> None:
+        """Print a shell's completion script and exit, if that is asked for."""
+        words = [text for word in given for text in word.split("=", 1)]
+        if _COMPLETION not in words:
+            return
+        try:
+            import shtab
+        except ImportError:
+            self._refuse(f"{_COMPLETION} needs shtab; pip install 'monodepth2_ros[completion]'")
+        shell = (words[words.index(_COMPLETION) + 1 :] or [""])[0]
+        if shell not in shtab.SUPPORTED_SHELLS:
+            known = ", ".join(shtab.SUPPORTED_SHELLS)
+            self._refuse(f"{_COMPLETION} is '{shell}'; it takes {known}")
+        for action in self.parser._actions:
+            if action.dest in self._choices:
+                action.choices = [str(choice) for choice in self._choices[action.dest]]
+        print(shtab.complete(self.parser, shell))
+        sys.exit(0)
 
     def _read_configs(self, given: Sequence[str]) -> dict[str, Any]:
         """Check config files, with better words than the parser has; return what they say."""
@@ -277,8 +305,11 @@ class CommandLine(Generic[_Options]):
         sys.exit(2)
 
 
-def _reader(hint: Any, is_optional: bool, choices: tuple[Any, ...]) -> Callable[[Any], Any]:
+def _reader(
+    name: str, hint: Any, is_optional: bool, choices: tuple[Any, ...]
+) -> Callable[[Any], Any]:
     """Make a type for argparse: text, or a config file's value, to plain data."""
+    renamed = OLD_VALUES.get(name, {})
 
     def read(value: Any) -> Any:
         if value is None or (is_optional and value in ("null", "auto")):
@@ -287,6 +318,8 @@ def _reader(hint: Any, is_optional: bool, choices: tuple[Any, ...]) -> Callable[
             known = {str(choice): choice for choice in choices}
             value = _as_text(value)
             if value not in known:
+                if renamed.get(value) in known:
+                    raise argparse.ArgumentTypeError(f"{value} is gone; write {renamed[value]}")
                 raise argparse.ArgumentTypeError(f"'{value}' given; it takes {', '.join(known)}")
             return known[value]
         if hint in (int, float):

@@ -27,6 +27,7 @@ SHARED = {
     "frames": "Number of images",
     "height": "Image height in pixels",
     "image_topic": "Topic of the images",
+    "init": "Weights the ResNets start from: imagenet, none, or a file",
     "json": "Write all figures of all frames",
     "kitti_raw": "Folder of KITTI raw recordings, with velodyne ground truth",
     "kitti_split": "List of KITTI frames, one a line; with --kitti-raw",
@@ -41,6 +42,9 @@ SHARED = {
     "width": "Image width in pixels",
     "workers": "Threads or processes that work at the same time",
 }
+
+#: Values that were spelt otherwise in earlier versions, by option. Old ones are refused.
+OLD_VALUES = {"precision": {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}}
 
 
 class OptionError(ValueError):
@@ -174,7 +178,9 @@ def check_type(name: str, hint: Any, value: Any) -> None:
     OptionError
     """
     if not _fits(hint, value):
-        raise OptionError(f"{flag(name)} is {_shown(value)}; it takes {expected(hint)}")
+        new = OLD_VALUES.get(name, {}).get(value) if isinstance(value, str) else None
+        instead = f"write {new}" if new else f"it takes {expected(hint)}"
+        raise OptionError(f"{flag(name)} is {_shown(value)}; {instead}")
 
 
 def without_none(hint: Any) -> tuple[Any, bool]:

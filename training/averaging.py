@@ -10,105 +10,66 @@ too, and some way along it are often better than either end at what neither was 
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from monodepth2_ros.extras import require_for_command
-
-require_for_command("averaging", "train", "torch")
-
-import torch
-from torch import Tensor
-
-from monodepth2_ros.checkpoint import (
-    Checkpoint,
-    CheckpointError,
-    load_checkpoint,
-    save_checkpoint,
-)
+from monodepth2_ros.command_line import CommandLine, require
+from monodepth2_ros.option_fields import check_options, option, shared_option
 
 
-def average(first: Checkpoint, second: Checkpoint, share: float) -> Checkpoint:
-    """Average the depth networks of two checkpoints.
-
-    Parameters
-    ----------
-    first, second : Checkpoint
-        Of one architecture, size, crop and depth range; the second was trained further from the
-        first.
-    share : float
-        Of the second, from 0 to 1.
-
-    Returns
-    -------
-    Checkpoint
-        float32, depth network alone, with the metadata of the second. Running statistics of batch
-        normalisation are averaged like weights.
+@dataclass(frozen=True)
+class AveragingOptions:
+    """Options of ``python -m training.averaging``.
 
     Raises
     ------
-    CheckpointError
-        If the two do not fit together.
-    ValueError
-        If the share is not from 0 to 1.
+    OptionError
+        If a value is outside its limits.
     """
-    if not 0.0 <= share <= 1.0:
-        raise ValueError(f"the share is {share}; give one from 0 (the first) to 1 (the second)")
-    names = ("num_layers", "width", "height", "crop", "min_depth", "max_depth")
-    for name in names:
-        one, other = getattr(first.metadata, name), getattr(second.metadata, name)
-        if one != other:
-            raise CheckpointError(
-                f"{first.source} has {name} {one}, {second.source} has {other}; average stages of "
-                "one training"
-            )
-    state = {}
-    for network in ("encoder", "depth"):
-        one, other = first.state[network], second.state[network]
-        # The classifier is never used; files may leave it out.
-        shared = [key for key in other if ".fc." not in key]
-        missing = [key for key in shared if key not in one or one[key].shape != other[key].shape]
-        if missing:
-            raise CheckpointError(
-                f"{first.source} and {second.source} differ in {network}: {missing[0]}; average "
-                "stages of one training"
-            )
-        state[network] = {key: _between(one[key], other[key], share) for key in shared}
-    return dataclasses.replace(second, state=state)
 
-
-def _between(one: Tensor, other: Tensor, share: float) -> Tensor:
-    """Go a share of the way; counters are the second's."""
-    if not other.is_floating_point():
-        return other.clone()
-    return torch.lerp(one.double(), other.double(), share).float()
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Average two files into a third."""
-    parser = argparse.ArgumentParser(
-        prog="python -m training.averaging", description=(__doc__ or "").split("\n", 1)[0]
+    first: Path = option(description="Checkpoint", positional=True, metavar="FIRST.safetensors")
+    second: Path = option(
+        description="Checkpoint that was trained further from the first",
+        positional=True,
+        metavar="SECOND.safetensors",
     )
-    add = parser.add_argument
-    add("first", type=Path, metavar="FIRST.safetensors")
-    add("second", type=Path, metavar="SECOND.safetensors", help="trained further from the first")
-    add("--share", type=float, default=0.5, help="of the second, from 0 to 1 [%(default)s]")
-    add("--out", type=Path, required=True, metavar="FILE.safetensors")
-    options = parser.parse_args(argv)
+    out: Path = shared_option("out", details="a .safetensors file", metavar="FILE")
+    share: float = option(
+        0.5, "Weight of the second in the mean, from 0 to 1", metavar="X", least=0, most=1
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+def make_command_line() -> CommandLine[AveragingOptions]:
+    """Describe the command line."""
+    return CommandLine(
+        "averaging",
+        AveragingOptions,
+        "Average the weights of two stages of one training (python -m training.averaging).",
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Average two files into a third; return the exit status."""
+    options = make_command_line().parse(arguments)
     try:
+        require("train", "torch")
+        from monodepth2_ros.checkpoint import load_checkpoint, save_checkpoint
+        from training.learning.averaging import average
+
         averaged = average(
             load_checkpoint(options.first), load_checkpoint(options.second), options.share
         )
         save_checkpoint(options.out, averaged.metadata, averaged.state)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         print(f"averaging: {error}", file=sys.stderr)
         return 1
-    print(
-        f"{options.out}: {1 - options.share:g} of {options.first}, {options.share:g} of the other"
-    )
+    first, second = 1 - options.share, options.share
+    print(f"{options.out}: {first:g} of {options.first}, {second:g} of {options.second}")
     return 0
 
 

@@ -6,13 +6,13 @@
 
 Worlds are rendered, recordings extracted, networks trained and judged, and the depth network is
 written as one file with its provenance: each step is a command of this package, printed before it
-runs. A step whose result is there is passed over and an interrupted training goes on, so the same
-command continues an interrupted rebuild.
+runs, and called in this process (but for training with several processes, which torchrun starts). A
+step whose result is there is skipped and an interrupted training is resumed, so the same command
+continues an interrupted rebuild.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -28,9 +28,10 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from monodepth2_ros.command_line import option_words
+from monodepth2_ros.command_line import CommandLine, option_words
+from monodepth2_ros.option_fields import check_options, option, shared_option
 from monodepth2_ros.typed_files import Count, Fraction, ImageSide, Positive, as_structure
-from training.train import NOTHING_LEARNED
+from training import programs
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "config" / "default_model.yaml"
@@ -151,7 +152,7 @@ class Step:
     result : Path
     command : tuple of str
     steps : int
-        Of a training; its command leaves a run that may have stopped before.
+        Steps of a training; its command leaves a run that may have stopped before.
     """
 
     name: str
@@ -216,12 +217,12 @@ def training_steps(recipe: Recipe, init: str, out: Path, processes: int) -> Iter
     init : str
         What ``depth_train --init`` takes.
     processes : int
-        To train with.
+        Processes that train together.
 
     Yields
     ------
     Step
-        As it has to be taken now: a run that was begun goes on.
+        As it has to be taken now: a run that was begun is resumed.
     """
     launch = ("-m", "torch.distributed.run", "--nproc-per-node", str(processes))
     train = (sys.executable, *(launch if processes > 1 else ()), "-m", "training.train")
@@ -334,19 +335,20 @@ def _program(name: str, *words: object) -> tuple[str, ...]:
 
 
 def run_command(command: Sequence[str]) -> None:
-    """Run a command in the project's folder.
-
-    A training stage that is not better than its start by what it held out is no failure: what it
-    has learned counts in the average of the stages.
+    """Run a step's command: a program of this package in this process, others in their own.
 
     Raises
     ------
+    RuntimeError
+        If a program of this package fails.
     subprocess.CalledProcessError
-        If it fails.
+        If another one does.
     """
-    done = subprocess.run(command, cwd=ROOT)
-    if done.returncode not in (0, NOTHING_LEARNED):
-        done.check_returncode()
+    package, _, name = command[2].partition(".")
+    if package == "training":
+        programs.call(name, command[3:])
+    else:
+        subprocess.run(command, cwd=ROOT, check=True)
 
 
 def take(steps: Iterator[Step], log: Path, run: Callable[[Sequence[str]], None]) -> int:
@@ -456,7 +458,7 @@ def provenance(recipe: Recipe, out: Path, log: Path, commit: str, init: str) -> 
     log : Path
         See :func:`take`.
     commit : str
-        Of the code.
+        Commit of the code.
     init : str
         As in :func:`training_steps`.
     """
@@ -509,26 +511,54 @@ def current_commit() -> str:
     return found.stdout.strip()
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Make the model."""
-    parser = argparse.ArgumentParser(
-        prog="python -m training.default_model",
-        description="Make the model that the package ships; go on where it was interrupted.",
+@dataclass(frozen=True)
+class RebuildOptions:
+    """Options of ``python -m training.default_model``.
+
+    Raises
+    ------
+    OptionError
+        If a value is outside its limits.
+    """
+
+    recordings: Path = option(
+        description="Folder with the recordings that the recipe names", metavar="DIR"
     )
-    add = parser.add_argument
-    add("--recordings", type=Path, required=True, help="folder with the recordings of the recipe")
-    add("--init", default="imagenet", help="as in depth_train [%(default)s]")
-    add("--out", type=Path, required=True, help="folder to work in; needs some 5 GB")
-    add("--recipe", type=Path, default=RECIPE, help="[config/default_model.yaml]")
-    add("--processes", type=int, default=1, help="to train with; one per core or GPU")
-    add("--commit", default="", help="of the code, if it is not in a repository")
-    add("--dry-run", action="store_true", help="print the commands that are left, and run none")
-    options = parser.parse_args(argv)
-    out = options.out.expanduser().resolve()
-    recordings = options.recordings.expanduser().resolve()
+    out: Path = shared_option(
+        "out", details="a folder to work in, which needs some 5 GB", metavar="DIR"
+    )
+    init: str = shared_option("init", "imagenet")
+    recipe_file: Path | None = option(
+        None, "What to learn from, and how (usually config/default_model.yaml)", metavar="FILE"
+    )
+    processes: int = option(
+        1, "Processes that train together, one for each core or GPU", metavar="N", least=1
+    )
+    commit: str = option("", "Commit of the code, where it is not in a repository", metavar="ID")
+    dry_run: bool = option(False, "Print the commands that are left, and run none")
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+def make_command_line() -> CommandLine[RebuildOptions]:
+    """Describe the command line."""
+    return CommandLine(
+        "default_model",
+        RebuildOptions,
+        "Make the model that the package ships; continue where an earlier call was interrupted "
+        "(python -m training.default_model).",
+        renamed={"--recipe": "--recipe-file FILE"},
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Make the model; return the exit status."""
+    options = make_command_line().parse(arguments)
+    out, recordings = options.out.resolve(), options.recordings.resolve()
     log = out / "steps.jsonl"
     try:
-        recipe = Recipe.read(options.recipe)
+        recipe = Recipe.read(options.recipe_file or RECIPE)
         for name in (*recipe.recordings, *recipe.foreign_recordings):
             if not (recordings / name).exists():
                 raise RecipeError(
@@ -565,7 +595,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"default_model: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("default_model: interrupted; the same command goes on", file=sys.stderr)
+        print("default_model: interrupted; the same command continues", file=sys.stderr)
         return 130
     return 0
 

@@ -9,7 +9,6 @@ after it.
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import sys
@@ -29,6 +28,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image
 
+from monodepth2_ros.command_line import CommandLine
+from monodepth2_ros.option_fields import check_options, option
 from monodepth2_ros.visualization.rviz_configuration import fit_configuration
 
 # Seconds until the first message about what is waited for; each later one takes twice as long.
@@ -53,6 +54,25 @@ class Scene:
     image_topic: str
 
 
+@dataclass(frozen=True)
+class RvizOptions:
+    """Options of ``depth_rviz``."""
+
+    display_config: Path = option(
+        description="rviz configuration: config/depth.rviz or one derived from it",
+        short="-d",
+        metavar="FILE",
+    )
+    fixed_frame: str = option(
+        "",
+        "rviz's Fixed Frame, connected by TF with the camera's (usually the camera's)",
+        metavar="FRAME",
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Wait for the first depth image, then turn into rviz.
 
@@ -62,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status; not reached where rviz is started, for it takes this process's place.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    options = _make_parser().parse_args(remove_ros_args(["depth_rviz", *given])[1:])
+    options = make_command_line().parse(remove_ros_args(["depth_rviz", *given])[1:])
     rviz = find_rviz()
     if rviz is None:
         print(
@@ -92,28 +112,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.execv(rviz, [str(rviz), "--display-config", str(path), *ros_arguments])
 
 
-def _make_parser() -> argparse.ArgumentParser:
+def make_command_line() -> CommandLine[RvizOptions]:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        prog="depth_rviz",
-        description="Wait for the node's first depth image and start rviz2 with its frame. What "
-        "follows --ros-args, remappings for one, is for rviz as well.",
+    return CommandLine(
+        "depth_rviz",
+        RvizOptions,
+        "Wait for the node's first depth image and start rviz2 with its frame. What follows "
+        "--ros-args, remappings for example, is for rviz as well.",
     )
-    parser.add_argument(
-        "-d",
-        "--display-config",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="rviz configuration: config/depth.rviz or one derived from it",
-    )
-    parser.add_argument(
-        "--fixed-frame",
-        default="",
-        metavar="FRAME",
-        help="rviz's Fixed Frame, connected by TF with the camera's; without it the camera's",
-    )
-    return parser
 
 
 def find_rviz() -> Path | None:

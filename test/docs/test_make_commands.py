@@ -25,6 +25,8 @@ def options(text: str) -> set[str]:
 
 @pytest.mark.parametrize("name", make_commands.COMMANDS)
 def test_the_page_has_the_options_of_the_command(name: str) -> None:
+    if name == "depth_rviz":
+        pytest.importorskip("rclpy")
     page = make_commands.TARGET.read_text(encoding="utf-8")
     (section,) = re.findall(rf"^## {name}\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
     assert options(section) == options(make_commands.help_of(make_commands.COMMANDS[name]))
@@ -33,4 +35,5 @@ def test_the_page_has_the_options_of_the_command(name: str) -> None:
 def test_every_executable_but_those_for_ros_is_on_the_page() -> None:
     text = (REPOSITORY / "setup.py").read_text(encoding="utf-8")
     executables = set(re.findall(r'^    "(depth_\w+)": ', text, re.MULTILINE))
-    assert set(make_commands.COMMANDS) == executables - {"depth_node", "depth_rviz"}
+    listed = {name for name in make_commands.COMMANDS if name.startswith("depth_")}
+    assert listed == executables - {"depth_node"}

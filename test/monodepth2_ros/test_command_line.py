@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -220,3 +221,41 @@ def test_a_missing_extra_is_named() -> None:
     require("train", "json")
     with pytest.raises(MissingExtra, match=r"no_such_package is not installed.*\[train\]"):
         require("train", "json", "no_such_package")
+
+
+def test_old_values_are_refused_with_the_new_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @dataclass(frozen=True)
+    class Precise:
+        precision: Literal["auto", "fp32", "bf16"] = shared_option("precision", "auto")
+
+        def __post_init__(self) -> None:
+            check_options(self)
+
+    line = CommandLine("depth_test", Precise, "Test.")
+    (tmp_path / "old.yaml").write_text("precision: bfloat16\n")
+    for words, new in (
+        (["--precision", "float32"], "write fp32"),
+        (["--config", str(tmp_path / "old.yaml")], "write bf16"),
+    ):
+        with pytest.raises(SystemExit):
+            line.parse(words)
+        assert new in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        line.parse(["--precision", "float16"])  # it has no fp16
+    assert "it takes auto, fp32, bf16" in capsys.readouterr().err
+
+
+def test_a_completion_script_knows_options_and_choices(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("shtab")
+    with pytest.raises(SystemExit) as stopped:
+        CommandLine("depth_test", Options, "Test.").parse(["--print-completion", "bash"])
+    assert stopped.value.code == 0
+    script = capsys.readouterr().out
+    assert all(word in script for word in ("--no-mask", "--out", "near", "34"))
+    assert "it takes bash" in refused(capsys, "--print-completion", "dos")
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert "monodepth2_ros[completion]" in refused(capsys, "--print-completion=bash")

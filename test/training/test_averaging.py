@@ -15,7 +15,8 @@ from monodepth2_ros.checkpoint import (
     random_checkpoint,
     save_checkpoint,
 )
-from training.averaging import average, main
+from training.averaging import main
+from training.learning.averaging import average
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,8 @@ COMMANDS = {
     "depth_calibrate": "training.calibrate",
     "depth_export": "training.export",
     "depth_synthesize": "training.synthesize",
+    "averaging": "training.averaging",
+    "default_model": "training.default_model",
 }
 
 

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from monodepth2_ros.checkpoint import load_checkpoint
-from training import default_model
+from training import programs
 from training.default_model import (
     HELD_OUT,
     RECIPE,
@@ -25,7 +25,6 @@ from training.default_model import (
     take,
     training_steps,
 )
-from training.train import NOTHING_LEARNED
 
 
 def write(path, **changes):
@@ -164,21 +163,34 @@ def test_a_recording_that_is_missing_is_named_before_any_work(tmp_path, capsys):
 
 
 @pytest.fixture
-def in_this_process(monkeypatch):
-    """Run the programs without starting Python for each; note what runs."""
-    ran = []
+def ran(monkeypatch):
+    """Note which commands of the package are called."""
+    names, call = [], programs.call
 
-    def run(command):
-        assert command[1] == "-m"
-        ran.append(command[2])
-        assert importlib.import_module(command[2]).main(list(command[3:])) in (0, NOTHING_LEARNED)
+    def note(name, words):
+        names.append(name)
+        call(name, words)
 
-    monkeypatch.setattr(default_model, "run_command", run)
-    return ran
+    monkeypatch.setattr(programs, "call", note)
+    return names
+
+
+def test_a_command_that_fails_or_is_interrupted_ends_the_rebuild(tmp_path, capsys, monkeypatch):
+    with pytest.raises(RuntimeError, match="training.export ended with status 1"):
+        programs.call("export", [tmp_path / "none", tmp_path / "out.onnx"])
+    with pytest.raises(RuntimeError, match="training.synthesize ended with status 2"):
+        programs.call("synthesize", ["--frames", "0", "--out", tmp_path / "bag"])
+    assert "give at least" in capsys.readouterr().err
+    monkeypatch.setattr(importlib.import_module("training.evaluate"), "main", lambda words: 130)
+    with pytest.raises(KeyboardInterrupt):
+        programs.call("evaluate", [])
+    with pytest.raises(ValueError, match="'bake' is no command"):
+        programs.call("bake", [])
 
 
 @pytest.mark.slow
-def test_a_small_rebuild_from_nothing(tmp_path, in_this_process, capsys):
+@pytest.mark.usefixtures("narrow_networks")
+def test_a_small_rebuild_from_nothing(tmp_path, ran, capsys):
     """Everything of the real one, with few and small images; then once more, when all is done."""
     synthesize = importlib.import_module("training.synthesize").main
     for seed, name in enumerate(("ride", "walk")):
@@ -200,7 +212,7 @@ def test_a_small_rebuild_from_nothing(tmp_path, in_this_process, capsys):
         },
         mean={"first": 0.25, "second": 0.75},
     )
-    words = ["--recordings", str(tmp_path / "bags"), "--init", "none", "--recipe", str(recipe)]
+    words = ["--recordings", str(tmp_path / "bags"), "--init", "none", "--recipe-file", str(recipe)]
     words += ["--out", str(tmp_path / "work"), "--commit", "abc"]
     assert main(words) == 0
     checkpoint = load_checkpoint(tmp_path / "work" / "default.safetensors")
@@ -221,10 +233,9 @@ def test_a_small_rebuild_from_nothing(tmp_path, in_this_process, capsys):
     assert figures["walk"]["abs_rel"] > 0 and figures["walk"]["frames"] == 12
     assert "best constant depth" in figures["walk"]["baselines"]
     assert "truth itself" in figures["walk"]["steadiness"]
-    trained = [name for name in in_this_process if name == "training.train"]
-    assert len(trained) == 2
+    assert ran.count("train") == 2 and "averaging" in ran
 
-    in_this_process.clear()
+    ran.clear()
     assert main(words) == 0
-    assert in_this_process == ["training.export"]
+    assert ran == ["export"]
     assert "train second: done before" in capsys.readouterr().out

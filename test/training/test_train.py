@@ -74,7 +74,7 @@ def options(store):
         save_every=1,
         validation_fraction=0.25,
         device="cpu",
-        precision="float32",
+        precision="fp32",
         tensorboard=False,
         loader_threads=1,
         warmup_steps=2,

@@ -345,7 +345,7 @@ def build_learner(options: TrainOptions, device: torch.device) -> tuple[DepthAnd
     channels_last = options.channels_last == "yes" or (
         options.channels_last == "auto" and (on_gpu or has_wide_vectors())
     )
-    bfloat16 = options.precision == "bfloat16" or (
+    bfloat16 = options.precision == "bf16" or (
         options.precision == "auto" and _has_fast_bfloat16(on_gpu)
     )
     objective = SelfSupervisedObjective(

@@ -199,10 +199,10 @@ class TrainOptions:
     )
 
     device: str = _option("auto", "running", "Where to compute: auto, cpu, cuda or cuda:N.")
-    precision: Literal["auto", "float32", "bfloat16"] = _option(
+    precision: Literal["auto", "fp32", "bf16"] = _option(
         "auto",
         "running",
-        "Arithmetic of the convolutions; auto is bfloat16 on GPUs that have it and CPUs with AMX.",
+        "Arithmetic of the convolutions; auto is bf16 on GPUs that have it and CPUs with AMX.",
     )
     channels_last: Literal["auto", "yes", "no"] = _option(
         "auto",

@@ -287,7 +287,7 @@ def test_options_reach_the_networks_and_the_objective() -> None:
         use_ssim=False,
         smoothness_weight=0.03,
         tie_break=0.02,
-        precision="bfloat16",
+        precision="bf16",
         channels_last="yes",
     )
     model, learner = build_learner(options, CPU)

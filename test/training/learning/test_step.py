@@ -146,7 +146,7 @@ def test_compiled_steps_learn_like_eager_ones() -> None:
     batch.intrinsics[:, 0, 0] = batch.intrinsics[:, 1, 1] = 50.0
     losses = []
     for compiled in (False, True):
-        options = TrainOptions(pose="separate", precision="float32", tie_break=0.0)
+        options = TrainOptions(pose="separate", precision="fp32", tie_break=0.0)
         options = replace(options, compile=compiled)
         torch.manual_seed(0)
         model, learner = build_learner(options, device)
