@@ -194,10 +194,12 @@ def signal_after(monkeypatch):
 
     def arrange(number, step):
         real = trainer_module.run_state.save_state
+        waiting = [step]  # a second signal would end the process
 
         def save_and_signal(folder, state):
             real(folder, state)
-            if state.step == step:
+            if state.step in waiting:
+                waiting.clear()
                 signal.raise_signal(number)
 
         monkeypatch.setattr(trainer_module.run_state, "save_state", save_and_signal)
@@ -220,6 +222,7 @@ def test_ctrl_c_saves_and_resuming_is_exact(options, uninterrupted, tmp_path):
     assert_same_weights(uninterrupted, load_checkpoint(folder / "last.safetensors"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_signals_save_and_resuming_is_exact(
     options, uninterrupted, tmp_path, signal_after, capsys, number, status
@@ -321,8 +324,9 @@ def test_full_disk_does_not_end_the_run_and_keeps_the_old_file(
     assert_same_weights(uninterrupted, load_checkpoint(folder / "last.safetensors"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["last.safetensors", "best.safetensors", "resume.pt"])
-@pytest.mark.parametrize("always", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("always", [False, True])
 def test_a_full_disk_leaves_no_state_that_speaks_of_missing_files(
     options, tmp_path, monkeypatch, capsys, name, always
 ):
