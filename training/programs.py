@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from training.train import NOTHING_LEARNED
 
 #: Commands by their modules' names.
-PROGRAMS = ("averaging", "evaluate", "export", "extract", "synthesize", "train")
+PROGRAMS = ("averaging", "calibrate", "evaluate", "export", "extract", "synthesize", "train")
 
 
 def call(name: str, words: Sequence[object]) -> None:
