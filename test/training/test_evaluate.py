@@ -221,6 +221,20 @@ def test_four_pixels_by_hand(tmp_path: Path) -> None:
     assert scaled.by_distance[:, 0].sum() == pytest.approx(sum(errors))
 
 
+def test_error_at_outlines_by_hand(tmp_path: Path) -> None:
+    """A board in front of a wall, predicted 10 % too far near its outline and right elsewhere."""
+    truth = np.full((1, 40, 60), 4.0)
+    truth[:, :, 30:] = 2.0
+    store = make_store(tmp_path / "frames", np.zeros((1, 32, 32, 3), np.uint8), truth)
+    depth = truth.copy()
+    depth[:, :, 26:34] *= 1.1  # of the 18 columns around columns 29 and 30
+    predict = lambda store, frames: depth.astype(np.float32)  # noqa: E731
+    found = evaluate_depth("blurred", predict, [whole(store)], Protocol(scaling="none"))
+    total, count = found.at_outlines
+    assert count == 18 * 40
+    assert total == pytest.approx(0.1 * 8 * 40, rel=1e-5)
+
+
 def test_limits_and_clipping(tmp_path: Path) -> None:
     store = four_pixels(tmp_path / "frames")
     capped = Protocol(scaling="none", min_depth=1.5, max_depth=3.0)

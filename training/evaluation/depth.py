@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from training.evaluation.outlines import near_outlines
 from training.evaluation.protocol import (
     Predict,
     Progress,
@@ -65,12 +66,16 @@ class Evaluation:
         Frames that have none inside the limits.
     by_distance : ndarray, shape (len(DISTANCES) − 1, 2), float64
         For each interval of :data:`DISTANCES` the sum of |d − t| / t and the number of pixels.
+    at_outlines : tuple of 2 float
+        The same sum and number for the pixels at outlines of things
+        (:func:`training.evaluation.outlines.near_outlines`).
     """
 
     name: str
     scores: tuple[FrameScore, ...]
     without_truth: int
     by_distance: NDArray[np.float64]
+    at_outlines: tuple[float, float] = (0.0, 0.0)
 
     @property
     def results(self) -> list[FrameResult]:
@@ -156,6 +161,7 @@ def evaluate_depth(
     """
     scores: list[FrameScore] = []
     by_distance = np.zeros((len(DISTANCES) - 1, 2))
+    at_outlines = np.zeros(2)
     without_truth = 0
     for number, selection in enumerate(selections):
         if selection.store.truth is None:
@@ -176,23 +182,39 @@ def evaluate_depth(
                 ):
                     result = compare(truth, depth, protocol)
                     scores.append(FrameScore(number, frame, result))
-                    by_distance += _errors_by_distance(truth, depth, result, protocol)
+                    error = _relative_error(truth, depth, result, protocol)
+                    by_distance += _by_distance(truth, error)
+                    at_outlines += _at_outlines(truth, error)
             if progress is not None:
                 progress(len(batch))
-    return Evaluation(name, tuple(scores), without_truth, by_distance)
+    total, count = at_outlines.tolist()
+    return Evaluation(name, tuple(scores), without_truth, by_distance, (total, count))
 
 
-def _errors_by_distance(
+def _relative_error(
     truth: NDArray[np.float32],
     depth: NDArray[np.float32],
     result: FrameResult,
     protocol: Protocol,
 ) -> NDArray[np.float64]:
+    """Return |d − t| / t of every pixel, shape (H, W); NaN where the truth is unknown."""
+    known = truth > 0.0
+    true = truth[known].astype(np.float64)
+    error = np.full(truth.shape, np.nan)
+    error[known] = np.abs(aligned_depth(depth[known], result, protocol) - true) / true
+    return error
+
+
+def _by_distance(truth: NDArray[np.float32], error: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sum the relative errors of a frame's pixels, and count them, by distance."""
     known = truth > 0.0
-    true = truth[known]
-    error = np.abs(aligned_depth(depth[known], result, protocol) - true) / true
-    interval = np.searchsorted(DISTANCES, true, side="right") - 1
+    interval = np.searchsorted(DISTANCES, truth[known], side="right") - 1
     count = len(DISTANCES) - 1
-    sums = np.bincount(interval, weights=error, minlength=count)
+    sums = np.bincount(interval, weights=error[known], minlength=count)
     return np.stack([sums, np.bincount(interval, minlength=count)], axis=1)
+
+
+def _at_outlines(truth: NDArray[np.float32], error: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum the relative errors of the pixels at outlines, and count them, shape (2,)."""
+    chosen = error[near_outlines(truth)]
+    return np.array([chosen.sum(), chosen.size])

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from monodepth2_ros import __version__
 from training.evaluation.depth import DISTANCES, Evaluation, summarize, win_share
 from training.evaluation.odometry import Odometry
+from training.evaluation.outlines import OUTLINE_RADIUS
 from training.evaluation.report import Report
 from training.evaluation.steadiness import (
     Recording,
@@ -77,6 +78,7 @@ def _depth_json(report: Report, evaluation: Evaluation) -> dict[str, Any]:
             }
             for i, (total, count) in enumerate(evaluation.by_distance.tolist())
         ],
+        "at_outlines": _outlines_json(evaluation),
         "per_frame": [
             {
                 "store": score.selection,
@@ -88,6 +90,16 @@ def _depth_json(report: Report, evaluation: Evaluation) -> dict[str, Any]:
             }
             for score in evaluation.scores
         ],
+    }
+
+
+def _outlines_json(evaluation: Evaluation) -> dict[str, Any]:
+    """Give the error at outlines as plain data."""
+    total, count = evaluation.at_outlines
+    return {
+        "radius": OUTLINE_RADIUS,
+        "pixels": int(count),
+        "abs_rel": total / count if count else None,
     }
 
 

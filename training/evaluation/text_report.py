@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from training.evaluation.depth import DISTANCES, summarize, win_share
+from training.evaluation.outlines import OUTLINE_RADIUS
 from training.evaluation.predictors import SATURATED_RANGE
 from training.evaluation.report import Report
 from training.evaluation.steadiness import (
@@ -39,7 +40,10 @@ def as_text(report: Report) -> str:
         parts.append(_table(depth_rows(report)))
         comparison = describe_comparison(report)
         parts += [comparison] if comparison else []
-        parts.append("abs_rel by distance\n" + _table(distance_rows(report)))
+        parts.append(
+            f"abs_rel by distance, and within {OUTLINE_RADIUS} pixels of the outlines of things\n"
+            + _table(distance_rows(report))
+        )
     odometry = odometry_rows(report)
     if odometry:
         parts.append(
@@ -120,7 +124,10 @@ def _figures(values: dict[str, float]) -> list[str]:
 
 
 def distance_rows(report: Report) -> list[list[str]]:
-    """Lay out the table of errors by distance, without the distances where nothing is."""
+    """Lay out the table of errors by distance, without the distances where nothing is.
+
+    The last column is the error at the outlines of things, where there are any.
+    """
     evaluations = report.evaluations
     pixels = evaluations[0].by_distance[:, 1]
     shown = np.flatnonzero(pixels).tolist()
@@ -132,6 +139,13 @@ def distance_rows(report: Report) -> list[list[str]]:
     for evaluation in evaluations:
         errors = evaluation.by_distance[shown]
         rows.append([evaluation.name] + [f"{total / count:.3f}" for total, count in errors])
+    at_outlines = evaluations[0].at_outlines[1]
+    if at_outlines:
+        header.append("at outlines")
+        rows[1].append(f"{at_outlines / pixels.sum():.1%}")
+        for row, evaluation in zip(rows[2:], evaluations, strict=True):
+            total, count = evaluation.at_outlines
+            row.append(f"{total / count:.3f}")
     return rows
 
 
