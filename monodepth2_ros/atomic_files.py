@@ -46,6 +46,80 @@ def crc(path: Path, stop: Callable[[], bool] = lambda: False) -> int:
     return checksum
 
 
+def check_target(path: Path) -> None:
+    """Raise the error that writing a file or folder would meet, before any work is done for it.
+
+    Parameters
+    ----------
+    path : Path
+        The target. Whether it exists is not judged.
+
+    Raises
+    ------
+    OSError
+        If it is a symbolic link to nothing, lies below a file or such a link, on a read-only file
+        system or in a folder that may not be changed, or if a part of it is too long.
+    """
+    path = Path(os.path.abspath(path))
+    try:
+        for place in (path, *path.parents):
+            try:
+                os.stat(place)
+            except FileNotFoundError:
+                if place.is_symlink():
+                    raise FileNotFoundError(
+                        errno.ENOENT,
+                        f"it is a symbolic link to {os.readlink(place)}, which does not exist; "
+                        "mend or remove the link, or choose another path",
+                    ) from None
+                continue
+            break
+        folder = place.parent if place == path else place
+        _check_folder(folder)
+        limits = os.statvfs(folder)
+        for name in path.parts[len(folder.parts) :]:
+            if len(os.fsencode(name)) > limits.f_namemax:
+                raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+    except OSError as error:
+        raise _about(error, path) from error
+
+
+def disk_failure(folder: Path, size: int) -> OSError | None:
+    """Return the error that writing to a folder meets, None if there is none.
+
+    For libraries that answer a full disk with an exception that does not say so.
+
+    Parameters
+    ----------
+    folder : Path
+    size : int
+        Bytes to try with: what the library wanted to write, because some remove what they have
+        written before they raise.
+    """
+    probe = folder / f"{secrets.token_hex(4)}{_SUFFIX}"
+    try:
+        with probe.open("wb") as file:
+            for _ in range(0, size, 1 << 20):
+                file.write(bytes(1 << 20))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error
+    finally:
+        _remove(probe)
+    return None
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise the error that making something in an existing folder would meet."""
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 def write_atomically(path: Path, content: bytes | Callable[[IO[bytes]], object]) -> None:
     """Replace a file by another content, or leave it as it was.
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from monodepth2_ros import __version__
 from monodepth2_ros.atomic_files import write_atomically
+from monodepth2_ros.damage import describe_impostor
 from monodepth2_ros.extras import how_to_install, is_installed
 from monodepth2_ros.networks.architecture import RESNET_LAYERS
 from monodepth2_ros.options import CheckpointError as CheckpointError
@@ -46,6 +47,7 @@ from monodepth2_ros.weights import (
     check_weights,
     random_weights,
     read_weights,
+    with_checksum,
 )
 
 if TYPE_CHECKING:
@@ -312,6 +314,9 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             f"checkpoint {path} does not exist (looked from {Path.cwd()}); give the path of a "
             ".safetensors file or of a folder with encoder.pth and depth.pth"
         )
+    impostor = describe_impostor(path)
+    if impostor:
+        raise CheckpointError(f"checkpoint {impostor}")
     if path.suffix in (".pth", ".pt", ".ckpt"):
         raise CheckpointError(
             f"checkpoint {path} is a single pickle; give the folder that holds encoder.pth and "
@@ -368,7 +373,7 @@ def save_checkpoint(
             tensors[f"{name}.{key}"] = value.contiguous().clone()
     header = {"format_version": FORMAT_VERSION, **dataclasses.asdict(metadata)}
     content = save(tensors, {_METADATA_KEY: json.dumps(header)})
-    write_atomically(path, content)
+    write_atomically(path, with_checksum(content))
 
 
 def _parse_metadata(header: str, path: Path) -> CheckpointMetadata:
@@ -467,6 +472,9 @@ def _load_pickle(path: Path) -> dict[str, Any]:
     """Load a state dict; a pickle that would run code is refused."""
     import torch
 
+    impostor = describe_impostor(path)
+    if impostor:
+        raise CheckpointError(impostor)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds: UnpicklingError, RuntimeError, EOFError

@@ -11,10 +11,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
+
+from monodepth2_ros.damage import describe_impostor
 
 _Kind = TypeVar("_Kind")
 
@@ -60,6 +63,9 @@ def parse_json(
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as cause:
+        impostor = describe_impostor(place) if isinstance(place, Path) else ""
+        if impostor:
+            raise error(impostor) from cause
         raise error(f"{place} is damaged: it is not JSON ({cause})") from cause
     return as_structure(values, kind, place, error)
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from monodepth2_ros.damage import describe_impostor
 from monodepth2_ros.networks.architecture import network_shapes
 from monodepth2_ros.options import CheckpointError
 
@@ -41,6 +44,12 @@ _DTYPES = {
 }
 
 _BLOCK = 1 << 20
+
+#: Entry of a file's metadata with the CRC-32 of the whole file, in which it counts as this text.
+CHECKSUM_KEY = "crc32"
+NO_CHECKSUM = "00000000"
+_METADATA = b'"__metadata__":{'
+_CHECKSUM = re.compile(rb'"crc32":"([0-9a-f]{8})"')
 
 
 class StateDicts(Mapping[str, "dict[str, Tensor]"]):
@@ -107,9 +116,15 @@ def read_weights(path: Path, metadata_key: str) -> tuple[str | None, StateDicts]
     CheckpointError
         If it is damaged, or no safetensors file.
     """
+    impostor = describe_impostor(path)
+    if impostor:
+        raise CheckpointError(f"checkpoint {impostor}")
     try:
         with safe_open(path, framework="np") as file:  # checks that all is there
-            header = (file.metadata() or {}).get(metadata_key)
+            metadata = file.metadata() or {}
+        header = metadata.get(metadata_key)
+        if CHECKSUM_KEY in metadata and not _is_intact(path):
+            raise ValueError("its checksum differs: bytes were changed on the disk or on the way")
         with path.open("rb") as raw:
             length = int.from_bytes(raw.read(8), "little")
             entries = json.loads(raw.read(length))
@@ -125,6 +140,42 @@ def read_weights(path: Path, metadata_key: str) -> tuple[str | None, StateDicts]
             "full?"
         ) from error
     return header, StateDicts(state, path)
+
+
+def with_checksum(content: bytes) -> bytes:
+    """Put a checksum into a safetensors file; :func:`read_weights` verifies it.
+
+    Parameters
+    ----------
+    content : bytes
+        Of a file with metadata.
+    """
+    length = int.from_bytes(content[:8], "little")
+    header, data = content[8 : 8 + length].rstrip(b" "), content[8 + length :]
+    entry = f'"{CHECKSUM_KEY}":"{NO_CHECKSUM}",'.encode()
+    assert _METADATA in header
+    header = header.replace(_METADATA, _METADATA + entry, 1)
+    header += b" " * (-len(header) % 8)  # the data begins at a multiple of 8
+    begin = header.index(entry) + len(entry) - 2 - len(NO_CHECKSUM)
+    length_bytes = len(header).to_bytes(8, "little")
+    checksum = zlib.crc32(data, zlib.crc32(length_bytes + header))
+    text = f"{checksum:08x}".encode()
+    return length_bytes + header[:begin] + text + header[begin + len(text) :] + data
+
+
+def _is_intact(path: Path) -> bool:
+    """Whether a file's content agrees with the checksum in it."""
+    with path.open("rb") as file:
+        head = file.read(8)
+        head += file.read(int.from_bytes(head, "little"))
+        found = _CHECKSUM.search(head)
+        if found is None:
+            return False
+        begin, end = found.span(1)
+        checksum = zlib.crc32(head[:begin] + NO_CHECKSUM.encode() + head[end:])
+        while block := file.read(_BLOCK):
+            checksum = zlib.crc32(block, checksum)
+    return found[1] == f"{checksum:08x}".encode()
 
 
 def as_arrays(state: Mapping[str, Tensor]) -> Arrays:

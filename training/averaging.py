@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from monodepth2_ros.atomic_files import check_target
+from monodepth2_ros.command_guard import guarded
 from monodepth2_ros.command_line import CommandLine, require
 from monodepth2_ros.option_fields import check_options, option, shared_option
 
@@ -53,21 +55,19 @@ def make_command_line() -> CommandLine[AveragingOptions]:
     )
 
 
+@guarded("averaging")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Average two files into a third; return the exit status."""
     options = make_command_line().parse(arguments)
-    try:
-        require("train", "torch")
-        from monodepth2_ros.checkpoint import load_checkpoint, save_checkpoint
-        from training.learning.averaging import average
+    require("train", "torch")
+    from monodepth2_ros.checkpoint import load_checkpoint, save_checkpoint
+    from training.learning.averaging import average
 
-        averaged = average(
-            load_checkpoint(options.first), load_checkpoint(options.second), options.share
-        )
-        save_checkpoint(options.out, averaged.metadata, averaged.state)
-    except (OSError, ValueError, RuntimeError) as error:
-        print(f"averaging: {error}", file=sys.stderr)
-        return 1
+    check_target(options.out)
+    averaged = average(
+        load_checkpoint(options.first), load_checkpoint(options.second), options.share
+    )
+    save_checkpoint(options.out, averaged.metadata, averaged.state)
     first, second = 1 - options.share, options.share
     print(f"{options.out}: {first:g} of {options.first}, {second:g} of {options.second}")
     return 0

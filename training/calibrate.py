@@ -9,10 +9,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from monodepth2_ros.command_line import CommandLine, MissingExtra, require
+from monodepth2_ros.atomic_files import check_target
+from monodepth2_ros.command_guard import guarded
+from monodepth2_ros.command_line import CommandLine, require
 from training.deployment.calibrate_options import CalibrateOptions
 
 
+@guarded("depth_calibrate")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``depth_calibrate``.
 
@@ -27,19 +30,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         0, or 1 if there is no factor, or none that was written.
     """
     options = make_command_line().parse(argv)
-    try:
-        require("train", "rosbags", "torch")
-        if options.picture is not None:
-            require("train", "matplotlib")
-        return _run(options)
-    except (ValueError, OSError, RuntimeError) as error:
-        if not _is_expected(error):
-            raise
-        print(f"depth_calibrate: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("depth_calibrate: interrupted", file=sys.stderr)
-        return 130
+    require("train", "rosbags", "torch")
+    if options.picture is not None:
+        require("train", "matplotlib")
+    for path in filter(None, (options.json, options.picture, options.out)):
+        check_target(path)
+    return _run(options)
 
 
 def _run(options: CalibrateOptions) -> int:
@@ -65,15 +61,6 @@ def _run(options: CalibrateOptions) -> int:
     elif found.problem:
         print(found.problem)
     return 0
-
-
-def _is_expected(error: Exception) -> bool:
-    """Whether an error is one that its message explains."""
-    if isinstance(error, (ValueError, OSError, MissingExtra)):
-        return True
-    from monodepth2_ros.options import BackendError
-
-    return isinstance(error, BackendError)
 
 
 def make_command_line() -> CommandLine[CalibrateOptions]:

@@ -28,6 +28,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from monodepth2_ros.command_guard import guarded
 from monodepth2_ros.command_line import CommandLine, option_words
 from monodepth2_ros.option_fields import check_options, option, shared_option
 from monodepth2_ros.typed_files import Count, Fraction, ImageSide, Positive, as_structure
@@ -552,51 +553,43 @@ def make_command_line() -> CommandLine[RebuildOptions]:
     )
 
 
+@guarded("default_model", interrupted="the same command goes on")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make the model; return the exit status."""
     options = make_command_line().parse(arguments)
     out, recordings = options.out.resolve(), options.recordings.resolve()
     log = out / "steps.jsonl"
-    try:
-        recipe = Recipe.read(options.recipe_file or RECIPE)
-        for name in (*recipe.recordings, *recipe.foreign_recordings):
-            if not (recordings / name).exists():
-                raise RecipeError(
-                    f"--recordings {recordings} has no {name}, which the recipe names"
-                )
-        trained, model = trained_model(recipe, out), out / "default.safetensors"
-        making = (
-            data_steps(recipe, recordings, out),
-            training_steps(recipe, options.init, out, options.processes),
-            averaging_steps(recipe, out),
-            evaluation_steps(recipe, trained, out),
-        )
-        if options.dry_run:
-            for steps in making:
-                for step in steps:
-                    if not step.result.exists():
-                        print(shlex.join(step.command))
-            return 0
-        for folder in ("worlds", "stores", "runs", "figures"):
-            (out / folder).mkdir(parents=True, exist_ok=True)
+    recipe = Recipe.read(options.recipe_file or RECIPE)
+    for name in (*recipe.recordings, *recipe.foreign_recordings):
+        if not (recordings / name).exists():
+            raise RecipeError(f"--recordings {recordings} has no {name}, which the recipe names")
+    trained, model = trained_model(recipe, out), out / "default.safetensors"
+    making = (
+        data_steps(recipe, recordings, out),
+        training_steps(recipe, options.init, out, options.processes),
+        averaging_steps(recipe, out),
+        evaluation_steps(recipe, trained, out),
+    )
+    if options.dry_run:
         for steps in making:
-            take(steps, log, run_command)
-        said = provenance(recipe, out, log, options.commit or current_commit(), options.init)
-        (out / "provenance.json").write_text(json.dumps(said, indent=1) + "\n")
-        command = _program(
-            "export", trained, model, "--format", "safetensors", "--half", "--depth-only",
-            "--provenance", out / "provenance.json",
-        )  # fmt: skip
-        model.unlink(missing_ok=True)
-        take(iter([Step("write the file", model, command)]), log, run_command)
-        print(json.dumps(said["figures"], indent=1))
-        print(f"done: {model} ({model.stat().st_size / 1e6:.1f} MB)")
-    except (OSError, ValueError, RuntimeError, subprocess.CalledProcessError) as error:
-        print(f"default_model: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("default_model: interrupted; the same command continues", file=sys.stderr)
-        return 130
+            for step in steps:
+                if not step.result.exists():
+                    print(shlex.join(step.command))
+        return 0
+    for folder in ("worlds", "stores", "runs", "figures"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    for steps in making:
+        take(steps, log, run_command)
+    said = provenance(recipe, out, log, options.commit or current_commit(), options.init)
+    (out / "provenance.json").write_text(json.dumps(said, indent=1) + "\n")
+    command = _program(
+        "export", trained, model, "--format", "safetensors", "--half", "--depth-only",
+        "--provenance", out / "provenance.json",
+    )  # fmt: skip
+    model.unlink(missing_ok=True)
+    take(iter([Step("write the file", model, command)]), log, run_command)
+    print(json.dumps(said["figures"], indent=1))
+    print(f"done: {model} ({model.stat().st_size / 1e6:.1f} MB)")
     return 0
 
 

@@ -9,10 +9,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from monodepth2_ros.command_line import CommandLine, MissingExtra, require
+from monodepth2_ros.atomic_files import check_target
+from monodepth2_ros.command_guard import guarded
+from monodepth2_ros.command_line import CommandLine, require
 from training.evaluation.options import EvaluateOptions
 
 
+@guarded("depth_evaluate")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``depth_evaluate``.
 
@@ -27,19 +30,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         0, or 1 if there is no result.
     """
     options = make_command_line().parse(argv)
-    try:
-        require("train", "rosbags", "torch")
-        if options.report is not None:
-            require("train", "jinja2")
-        return _run(options)
-    except (ValueError, OSError, RuntimeError) as error:
-        if not _is_expected(error):
-            raise
-        print(f"depth_evaluate: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("depth_evaluate: interrupted", file=sys.stderr)
-        return 130
+    require("train", "rosbags", "torch")
+    if options.report is not None:
+        require("train", "jinja2")
+    for path in filter(None, (options.json, options.report, options.picture)):
+        check_target(path)
+    return _run(options)
 
 
 def _run(options: EvaluateOptions) -> int:
@@ -67,13 +63,6 @@ def _run(options: EvaluateOptions) -> int:
                 write_atomically(path, data)
                 print(f"written: {path}")
     return 0
-
-
-def _is_expected(error: Exception) -> bool:
-    """Whether an error is one that its message explains."""
-    from monodepth2_ros.options import BackendError
-
-    return isinstance(error, (ValueError, OSError, BackendError, MissingExtra))
 
 
 def make_command_line() -> CommandLine[EvaluateOptions]:

@@ -15,10 +15,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from monodepth2_ros.command_line import CommandLine, MissingExtra, require
+from monodepth2_ros.command_guard import guarded
+from monodepth2_ros.command_line import CommandLine, require
 from training.deployment.options import ExportOptions
 
 
+@guarded("depth_export", interrupted="nothing was written")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``depth_export``.
 
@@ -33,19 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         0, or 1 if nothing was written.
     """
     options = make_command_line().parse(argv)
-    try:
-        require("train", "torch")
-        if options.calibrate:
-            require("train", "rosbags")
-        return _run(options)
-    except (ValueError, RuntimeError) as error:
-        if not _is_expected(error):
-            raise
-        print(f"depth_export: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("depth_export: interrupted; nothing was written", file=sys.stderr)
-        return 130
+    require("train", "torch")
+    if options.calibrate:
+        require("train", "rosbags")
+    return _run(options)
 
 
 def _run(options: ExportOptions) -> int:
@@ -74,18 +67,6 @@ def _run(options: ExportOptions) -> int:
         f"differs from torch by at most {result.difference:.2g} (allowed {result.tolerance:g})"
     )
     return 0
-
-
-def _is_expected(error: Exception) -> bool:
-    """Whether an error is one that its message explains."""
-    if isinstance(error, MissingExtra):
-        return True  # before imports that need what is missing
-    from monodepth2_ros.options import BackendError, CheckpointError
-    from training.deployment.calibration_frames import QuantizationError
-    from training.deployment.check import ExportError
-
-    known = (ExportError, QuantizationError, CheckpointError, BackendError)
-    return isinstance(error, known)
 
 
 def make_command_line() -> CommandLine[ExportOptions]:

@@ -13,13 +13,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from monodepth2_ros.command_guard import guarded
 from monodepth2_ros.command_line import CommandLine
-from monodepth2_ros.extras import MissingExtra, require
-from monodepth2_ros.options import BackendError, CheckpointError
+from monodepth2_ros.extras import require
 from training.extraction.console import Console, Terminal
 from training.extraction.options import ExtractOptions
 
 
+@guarded("depth_extract", interrupted="run the same command again to go on")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``depth_extract``; return 0 if a store was written."""
     options, others = make_command_line().parse_with_others(argv)
@@ -32,13 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if model:
             predict(options.out, model, console)
         return 0
-    except (ValueError, FileExistsError, CheckpointError, BackendError, MissingExtra) as error:
-        print(f"depth_extract: {error}", file=sys.stderr)
-        return 1
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            print(f"depth_extract: {error}", file=sys.stderr)
-            return 1
+            raise
         from training.frames.store import partial_path
 
         print(
@@ -47,9 +44,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    except KeyboardInterrupt:
-        print("depth_extract: interrupted; run the same command again to go on", file=sys.stderr)
-        return 130
 
 
 def _extract(options: ExtractOptions, is_predicting: bool, console: Console) -> None:

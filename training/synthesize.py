@@ -13,12 +13,15 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from monodepth2_ros.command_line import CommandLine, MissingExtra, require
+from monodepth2_ros.command_guard import guarded
+from monodepth2_ros.command_line import CommandLine, require
 from training.worlds.bag_writer import check_target, write_recording
 from training.worlds.many_worlds import render_options, write_worlds
 from training.worlds.options import SynthesisOptions
+from training.worlds.room import check_room
 
 
+@guarded("depth_synthesize")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``depth_synthesize``."""
     from tqdm import tqdm
@@ -28,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         require("train", "rosbags")
+        check_room(options)
         if options.worlds is not None:
             with tqdm(unit="world", disable=options.quiet or None) as bar:
 
@@ -50,9 +54,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             options.depth_encoding,
             options.force,
         )
-    except (OSError, ValueError, MissingExtra) as error:
-        print(f"depth_synthesize: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         left = "nothing was written" if options.worlds is None else "the same command goes on"
         print(f"depth_synthesize: interrupted; {left}", file=sys.stderr)

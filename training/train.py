@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monodepth2_ros.command_guard import guarded
 from monodepth2_ros.command_line import CommandLine, require
 from monodepth2_ros.option_fields import OptionError
 from training.learning.options import OPTIONS_FILE, TrainOptions
@@ -28,25 +29,19 @@ if TYPE_CHECKING:
 NOTHING_LEARNED = 3
 
 
+@guarded("depth_train", interrupted="the same command continues after the last save")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``depth_train`` and return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     line = make_command_line()
-    try:
-        options, others = line.parse_with_others(given)
-        require("train", "torch", "torchvision")
-        resume = others["resume"]
-        if resume:
-            options = line.parse(["--config", str(_saved_options(resume)), *given, "--out", resume])
-        elif options.out and (Path(options.out).expanduser() / OPTIONS_FILE).exists():
-            options = _continued(line, options)
-        return train(options)
-    except KeyboardInterrupt:
-        print("depth_train: interrupted", file=sys.stderr)
-        return 130
-    except (OSError, ValueError, RuntimeError) as error:
-        print(f"depth_train: {error}", file=sys.stderr)
-        return 1
+    options, others = line.parse_with_others(given)
+    require("train", "torch", "torchvision")
+    resume = others["resume"]
+    if resume:
+        options = line.parse(["--config", str(_saved_options(resume)), *given, "--out", resume])
+    elif options.out and (Path(options.out).expanduser() / OPTIONS_FILE).exists():
+        options = _continued(line, options)
+    return train(options)
 
 
 def train(options: TrainOptions) -> int:
@@ -71,7 +66,7 @@ def train(options: TrainOptions) -> int:
     try:
         folder = Path(options.out).expanduser()
         is_run = processes.is_first and run_state.find_run(folder)
-        saved = processes.share_bytes(lambda: run_state.read_saved(folder))
+        saved = processes.share_bytes(lambda: _read_saved(folder))
         state = run_state.parse_state(saved, folder) if saved else None
         if processes.is_first and options.pose in ("auto", "tracks", "recorded"):
             print("measuring how the camera moves between frames, once for each", flush=True)
@@ -103,6 +98,15 @@ def train(options: TrainOptions) -> int:
         raise
     finally:
         leave_processes(failure)
+
+
+def _read_saved(folder: Path) -> bytes:
+    """Read what was saved of a run; refuse a folder that cannot be written before any work."""
+    from monodepth2_ros.atomic_files import check_target
+    from training.learning.run_state import read_saved
+
+    check_target(folder / OPTIONS_FILE)
+    return read_saved(folder)
 
 
 def make_command_line() -> CommandLine[TrainOptions]:

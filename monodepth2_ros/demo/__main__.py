@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from monodepth2_ros.atomic_files import scratch_folder
+from monodepth2_ros.atomic_files import check_target, scratch_folder
+from monodepth2_ros.command_guard import guarded
 from monodepth2_ros.demo.options import (
     FILES,
     UNSEEN_NOTE,
@@ -57,6 +58,7 @@ _RANDOM_NOTICE = """
 """
 
 
+@guarded("depth_demo", interrupted="nothing is kept")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo.
 
@@ -74,14 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # SIGINT as well: a shell script starts what it puts in the background with it ignored.
     for number in _END_SIGNALS:
         signal.signal(number, signal.default_int_handler)
-    try:
-        return _run(options)
-    except (DemoError, PlaybackError, OSError) as error:
-        print(f"depth_demo: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\ndepth_demo: interrupted; nothing is kept", file=sys.stderr)
-        return 130
+    return _run(options)
 
 
 def _run(options: DemoOptions) -> int:
@@ -147,6 +142,8 @@ def _spare_cores() -> None:
 def _check_targets(options: DemoOptions) -> None:
     """Refuse at once what could not be written in the end."""
     output, record = options.out, options.record
+    for target in filter(None, (output, record)):
+        check_target(target)
     if output.exists() and not output.is_dir():
         raise DemoError(f"--out {output} is a file; give a folder")
     if output.is_dir() and not options.force:

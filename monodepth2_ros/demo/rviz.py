@@ -28,6 +28,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image
 
+from monodepth2_ros.command_guard import guarded
 from monodepth2_ros.command_line import CommandLine
 from monodepth2_ros.option_fields import check_options, option
 from monodepth2_ros.visualization.rviz_configuration import fit_configuration
@@ -73,6 +74,7 @@ class RvizOptions:
         check_options(self)
 
 
+@guarded("depth_rviz")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Wait for the first depth image, then turn into rviz.
 

@@ -51,15 +51,17 @@ def main(args: list[str] | None = None) -> NoReturn:
 
         print(f"depth_node: {how_to_install('rclpy')}", file=sys.stderr)
         status = 1
-    except Exception:
-        import traceback
+    except Exception as error:
+        from monodepth2_ros.command_guard import report
 
-        traceback.print_exc()
-        status = 1
+        status = report("depth_node", error)
+    import contextlib
+
     # Everything of ROS is closed. An ordinary exit would still take torch and OpenVINO apart, which
     # lasts most of a second, or hangs behind an inference that has not ended.
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # its reader has gone, or its disk is full
+            stream.flush()
     os._exit(status)
 
 

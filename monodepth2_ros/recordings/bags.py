@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 
 from monodepth2_ros.camera import Calibration
 from monodepth2_ros.conversions import compressed_size, decode_compressed, decode_image, stamp_ns
+from monodepth2_ros.damage import describe_impostor
+from monodepth2_ros.recordings.tolerant_reader import open_reader
 from monodepth2_ros.topic_names import base_topic, is_rectified_name
 
 if TYPE_CHECKING:
@@ -160,18 +162,16 @@ def open_recording(path: Path, problems: list[str] | None = None) -> Iterator[An
     ----------
     path : Path
     problems : list of str, optional
-        Takes what the user should know: files that are damaged or missing.
+        Takes what the user should know: files that are damaged or missing. Damage in the middle
+        of a file is added when it is met, while messages are read.
 
     Raises
     ------
     ValueError
         If there is no recording at `path` or it cannot be read, with what may help.
     """
-    noted: list[str] = []
     with contextlib.ExitStack() as stack:
-        reader = _open(path, noted, stack)
-        if problems is not None:
-            problems.extend(noted)
+        reader = _open(path, [] if problems is None else problems, stack)
         try:
             yield reader
         finally:
@@ -195,7 +195,10 @@ def _open(path: Path, problems: list[str], stack: contextlib.ExitStack) -> AnyRe
             "rename it without '.bag'"
         )
     if not path.is_dir():
-        return _open_whole(path, [path])
+        return _open_whole(path, [path], problems)
+    pointers = [file for file in _bag_files(path) if "Git LFS" in describe_impostor(file)]
+    if pointers and len(pointers) == len(_bag_files(path)):
+        raise ValueError(describe_impostor(pointers[0]))
     if (path / "metadata.yaml").exists():
         try:
             # A truncated database opens, and breaks off in the middle of the others.
@@ -203,32 +206,36 @@ def _open(path: Path, problems: list[str], stack: contextlib.ExitStack) -> AnyRe
             cut = [file.name for file in databases if _is_cut_off(file)]
             if cut and len(databases) > 1:
                 raise ValueError(f"{path}: {', '.join(cut)} was cut off. {_repair(path)}")
-            return _open_whole(path, [path])
+            return _open_whole(path, [path], problems)
         except ValueError as error:
             return _open_by_metadata(path, problems, stack, error)
-    files = sorted(
-        (file for file in path.iterdir() if file.suffix in _STORAGE_OF), key=_split_number
-    )
+    files = _bag_files(path)
     if not files:
         raise ValueError(
             f"{path} is no recording: it has neither metadata.yaml nor bag files (.mcap, .db3). "
             "If files are elsewhere, copy them here; 'ros2 bag reindex' writes metadata.yaml"
         )
-    return _open_whole(path, _readable(path, files, problems))
+    return _open_whole(path, _readable(path, files, problems), problems)
 
 
-def _open_whole(path: Path, paths: Sequence[Path]) -> AnyReader:
-    """Open a folder with metadata, or files, which must all be readable."""
-    from rosbags.highlevel import AnyReader
-    from rosbags.typesys import Stores, get_typestore
+def _bag_files(path: Path) -> list[Path]:
+    """List the storage files in a folder, in their order."""
+    return sorted(
+        (file for file in path.iterdir() if file.suffix in _STORAGE_OF), key=_split_number
+    )
 
+
+def _open_whole(path: Path, paths: Sequence[Path], problems: list[str]) -> AnyReader:
+    """Open a folder with metadata, or files; note what is left out."""
+    known = len(problems)
     try:
-        # Bags from before Iron carry no message definitions; those of the messages used here
-        # have not changed.
-        reader = AnyReader(paths, default_typestore=get_typestore(Stores.LATEST))
-        reader.open()
+        reader = open_reader(paths, problems)
     # A damaged file surfaces as whatever its storage stumbles over.
     except Exception as error:
+        del problems[known:]
+        impostor = describe_impostor(path)
+        if impostor:
+            raise ValueError(impostor) from error
         raise ValueError(f"{path} cannot be read: {_described(error)}. {_repair(path)}") from error
     return reader
 
@@ -247,15 +254,13 @@ def _open_by_metadata(
     except Exception:
         listed, content = [], None
     if content is None or not listed:
-        files = sorted(
-            (file for file in path.iterdir() if file.suffix in _STORAGE_OF), key=_split_number
-        )
+        files = _bag_files(path)
         if not files:
             raise error
         problems.append(
             f"{path / 'metadata.yaml'} is damaged and ignored; 'ros2 bag reindex' writes it again"
         )
-        return _open_whole(path, _readable(path, files, problems))
+        return _open_whole(path, _readable(path, files, problems), problems)
     present = [file for file in listed if file.exists()]
     for file in listed:
         if file not in present:
@@ -279,7 +284,7 @@ def _open_by_metadata(
             f"{present[0].name} is named"
         )
     if str(information.get("compression_mode") or "none").lower() == "none":
-        return _open_whole(path, _readable(path, present, problems))
+        return _open_whole(path, _readable(path, present, problems), problems)
 
     def open_copy(files: Sequence[Path]) -> AnyReader:
         """Open compressed files with metadata that list these only."""
@@ -288,7 +293,7 @@ def _open_by_metadata(
         for file in files:
             (folder / file.name).symlink_to(file.absolute())
         (folder / "metadata.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-        return _open_whole(folder, [folder])
+        return _open_whole(folder, [folder], problems)
 
     good = []
     for file in present:
@@ -317,14 +322,15 @@ def _readable(path: Path, files: Sequence[Path], problems: list[str]) -> list[Pa
     """
     good, bad = [], []
     for file in files:
-        if not file.stat().st_size:
-            bad.append(f"{file.name} is empty (0 bytes)")
+        impostor = describe_impostor(file)
+        if impostor:
+            bad.append(impostor)
             continue
         if _is_cut_off(file) and len(files) > 1:
             bad.append(f"{file.name} was cut off; {_repair(file)}")
             continue
         try:
-            reader = _open_whole(file, [file])
+            reader = _open_whole(file, [file], [])
             reader.close()
             good.append(file)
         except ValueError as error:

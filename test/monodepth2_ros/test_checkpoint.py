@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
@@ -265,3 +266,36 @@ def test_the_shipped_model_is_looked_for_in_the_package(tmp_path, monkeypatch):
     path.parent.mkdir(parents=True)
     path.touch()
     assert module.default_checkpoint_path() == path
+
+
+def test_a_flipped_byte_is_noticed_wherever_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(path, CheckpointMetadata(), {"depth": {"a": torch.arange(100.0)}})
+    whole = path.read_bytes()
+    assert load_checkpoint(path).state["depth"]["a"][7] == 7.0
+    unnoticed = []
+    for place in range(len(whole)):
+        content = bytearray(whole)
+        content[place] ^= 1 << place % 8
+        path.write_bytes(content)
+        try:
+            load_checkpoint(path)
+            unnoticed.append(place)
+        except CheckpointError as error:
+            assert str(path) in str(error)
+    # The name of the checksum's own entry: with another name it is a file without a checksum.
+    name = whole.index(b'"crc32"')
+    assert set(unnoticed) <= set(range(name, name + 7))
+
+
+def test_files_without_a_checksum_are_read(tmp_path: Path) -> None:
+    """As earlier versions wrote them, and the shipped one."""
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(path, CheckpointMetadata(), {"depth": {"a": torch.arange(100.0)}})
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    del header["__metadata__"]["crc32"]
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + length :])
+    assert load_checkpoint(path).state["depth"]["a"][7] == 7.0

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import torch
 
-from monodepth2_ros.atomic_files import scratch_folder
+from monodepth2_ros.atomic_files import check_target, disk_failure, scratch_folder
 from monodepth2_ros.checkpoint import (
     Checkpoint,
     save_checkpoint,
 )
+from monodepth2_ros.command_guard import describe as describe_error
 from monodepth2_ros.extras import EXTRAS, is_installed
 from training.deployment.check import (
     ExportError,
@@ -105,11 +106,12 @@ def export_checkpoint(
         tolerance = HALF_TOLERANCE if half else TOLERANCE
     model = DepthModel(checkpoint.depth_network(), checkpoint.metadata).eval()
     notes: tuple[str, ...] = ()
+    size = (2 if half else 4) * sum(weights.numel() for weights in model.parameters())
     stack = contextlib.ExitStack()
     try:
         folder = stack.enter_context(scratch_folder(output))
     except OSError as error:
-        raise ExportError(f"{output} cannot be written: {error}") from error
+        raise ExportError(f"{output} cannot be written: {describe_error(error)}") from error
     try:
         part = folder / output.name
         if format == "onnx":
@@ -139,11 +141,41 @@ def export_checkpoint(
                 f"{tolerance:g}); please report it with the versions of torch and the engine"
             )
         move_into_place(part, output, format)
-    except OSError as error:
-        raise ExportError(f"{output} cannot be written: {error}") from error
+    except ExportError:
+        raise
+    except Exception as error:
+        failure = failure_of_disk(error, output, folder, size)
+        if failure is None:
+            raise
+        raise failure from error
     finally:
         stack.close()
     return ExportResult(output, format, difference, tolerance, written.engine, notes)
+
+
+def failure_of_disk(error: Exception, output: Path, folder: Path, size: int) -> ExportError | None:
+    """Say that the disk is what made writing fail, if it is.
+
+    OpenVINO and torch.save raise exceptions of their own when the disk is full.
+
+    Parameters
+    ----------
+    error : Exception
+        What was raised while `size` bytes were written into `folder`, a hidden one.
+    output : Path
+        What was to be written.
+    folder : Path
+    size : int
+
+    Returns
+    -------
+    ExportError or None
+    """
+    failure = error if isinstance(error, OSError) else disk_failure(folder, size)
+    if failure is None:
+        return None
+    failure.filename = failure.filename2 = None  # the hidden part's name helps nobody
+    return ExportError(f"{output} cannot be written: {describe_error(failure)}")
 
 
 def format_of(output: Path) -> str:
@@ -187,7 +219,14 @@ def check_request(output: Path, format: str, batch: int, half: bool) -> None:
     paths = [output, output.with_suffix(".bin")] if format == "openvino" else [output]
     for path in paths:
         if os.path.lexists(path):
-            raise ExportError(f"{path} exists; remove it or choose another name")
+            rest = ""
+            if path != output and not os.path.lexists(output):
+                rest = f" without {output.name}, as after an export that was killed"
+            raise ExportError(f"{path} exists{rest}; remove it or choose another name")
+    try:
+        check_target(output)
+    except OSError as error:
+        raise ExportError(describe_error(error)) from error
     if not output.parent.is_dir():
         raise ExportError(f"the folder {output.parent} does not exist; make it first")
 
@@ -206,6 +245,6 @@ def move_into_place(part: Path, output: Path, format: str) -> None:
     try:
         # Last: the .xml is what says that the pair is complete.
         os.rename(part, output)
-    except OSError:
+    except BaseException:  # ctrl-C, too
         weights.unlink()
         raise

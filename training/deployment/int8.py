@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from monodepth2_ros.atomic_files import scratch_folder
 from monodepth2_ros.checkpoint import Checkpoint, CheckpointMetadata, open_checkpoint
+from monodepth2_ros.command_guard import describe as describe_error
 from monodepth2_ros.preprocessing import crop_box
 from training.deployment.calibration_frames import (
     FEWEST_FRAMES,
@@ -36,7 +37,12 @@ from training.deployment.calibration_frames import (
 from training.deployment.check import ExportError, test_images
 from training.deployment.depth_model import METADATA_KEY, DepthModel, describe
 from training.deployment.equalization import EqualizedDepthNetwork
-from training.deployment.exporter import check_request, format_of, move_into_place
+from training.deployment.exporter import (
+    check_request,
+    failure_of_disk,
+    format_of,
+    move_into_place,
+)
 from training.deployment.openvino_format import compile_openvino, convert_openvino, open_openvino
 from training.deployment.options import (
     CALIBRATION_FRAMES,
@@ -373,7 +379,7 @@ def export_int8(
     try:
         folder = stack.enter_context(scratch_folder(output))
     except OSError as error:
-        raise ExportError(f"{output} cannot be written: {error}") from error
+        raise ExportError(f"{output} cannot be written: {describe_error(error)}") from error
     try:
         import openvino
 
@@ -418,8 +424,15 @@ def export_int8(
                 f"{HALF_TOLERANCE:g}); please report it with the versions of openvino and nncf"
             )
         move_into_place(part, output, "openvino")
-    except OSError as error:
-        raise ExportError(f"{output} cannot be written: {error}") from error
+    except ExportError:
+        raise
+    except Exception as error:
+        networks = checkpoint.state.values()
+        size = sum(weight.numel() for network in networks for weight in network.values())
+        failure = failure_of_disk(error, output, folder, size)
+        if failure is None:
+            raise
+        raise failure from error
     finally:
         stack.close()
     return Int8Result(output, used, judgement)

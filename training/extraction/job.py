@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import torch
 
+from monodepth2_ros.atomic_files import check_target
 from monodepth2_ros.preprocessing import check_crop, crop_box
 from training.extraction.bag_cameras import bag_cameras
 from training.extraction.calibration import read_calibration, read_extrinsics
@@ -91,6 +92,7 @@ def extract(options: ExtractOptions, console: Console | None = None) -> FrameSto
 def _extract(options: ExtractOptions, console: Console) -> FrameStore:
     """Extract; see :func:`extract`."""
     out = options.out
+    check_target(out)
     if options.force and (out / "store.json").is_file() and not out.is_symlink():
         shutil.rmtree(out)
     if out.exists() or out.is_symlink():

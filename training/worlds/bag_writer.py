@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monodepth2_ros.atomic_files import check_target as require_writable
 from monodepth2_ros.atomic_files import move_into_place, scratch_folder
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ def write_recording(
 
 def check_target(target: Path, force: bool) -> None:
     """Raise FileExistsError where writing would replace what should stay."""
+    require_writable(target)
     if not target.exists():
         return
     if not force:

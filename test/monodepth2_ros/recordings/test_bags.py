@@ -102,14 +102,6 @@ def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_a_truncated_mcap_says_how_to_repair_it(tmp_path: Path) -> None:
-    path = write_drive(tmp_path / "bag", [0.0, 3.0, 6.0], "mcap")
-    file = path / "bag.mcap"
-    file.write_bytes(file.read_bytes()[:-2000])
-    with pytest.raises(ValueError, match="mcap recover"), open_recording(path):
-        pass
-
-
 def test_a_bag_that_breaks_off_is_read_up_to_there(tmp_path: Path) -> None:
     path = write_drive(tmp_path / "bag", [3.0 * i for i in range(12)])
     file = path / "bag.db3"

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from drawn_checkpoints import HEIGHT, WIDTH, published, spread_checkpoint
+from full_disk import FullDisk
 from monodepth2_ros.checkpoint import (
     Checkpoint,
     load_checkpoint,
@@ -344,6 +345,41 @@ def test_an_interrupted_export_leaves_nothing(
     assert nothing_is_left(tmp_path)
 
 
+def test_a_full_disk_that_a_library_does_not_name(
+    tmp_path: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("basic_ios::clear: iostream error")
+
+    monkeypatch.setattr(exporter, "write_published", fail)
+    with pytest.raises(RuntimeError, match="basic_ios"):  # there is room: the disk is not why
+        export_checkpoint(checkpoint, tmp_path / "model")
+    FullDisk(monkeypatch, room=10_000_000)
+    with pytest.raises(ExportError, match="model cannot be written: the disk is full; free some"):
+        export_checkpoint(checkpoint, tmp_path / "model")
+    assert nothing_is_left(tmp_path)
+
+
+def test_an_interrupt_between_the_files_of_a_pair(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = tmp_path / "part" / "model.xml"
+    part.parent.mkdir()
+    for suffix in (".xml", ".bin"):
+        part.with_suffix(suffix).write_text("")
+    rename = os.rename
+
+    def interrupt(source: Path, target: Path) -> None:
+        if target.suffix == ".xml":
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        exporter.move_into_place(part, tmp_path / "model.xml", "openvino")
+    assert [path.name for path in tmp_path.iterdir()] == ["part"]
+
+
 @pytest.mark.slow
 def test_half_a_pair_is_taken_back(
     tmp_path: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
@@ -357,7 +393,9 @@ def test_half_a_pair_is_taken_back(
         rename(source, target)
 
     monkeypatch.setattr(os, "rename", fail)
-    with pytest.raises(ExportError, match=r"model\.xml cannot be written: .*No space left"):
+    with pytest.raises(
+        ExportError, match=r"model\.xml cannot be written: the disk is full; free some"
+    ):
         export_checkpoint(checkpoint, tmp_path / "model.xml")
     assert nothing_is_left(tmp_path)
 
@@ -373,7 +411,7 @@ def test_half_a_pair_is_taken_back(
         ("model.ir", {"format": "openvino"}, r"must end in \.xml; .*model\.ir does not"),
         ("missing/model.onnx", {}, "the folder .*missing does not exist; make it first"),
         ("taken.onnx", {}, "taken.onnx exists; remove it or choose another name"),
-        ("taken.xml", {}, "taken.bin exists; remove it"),
+        ("taken.xml", {}, "taken.bin exists without taken.xml, as after .* killed; remove it"),
     ],
 )
 def test_impossible_requests_are_refused(
