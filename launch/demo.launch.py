@@ -58,7 +58,7 @@ NODE_DEFAULTS = {
     "params_file": "",
     "log_level": "",
     "fixed_frame": "",
-    **{argument.name: "" for argument in parameter_arguments()},
+    **{argument.name: "" for argument in parameter_arguments(without=["cameras"])},
 }
 PLAYER_DEFAULTS = {"rviz": "auto", "rate": "1.0", "loop": "true", "delay": "auto"}
 
@@ -100,7 +100,7 @@ NODE_ARGUMENTS = [
             description=argument.description,
             choices=argument.choices,
         )
-        for argument in parameter_arguments()
+        for argument in parameter_arguments(without=["cameras"])
     ),
 ]
 

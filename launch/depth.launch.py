@@ -20,8 +20,10 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from monodepth2_ros.node.launch_arguments import (
+    LaunchArgumentError,
     argument_values,
     check_params_file,
+    input_topics,
     parameter_arguments,
     read_boolean,
     read_parameters,
@@ -113,17 +115,12 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Make the actions from the values of the arguments."""
     value = argument_values(context, DEFAULTS, get_logger("depth.launch").warning)
 
-    given = value["image"] or "image"
-    image = given.removesuffix("/compressed")
-    if image != given and not value["image_transport"]:
-        value["image_transport"] = "compressed"
-    parent, slash, _ = image.rpartition("/")
-    camera_info = value["camera_info"] or f"{parent}{slash}camera_info"
-    inputs = {
-        "image": image,
-        "image/compressed": f"{image}/compressed",
-        "camera_info": camera_info,
-    }
+    if value["cameras"] and (value["image"] != DEFAULTS["image"] or value["camera_info"]):
+        raise LaunchArgumentError(
+            "image and camera_info are of one camera, and cameras names several; list them with "
+            "their topics for cameras.launch.py one_process:=true"
+        )
+    inputs = input_topics(value)
 
     # launch_ros would make a number of a text like "0", unless its type is stated.
     overrides = {

@@ -9,6 +9,7 @@ torch is not needed, and torch's on a GPU, where it waits for nothing.
 
 from __future__ import annotations
 
+import copy
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -110,6 +111,26 @@ class DepthPredictor:
         self.backend: Backend = create_backend(
             checkpoint, backend, device, precision, threads, cache_dir
         )
+        self._start()
+
+    def sharing(self, crop: Crop | None = None) -> DepthPredictor:
+        """Return a predictor for another camera, with this one's network and its own colour range.
+
+        The two must not predict at the same time.
+
+        Parameters
+        ----------
+        crop : tuple of float, optional
+            As for a new predictor.
+        """
+        other = copy.copy(self)
+        other.crop = self.checkpoint.metadata.crop if crop is None else crop
+        check_crop(other.crop)
+        other._start()
+        return other
+
+    def _start(self) -> None:
+        """Begin with nothing under way and without a colour range."""
         # Disparities at the ends of the automatic colour range; NaN before there are any. On the
         # device and changed in place, so that a recorded computation goes on with them.
         self._color_limits: Any = np.full(2, np.nan)

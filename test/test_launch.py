@@ -186,6 +186,8 @@ def test_given_arguments_override_parameters(load: Callable[[str], ModuleType]) 
 def test_every_parameter_is_an_argument(load: Callable[[str], ModuleType], file: str) -> None:
     arguments = _arguments(load(file))
     for parameter in PARAMETERS:
+        if parameter.name == "cameras" and file != "depth.launch.py":
+            continue  # the demo has one camera, and cameras.launch.py a list with their topics
         argument = arguments[parameter.name]
         assert argument["default_value"] == ""
         assert parameter.description in argument["description"]
@@ -744,6 +746,54 @@ def test_each_camera_has_a_node_of_its_own(
         (node,) = _actions_named(_start(module, **camera), "Node")
         assert node.options["namespace"] == camera["namespace"]
         assert _overrides(node)["threads"] == 1
+
+
+def test_one_node_can_serve_all_cameras(load: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    file = tmp_path / "cameras.yaml"
+    file.write_text(
+        "defaults: {threads: 2, max_range: 30.0}\n"
+        "cameras:\n"
+        "  - {namespace: /left, image: /l/image, points: {stride: 3}}\n"
+        "  - {namespace: right, image: /r/image/compressed, camera_info: /r/info, max_range: 9}\n",
+        encoding="utf-8",
+    )
+    given = {"cameras": str(file), "one_process": "true", "use_sim_time": "true"}
+    actions = _start(load("cameras.launch.py"), **given, lazy="false")
+    (node,) = _actions_named(actions, "Node")
+    assert _overrides(node) == {
+        "cameras": ["left", "right"],
+        **{"threads": 2, "lazy": False, "use_sim_time": True},
+        **{"left.points.stride": 3, "left.max_range": 30.0, "right.max_range": 9.0},
+        "right.image_transport": "compressed",
+    }
+    assert dict(node.options["remappings"]) == {
+        **{"left/image": "/l/image", "left/image/compressed": "/l/image/compressed"},
+        **{"left/camera_info": "/l/camera_info", "right/camera_info": "/r/info"},
+        **{"right/image": "/r/image", "right/image/compressed": "/r/image/compressed"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("entry", "complaint"),
+    [
+        ("namespace: /a/b, image: /a", "'a/b' cannot be the name of a camera"),
+        ("namespace: points, image: /a", "'points' cannot be the name of a camera"),
+        ("namespace: b, image: /a, threads: 1", "threads differs between cameras"),
+        ("namespace: b, image: /a, rviz: true", "camera b has rviz"),
+    ],
+)
+def test_what_one_node_cannot_have_for_a_camera_is_refused(
+    load: Callable[[str], ModuleType], tmp_path: Path, entry: str, complaint: str
+) -> None:
+    file = tmp_path / "cameras.yaml"
+    file.write_text(f"- {{namespace: front, image: /f}}\n- {{{entry}}}\n", encoding="utf-8")
+    with pytest.raises(LaunchArgumentError, match=complaint):
+        _start(load("cameras.launch.py"), cameras=str(file), one_process="true")
+
+
+def test_several_cameras_have_no_single_image_topic(load: Callable[[str], ModuleType]) -> None:
+    with pytest.raises(LaunchArgumentError, match="cameras names several"):
+        _start(load("depth.launch.py"), cameras="[front,rear]", image="/front/image_raw")
 
 
 def test_example_of_cameras_is_one(load: Callable[[str], ModuleType], tmp_path: Path) -> None:

@@ -92,12 +92,14 @@ def _run(args: list[str] | None, signals: EndSignals) -> int:
         executor.add_node(node)
         if node.get_parameter("autostart").value:
             success = TransitionCallbackReturn.SUCCESS
+            node.while_loading = executor.spin_once
             if node.trigger_configure() != success or node.trigger_activate() != success:
                 if signals.heard or not rclpy.ok():
                     status = 0
                     return status
                 node.get_logger().fatal("the node could not start; see the error above")
                 return status
+            node.while_loading = None
         executor.spin()
         status = 0
     except (KeyboardInterrupt, ExternalShutdownException):

@@ -30,10 +30,12 @@ class CameraInput:
         Also hear a camera_info that was published before.
     on_image, on_info : callable
         Receive the messages.
+    prefix : str
+        Before the names of the topics: "" or "<camera>/".
 
     Attributes
     ----------
-    image_topic : str
+    image_topic, info_topic : str
         As resolved.
     reliability : str
         Of the image subscription at present.
@@ -49,8 +51,10 @@ class CameraInput:
         with_latched_info: bool,
         on_image: Callable[[Any], None],
         on_info: Callable[[Any], None],
+        prefix: str = "",
     ) -> None:
-        self.image_topic = image_topic(node, compressed)
+        self.image_topic = image_topic(node, compressed, prefix)
+        self.info_topic = node.resolve_topic_name(f"{prefix}camera_info")
         self._node = node
         self._kind = CompressedImage if compressed else Image
         self._follows = reliability == "auto"
@@ -75,12 +79,13 @@ class CameraInput:
         # The executor serves them in this order: of two that wait, the camera_info comes first, and
         # its image need not wait for it. Infos are small; a few of them are kept so that none is
         # missed while a frame is taken.
-        self._subscribe("camera_info", CameraInfo, "camera_info", 10, "best_effort")
+        self._subscribe("camera_info", CameraInfo, self.info_topic, 10, "best_effort")
         self._subscribe_to_image()
         if self._with_latched_info:
             # A latched camera_info reaches late subscribers only if they ask for it, and who asks
             # for it hears no others: hence both subscriptions.
-            self._subscribe("latched camera_info", CameraInfo, "camera_info", 1, "reliable", True)
+            name = "latched camera_info"
+            self._subscribe(name, CameraInfo, self.info_topic, 1, "reliable", latched=True)
 
     def close(self) -> None:
         """Unsubscribe."""
@@ -131,31 +136,27 @@ class CameraInput:
 
     def has_latched_info_only(self) -> bool:
         """Return whether every publisher of camera_info is latched, and so may publish once."""
-        topic = self._node.resolve_topic_name("camera_info")
-        infos = self._node.get_publishers_info_by_topic(topic)
+        infos = self._node.get_publishers_info_by_topic(self.info_topic)
         latched = DurabilityPolicy.TRANSIENT_LOCAL
         return bool(infos) and all(info.qos_profile.durability == latched for info in infos)
 
     def _subscribe_to_image(self) -> None:
-        name = "image/compressed" if self._kind is CompressedImage else "image"
-        self._subscribe("image", self._kind, name, self._depth, self.reliability)
+        self._subscribe("image", self._kind, self.image_topic, self._depth, self.reliability)
 
     def _subscribe(
         self, name: str, kind: Any, topic: str, depth: int, reliability: str, latched: bool = False
     ) -> None:
         """Create one subscription."""
-        is_image = name == "image"
-        resolved = self.image_topic if is_image else self._node.resolve_topic_name(topic)
         self._subscriptions[name] = self._node.create_subscription(
             kind,
-            resolved,
-            self._on_image if is_image else self._on_info,
+            topic,
+            self._on_image if name == "image" else self._on_info,
             profile(depth, reliability, latched),
-            qos_overriding_options=overriding_options(self._node, resolved, "subscription"),
+            qos_overriding_options=overriding_options(self._node, topic, "subscription"),
         )
 
 
-def image_topic(node: Node, compressed: bool) -> str:
+def image_topic(node: Node, compressed: bool, prefix: str = "") -> str:
     """Return the image topic, resolved; compressed images have one of their own below it."""
-    topic = node.resolve_topic_name("image")
+    topic = node.resolve_topic_name(f"{prefix}image")
     return f"{topic}/compressed" if compressed else topic

@@ -74,6 +74,7 @@ class TurnedFrame:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._publisher: Any = None
+        self._transforms: list[Any] = []
         self._sent: set[tuple[str, str]] = set()
 
     def announce(self, frame: str, child: str, degrees: int) -> None:
@@ -100,4 +101,6 @@ class TurnedFrame:
         transform.header.frame_id = frame
         transform.header.stamp = self._node.get_clock().now().to_msg()
         transform.transform.rotation.z, transform.transform.rotation.w = z, w
-        self._publisher.publish(TFMessage(transforms=[transform]))
+        # All of them: who subscribes later gets the last message only.
+        self._transforms.append(transform)
+        self._publisher.publish(TFMessage(transforms=self._transforms))

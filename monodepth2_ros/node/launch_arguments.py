@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from monodepth2_ros.node.parameters import PARAMETERS, Parameter
+from monodepth2_ros.node.parameters import BY_NAME, PARAMETERS, Parameter
 
 #: Start of the parameters with which ROS changes the QoS of a topic; their names are not declared.
 QOS_OVERRIDES = "qos_overrides."
@@ -54,8 +54,8 @@ class ParameterArgument:
     choices: list[str] | None = None
 
 
-def parameter_arguments() -> list[ParameterArgument]:
-    """Return a launch argument for each parameter of the node."""
+def parameter_arguments(without: Iterable[str] = ()) -> list[ParameterArgument]:
+    """Return a launch argument for each parameter of the node, except those named."""
     return [
         ParameterArgument(
             parameter.name,
@@ -63,6 +63,7 @@ def parameter_arguments() -> list[ParameterArgument]:
             ["", *parameter.choices] if parameter.choices else None,
         )
         for parameter in PARAMETERS
+        if parameter.name not in without
     ]
 
 
@@ -74,10 +75,12 @@ def _describe(parameter: Parameter) -> str:
     return f"{words})"
 
 
-def _as_text(value: bool | int | float | str | tuple[float, ...]) -> str:
+def _as_text(value: bool | int | float | str | tuple[float, ...] | tuple[str, ...]) -> str:
     """Return a value as it is written in a launch argument."""
     if isinstance(value, bool):
         return str(value).lower()
+    if value == ("",):
+        return "['']"
     if isinstance(value, tuple):
         return f"[{','.join(map(str, value))}]"
     return str(value) or "empty"
@@ -159,6 +162,13 @@ def _read(parameter: Parameter, text: str) -> Any:
         value = parameter.plain(_load(parameter.name, text))
     elif isinstance(parameter.default, bool):
         value = read_boolean(parameter.name, text)
+    elif parameter.is_list_of_names:
+        value = _load(parameter.name, text)
+        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+            raise LaunchArgumentError(
+                f"{parameter.name}:={text} is not a list of names; write, for example, "
+                f"{parameter.name}:=[front,rear]"
+            )
     elif not isinstance(parameter.default, str):
         value = _load(parameter.name, text)
         numbers = value if isinstance(parameter.default, tuple) else [value]
@@ -468,6 +478,103 @@ def read_cameras(
                 f"{name}, where their outputs would mix; give each its own"
             )
     return cameras
+
+
+def input_topics(values: dict[str, str]) -> dict[str, str]:
+    """Return the topics of a camera's images and camera_info, from launch arguments.
+
+    Parameters
+    ----------
+    values : dict of str to str
+        With ``image`` and, where they are given, ``camera_info`` and ``image_transport``, which is
+        set to compressed here if the name of the image topic says so.
+
+    Returns
+    -------
+    dict of str to str
+        By the names that the node has for them.
+    """
+    given = values.get("image") or "image"
+    image = given.removesuffix("/compressed")
+    if image != given and not values.get("image_transport"):
+        values["image_transport"] = "compressed"
+    parent, slash, _ = image.rpartition("/")
+    return {
+        "image": image,
+        "image/compressed": f"{image}/compressed",
+        "camera_info": values.get("camera_info") or f"{parent}{slash}camera_info",
+    }
+
+
+# Arguments of a camera that one node for all of them has no use for.
+_OF_ONE_NODE = ("name", "rviz", "fixed_frame")
+
+# Arguments that are neither parameters nor topics, and the same for all cameras of one node.
+_OF_PROCESS = ("params_file", "use_sim_time", "log_level")
+
+
+def join_cameras(
+    cameras: list[dict[str, str]],
+) -> tuple[dict[str, str], dict[str, Any], dict[str, str]]:
+    """Join the cameras of a list in one node.
+
+    Parameters
+    ----------
+    cameras : list of dict of str to str
+        Of :func:`read_cameras`.
+
+    Returns
+    -------
+    arguments : dict of str to str
+        Those that are the same for all and set no parameter.
+    parameters : dict of str to value
+        Of the node; what differs between cameras has the camera's name before it.
+    topics : dict of str to str
+        The inputs, by the names that the node has for them.
+
+    Raises
+    ------
+    LaunchArgumentError
+        If a namespace cannot be the name of a camera, or an entry has what one node cannot have
+        for a single camera.
+    """
+    names = [camera["namespace"].strip("/") for camera in cameras]
+    refusal = BY_NAME["cameras"].check(names)
+    if refusal:
+        raise LaunchArgumentError(f"one_process:=true: {refusal}")
+    topics: dict[str, str] = {}
+    for name, camera in zip(names, cameras, strict=True):
+        topics |= {f"{name}/{topic}": target for topic, target in input_topics(camera).items()}
+        for key in _OF_ONE_NODE:
+            if camera.get(key):
+                raise LaunchArgumentError(
+                    f"one_process:=true: camera {name} has {key}; one node serves all cameras, so "
+                    "leave it out"
+                )
+    parameters: dict[str, Any] = {"cameras": names}
+    arguments: dict[str, str] = {}
+    given = [read_parameters(camera) for camera in cameras]
+    for key in dict.fromkeys(key for camera in cameras for key in camera):
+        texts = [camera.get(key, "") for camera in cameras]
+        is_same = len(set(texts)) == 1
+        parameter = BY_NAME.get(key)
+        if key in _OF_PROCESS or (parameter is not None and parameter.of_process):
+            if not is_same:
+                raise LaunchArgumentError(
+                    f"one_process:=true: {key} differs between cameras; it is the same for all in "
+                    "one process, so move it to 'defaults'"
+                )
+            if parameter is None:
+                arguments[key] = texts[0]
+        if key.startswith(QOS_OVERRIDES) or (parameter is not None and is_same):
+            for values in given:
+                if key in values:
+                    parameters[key] = values[key]
+        elif parameter is not None:
+            for name, values in zip(names, given, strict=True):
+                if key in values:
+                    parameters[f"{name}.{key}"] = values[key]
+    return arguments, parameters, topics
 
 
 def _camera_entry(path: Path, place: str, entry: Any, known: list[str]) -> dict[str, str]:

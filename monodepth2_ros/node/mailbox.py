@@ -1,6 +1,6 @@
 # Copyright 2026 The monodepth2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A slot for one item between two threads, in which the newest wins."""
+"""A slot for each camera between two threads, in which the newest item wins."""
 
 from __future__ import annotations
 
@@ -11,33 +11,47 @@ Item = TypeVar("Item")
 
 
 class Mailbox(Generic[Item]):
-    """Hands the newest item over; an older one that was not taken is dropped, never queued."""
+    """Hands the newest item of each slot over; an older one that was not taken is dropped.
 
-    def __init__(self) -> None:
+    Slots are served in turns, so that a fast camera cannot keep a slow one waiting for longer than
+    one item of every other camera takes.
+
+    Parameters
+    ----------
+    slots : int
+        How many; one for each camera.
+    """
+
+    def __init__(self, slots: int = 1) -> None:
         self._condition = threading.Condition()
-        self._item: Item | None = None
+        self._items: list[Item | None] = [None] * slots
+        self._next = 0
         self._closed = False
 
-    def put(self, item: Item) -> bool:
-        """Leave an item; return whether an older one was dropped for it."""
+    def put(self, item: Item, slot: int = 0) -> bool:
+        """Leave an item in a slot; return whether an older one was dropped for it."""
         with self._condition:
-            dropped = self._item is not None
-            self._item = item
+            dropped = self._items[slot] is not None
+            self._items[slot] = item
             self._condition.notify()
             return dropped
 
     def take(self) -> Item | None:
         """Wait for an item and take it; None once the mailbox is closed."""
         with self._condition:
-            while self._item is None and not self._closed:
+            while not self._closed:
+                count = len(self._items)
+                for slot in ((self._next + turn) % count for turn in range(count)):
+                    item = self._items[slot]
+                    if item is not None:
+                        self._items[slot] = None
+                        self._next = (slot + 1) % count
+                        return item
                 self._condition.wait()
-            if self._closed:
-                return None
-            item, self._item = self._item, None
-            return item
+            return None
 
     def close(self) -> None:
-        """Wake the taker up for good; an item still inside is dropped."""
+        """Wake the taker up for good; items still inside are dropped."""
         with self._condition:
             self._closed = True
             self._condition.notify_all()

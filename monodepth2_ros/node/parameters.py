@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ class Parameter:
     Attributes
     ----------
     name : str
-    default : bool, int, float, str or tuple of float
+    default : bool, int, float, str, tuple of float or tuple of str
         Gives the type.
     description : str
     choices : tuple of str
@@ -39,13 +40,15 @@ class Parameter:
         An integer must be a multiple of it.
     live : bool
         Whether it can change while the node is configured; else it is read on configure.
+    of_process : bool
+        Whether it is the same for all cameras of a node.
     is_switch : bool
         A string with the choices "true" and "false", which may be given as a boolean too: YAML
         and the command line read these words as booleans.
     """
 
     name: str
-    default: bool | int | float | str | tuple[float, ...]
+    default: bool | int | float | str | tuple[float, ...] | tuple[str, ...]
     description: str
     choices: tuple[str, ...] = ()
     minimum: float | None = None
@@ -53,13 +56,21 @@ class Parameter:
     step: int = 1
     live: bool = False
     is_switch: bool = False
+    of_process: bool = False
 
     @property
     def type_name(self) -> str:
         """The type, as it is called in ROS documentation."""
+        if self.is_list_of_names:
+            return "string[]"
         if isinstance(self.default, tuple):
             return "double[]"
         return {bool: "bool", int: "int", float: "double", str: "string"}[type(self.default)]
+
+    @property
+    def is_list_of_names(self) -> bool:
+        """Whether it is an array of strings."""
+        return isinstance(self.default, tuple) and isinstance(self.default[0], str)
 
     def plain(self, value: Any) -> Any:
         """Return an array as a list and a switch as a string, as they compare; others as is."""
@@ -72,13 +83,15 @@ class Parameter:
 
         Parameters
         ----------
-        value : bool, int, float, str or sequence of float
+        value : bool, int, float, str or sequence of float or str
             Of the parameter's type, which ROS has checked, or None for a parameter without value.
         """
         if value is None:
             return f"{self.name} has no value; it takes a {self.type_name}"
         if self.choices and value not in self.choices:
             return f"{self.name} is '{value}'; it must be one of {', '.join(self.choices)}"
+        if self.is_list_of_names:
+            return _check_camera_names(self.name, value)
         if isinstance(self.default, tuple):
             if len(value) != len(self.default):
                 return f"{self.name} has {len(value)} values; it takes {len(self.default)}"
@@ -107,6 +120,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "Model: a .safetensors file, a folder with encoder.pth and depth.pth, OpenVINO IR "
         "(.xml), 'random' for "
         "untrained weights, or empty (or 'default') for the one that the package ships.",
+        of_process=True,
     ),
     Parameter(
         "backend",
@@ -114,14 +128,18 @@ PARAMETERS: tuple[Parameter, ...] = (
         "What runs the network. auto: torch where there is CUDA, else OpenVINO where it is "
         "installed, else torch.",
         choices=BACKENDS,
+        of_process=True,
     ),
-    Parameter("device", "auto", "auto, cpu, cuda or cuda:N. auto: CUDA if there is any."),
+    Parameter(
+        "device", "auto", "auto, cpu, cuda or cuda:N. auto: CUDA if there is any.", of_process=True
+    ),
     Parameter(
         "precision",
         "auto",
         "Arithmetic of the convolutions. auto: fp16 on CUDA; on a CPU bf16 where it is faster "
         "(OpenVINO measures once, torch looks for AMX), else fp32.",
         choices=PRECISIONS,
+        of_process=True,
     ),
     Parameter(
         "threads",
@@ -129,11 +147,13 @@ PARAMETERS: tuple[Parameter, ...] = (
         "CPU threads of the network; 0 leaves the choice to the backend.",
         minimum=0,
         maximum=1024,
+        of_process=True,
     ),
     Parameter(
         "cache_dir",
         "",
         "Folder for converted OpenVINO models; empty for ~/.cache/monodepth2_ros.",
+        of_process=True,
     ),
     Parameter(
         "crop",
@@ -144,6 +164,14 @@ PARAMETERS: tuple[Parameter, ...] = (
         maximum=0.99,
     ),
     # The input
+    Parameter(
+        "cameras",
+        ("",),
+        "Names of the cameras that this node serves with one model: each has its topics in a "
+        "namespace of its name ('front/image', 'front/points'), and parameters of its own where "
+        "they are given ('front.max_range'). One empty name: one camera, without a namespace.",
+        of_process=True,
+    ),
     Parameter(
         "image_transport",
         "raw",
@@ -395,7 +423,12 @@ PARAMETERS: tuple[Parameter, ...] = (
         live=True,
     ),
     # The node
-    Parameter("autostart", True, "Configure and activate at start, without a lifecycle manager."),
+    Parameter(
+        "autostart",
+        True,
+        "Configure and activate at start, without a lifecycle manager.",
+        of_process=True,
+    ),
     Parameter(
         "diagnostics_period",
         1.0,
@@ -403,6 +436,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         minimum=0.1,
         maximum=3600.0,
         live=True,
+        of_process=True,
     ),
 )
 
@@ -411,6 +445,28 @@ BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
 
 # Parameters of rclpy itself that may stand in a parameter file.
 _ROS_PARAMETERS = ("use_sim_time", "start_type_description_service", "qos_overrides")
+
+
+# A name is a part of topics and of parameters.
+_CAMERA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_GROUPS = {name.split(".")[0] for name in BY_NAME if "." in name} | set(_ROS_PARAMETERS)
+
+
+def _check_camera_names(parameter: str, names: list[str]) -> str | None:
+    """Return why names of cameras are refused, or None."""
+    if list(names) == [""]:
+        return None
+    if not names:
+        return f"{parameter} is empty; name the cameras, such as [front, rear]"
+    for index, name in enumerate(names):
+        if not _CAMERA_NAME.fullmatch(name) or name in _GROUPS:
+            return (
+                f"{parameter}: '{name}' cannot be the name of a camera; use letters, digits and _, "
+                f"a letter first, and none of {', '.join(sorted(_GROUPS))}"
+            )
+        if name in names[:index]:
+            return f"{parameter} names '{name}' twice; their outputs would mix"
+    return None
 
 
 def check_together(values: Mapping[str, Any]) -> str | None:
@@ -471,33 +527,89 @@ def declare_parameters(node: Node) -> dict[str, Any]:
     ValueError
         If a value has the wrong type, is out of range or does not fit the others.
     """
-    from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
-
-    values: dict[str, Any] = {}
-    for parameter in PARAMETERS:
-        default = parameter.default
-        value = list(default) if isinstance(default, tuple) else default
-        try:
-            declared = node.declare_parameter(parameter.name, value, _descriptor(parameter))
-        except (InvalidParameterTypeException, InvalidParameterValueException) as error:
-            of_integers = "of type 'INTEGER" in str(error) and "type 'DOUBLE" in str(error)
-            hint = " (write a number with a decimal point)" if of_integers else ""
-            raise ValueError(f"parameter {parameter.name}: {error}{hint}") from error
-        plain = parameter.plain(declared.value)
-        refusal = parameter.check(plain)
-        if refusal:
-            raise ValueError(f"parameter {refusal}")
-        values[parameter.name] = plain
+    values = {parameter.name: _declare(node, parameter.name, parameter) for parameter in PARAMETERS}
     refusal = check_together(values)
     if refusal:
         raise ValueError(f"parameter {refusal}")
     # rclpy has no public way to ask which overrides nobody declared.
     for name in getattr(node, "_parameter_overrides", {}):
-        if name not in BY_NAME and name.split(".")[0] not in _ROS_PARAMETERS:
-            near = difflib.get_close_matches(name, BY_NAME, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            node.get_logger().warning(f"parameter '{name}' is unknown and ignored{hint}")
+        if is_known(name, values["cameras"]) or name.split(".")[0] in _ROS_PARAMETERS:
+            continue
+        near = difflib.get_close_matches(name, BY_NAME, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        camera, _, rest = name.partition(".")
+        if camera in values["cameras"] and rest in BY_NAME:
+            hint = f"; {rest} is the same for all cameras, set it without '{camera}.'"
+        node.get_logger().warning(f"parameter '{name}' is unknown and ignored{hint}")
     return values
+
+
+def is_known(name: str, cameras: Sequence[str]) -> bool:
+    """Return whether there is a parameter of a name, of the node or of one of its cameras."""
+    return name in BY_NAME or camera_parameter(name, cameras) is not None
+
+
+def camera_parameter(name: str, cameras: Sequence[str]) -> tuple[str, Parameter] | None:
+    """Return camera and parameter of a name such as "front.max_range", None if it is no such."""
+    camera, _, rest = name.partition(".")
+    parameter = BY_NAME.get(rest)
+    if not camera or camera not in cameras or parameter is None or parameter.of_process:
+        return None
+    return camera, parameter
+
+
+def declare_camera_parameters(node: Node, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Declare those parameters of single cameras that are given.
+
+    Parameters
+    ----------
+    node : rclpy.node.Node
+    values : mapping of str to value
+        Of :func:`declare_parameters`.
+
+    Returns
+    -------
+    dict of str to dict
+        For each camera the values that differ from the node's.
+
+    Raises
+    ------
+    ValueError
+        As :func:`declare_parameters`, with the camera.
+    """
+    found: dict[str, dict[str, Any]] = {camera: {} for camera in values["cameras"]}
+    for name in getattr(node, "_parameter_overrides", {}):
+        known = camera_parameter(name, values["cameras"])
+        if known is not None:
+            camera, parameter = known
+            found[camera][parameter.name] = _declare(node, name, parameter)
+    for camera, own in found.items():
+        refusal = check_together({**values, **own})
+        if refusal:
+            raise ValueError(f"parameters of camera '{camera}': {refusal}")
+    return found
+
+
+def _declare(node: Node, name: str, parameter: Parameter) -> Any:
+    """Declare one parameter, unless that is done, and return its value."""
+    from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+
+    default = parameter.default
+    value = list(default) if isinstance(default, tuple) else default
+    try:
+        if node.has_parameter(name):
+            declared = node.get_parameter(name)
+        else:
+            declared = node.declare_parameter(name, value, _descriptor(parameter))
+    except (InvalidParameterTypeException, InvalidParameterValueException) as error:
+        of_integers = "of type 'INTEGER" in str(error) and "type 'DOUBLE" in str(error)
+        hint = " (write a number with a decimal point)" if of_integers else ""
+        raise ValueError(f"parameter {name}: {error}{hint}") from error
+    plain = parameter.plain(declared.value)
+    refusal = parameter.check(plain)
+    if refusal:
+        raise ValueError(f"parameter {name.removesuffix(parameter.name)}{refusal}")
+    return plain
 
 
 def _descriptor(parameter: Parameter) -> ParameterDescriptor:

@@ -67,7 +67,11 @@ class EndSignals:
         raise KeyboardInterrupt
 
 
-def run_in_thread(function: Callable[[], Result], name: str) -> Result:
+def run_in_thread(
+    function: Callable[[], Result],
+    name: str,
+    meanwhile: Callable[[float], object] | None = None,
+) -> Result:
     """Run a function in a thread and wait for it, so that the main thread still hears signals.
 
     A signal handler of Python runs in the main thread only, and not while that thread waits inside
@@ -78,6 +82,8 @@ def run_in_thread(function: Callable[[], Result], name: str) -> Result:
     function : callable
     name : str
         Of the thread.
+    meanwhile : callable, optional
+        Called with seconds until the function has ended, for which it may do something else.
 
     Returns
     -------
@@ -103,7 +109,10 @@ def run_in_thread(function: Callable[[], Result], name: str) -> Result:
     thread = threading.Thread(target=run, name=name, daemon=True)
     thread.start()
     while thread.is_alive():
-        thread.join(_SIGNAL_LATENCY)
+        if meanwhile is None:
+            thread.join(_SIGNAL_LATENCY)
+        else:
+            meanwhile(_SIGNAL_LATENCY)
     if errors:
         raise errors[0]
     return results[0]

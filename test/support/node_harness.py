@@ -191,14 +191,22 @@ def remove_orphans(segments: Iterable[Path]) -> None:
 
 
 class Peer:
-    """The rest of the robot: a camera before the node and a listener behind it."""
+    """The rest of the robot: a camera before the node and a listener behind it.
+
+    With `camera`, a camera of that name among several of the node, in the namespace of its name.
+    """
 
     def __init__(
-        self, transport: str = "raw", latched_info: bool = False, reliability: str = "reliable"
+        self,
+        transport: str = "raw",
+        latched_info: bool = False,
+        reliability: str = "reliable",
+        camera: str = "",
     ) -> None:
         self._context = rclpy.Context()
         self._context.init()
-        self.node = rclpy.create_node("peer", context=self._context)
+        self._camera = camera
+        self.node = rclpy.create_node("peer", context=self._context, namespace=camera)
         self._executor = rclpy.executors.SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self.received: dict[str, list[Any]] = {topic: [] for topic in OUTPUTS}
@@ -336,6 +344,7 @@ class Peer:
             )
             for report in self.diagnostics
             for status in report.status
+            if status.name == f"depth: {self._camera or 'depth'}"
         ]
 
     def call(self, kind: Any, service: str, request: Any, node: NodeProcess) -> Any:

@@ -356,7 +356,8 @@ def test_newest_frame_wins(start, make_peer, picture):
     published = len(stamps)
     assert published < sent
     expected = {"frames published": str(published)}
-    values = peer.status("the weights are random", node, expected)
+    # Whatever the message: the last frame may have taken so long that no image has come since.
+    values = peer.status("", node, expected)
     # What was replaced in the reader's queue (depth 1) was never received.
     assert published + int(values["frames dropped"]) == int(values["images received"]) <= sent
 

@@ -23,8 +23,10 @@ pytestmark = pytest.mark.ros
 HEAD = """
 import os, signal, time
 import monodepth2_ros.predictor
+from sensor_msgs.msg import Image
 from monodepth2_ros.node import depth_node
 from monodepth2_ros.node.depth_node import DepthNode
+from monodepth2_ros.node.frame_processor import Frame
 """
 
 
@@ -182,15 +184,15 @@ def test_a_library_that_does_not_come_back_cannot_keep_the_node(run, cause, expe
 def test_the_worker_does_not_complain_of_the_end(run):
     """Its outputs cannot be published any more: that is no failure of the frame."""
     status, log = run("""
-def process(self, frame):
+def process(self, stream, frame):
     print("the worker runs", flush=True)
     self.context.shutdown()
-    self._publishers_by_output["depth"].publish(depth_node.Image())
+    stream._outputs.publish("depth", Image())
 DepthNode._process = process
 activate = DepthNode.on_activate
 def on_activate(self, state):
     result = activate(self, state)
-    self._mailbox.put(depth_node._Frame(depth_node.Image(), None, 0.0))
+    self._mailbox.put((self._streams[0], Frame(Image(), None, 0.0)))
     return result
 DepthNode.on_activate = on_activate
 """)
@@ -251,14 +253,14 @@ def test_no_shared_memory_outlives_a_node_in_the_middle_of_a_slow_frame(start):
     node = start(
         changes=HEAD
         + """
-def process(self, frame):
+def process(self, stream, frame):
     print("the frame begins", flush=True)
     time.sleep(120)
 DepthNode._process = process
 activate = DepthNode.on_activate
 def on_activate(self, state):
     result = activate(self, state)
-    self._mailbox.put(depth_node._Frame(depth_node.Image(), None, 0.0))
+    self._mailbox.put((self._streams[0], Frame(Image(), None, 0.0)))
     return result
 DepthNode.on_activate = on_activate
 """

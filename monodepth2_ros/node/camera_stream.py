@@ -1,0 +1,412 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""One camera of the node: its subscriptions, its place in the mailbox, its outputs and its state.
+
+Messages come in on the executor's thread; :meth:`CameraStream.process` runs on the worker's.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from rclpy.lifecycle import LifecycleNode
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from monodepth2_ros.conversions import stamp_ns
+from monodepth2_ros.node.camera_input import CameraInput, image_topic
+from monodepth2_ros.node.diagnostics import FrameStatistics, NodeStatus, judge, pairing_problem
+from monodepth2_ros.node.fixed_scale import make_scaling
+from monodepth2_ros.node.frame_processor import Frame, FrameProcessor
+from monodepth2_ros.node.frames import TurnedFrame, frame_problem
+from monodepth2_ros.node.log_limit import LogLimit
+from monodepth2_ros.node.output_topics import OUTPUT_TOPICS, OutputTopics
+from monodepth2_ros.node.pairing import CameraInfoPairing
+from monodepth2_ros.node.qos import profile
+from monodepth2_ros.node.stamp_gaps import StampGaps
+
+if TYPE_CHECKING:
+    from monodepth2_ros.predictor import DepthPredictor
+
+# Seconds until a camera that nobody needs any more is unsubscribed from.
+_IDLE_AFTER = 2.0
+
+# Seconds until the log says that no image comes, and until it says so again.
+_SILENCE_PATIENCE = 5.0
+_SILENCE_REPEAT = 30.0
+
+#: Leaves a frame for the worker; returns whether an older one was dropped for it.
+Hand = Callable[[Frame], bool]
+
+
+class CameraStream:
+    """What the node has of one camera.
+
+    Parameters
+    ----------
+    node : LifecycleNode
+    name : str
+        Of the camera; "" for the only one of a node, whose topics have no namespace of their own.
+    values : mapping
+        Its parameters.
+    turned_frame : TurnedFrame
+
+    Attributes
+    ----------
+    name : str
+    statistics : FrameStatistics
+    failure : str
+        Of the last frame; "" if it went well.
+    """
+
+    def __init__(
+        self, node: LifecycleNode, name: str, values: Mapping[str, Any], turned_frame: TurnedFrame
+    ) -> None:
+        self.name = name
+        self.statistics = FrameStatistics()
+        self.failure = ""
+        self._node = node
+        self._values = values
+        self._turned_frame = turned_frame
+        self._prefix = f"{name}/" if name else ""
+        self._outputs = OutputTopics(node, self._prefix)
+        self._scaling = make_scaling(values)
+        self._scale_subscriptions: list[Any] = []
+        self._processor: FrameProcessor | None = None
+        self._input: CameraInput | None = None
+        self._hand: Hand | None = None
+        self._pairing = CameraInfoPairing(None)
+        self._gaps = StampGaps()
+        self._limit = LogLimit()
+        self._frame = ""
+        self._opened = self._last_listened = 0.0
+        self._last_stamp_ns = 0
+        self._held_since_last_tick = 0
+
+    @property
+    def image_topic(self) -> str:
+        """The image topic, resolved."""
+        compressed = self._values["image_transport"] == "compressed"
+        return image_topic(self._node, compressed, self._prefix)
+
+    @property
+    def input_topics(self) -> tuple[str, str]:
+        """The topics of image and camera_info, resolved."""
+        return self.image_topic, self._node.resolve_topic_name(f"{self._prefix}camera_info")
+
+    def topics(self) -> list[tuple[str, str]]:
+        """Return each topic with "publisher" or "subscription"."""
+        outputs = [(f"{self._prefix}{topic}", "publisher") for topic, _ in OUTPUT_TOPICS.values()]
+        return [*outputs, *((topic, "subscription") for topic in self.input_topics)]
+
+    # Lifecycle
+
+    def create_publishers(self, values: Mapping[str, Any]) -> None:
+        """Take the parameters and create the outputs, before the model is there.
+
+        Raises
+        ------
+        InvalidQosOverridesError, RuntimeError
+            If a QoS override cannot be used.
+        """
+        self._values = values
+        self._scaling.close()
+        self._scaling = make_scaling(values)
+        self._outputs.create(values, self._scaling.is_live)
+
+    def use(self, predictor: DepthPredictor) -> None:
+        """Take the model; `predictor` is for this camera alone."""
+        self._processor = FrameProcessor(
+            predictor,
+            self._values,
+            self._scaling,
+            self._outputs,
+            self._turned_frame,
+            self.image_topic,
+            self._warn,
+        )
+
+    def open(self, hand: Hand) -> None:
+        """Subscribe; frames go to `hand`."""
+        values = self._values
+        by_stamp = values["pairing"] == "stamp"
+        tolerance = nanoseconds(values["pairing_tolerance"]) if by_stamp else None
+        self._pairing = CameraInfoPairing(tolerance, values["camera_info_frame"] == "any")
+        self._gaps = StampGaps()
+        self._hand = hand
+        self.failure = ""
+        if self._processor is not None:
+            self._processor.restart()
+        self._input = CameraInput(
+            self._node,
+            compressed=values["image_transport"] == "compressed",
+            reliability=values["input_reliability"],
+            depth=values["input_depth"],
+            with_latched_info=not by_stamp,
+            on_image=self._on_image,
+            on_info=self._on_info,
+            prefix=self._prefix,
+        )
+        self._last_listened = -math.inf
+        self.tend_input()
+        self._scale_subscriptions = [
+            # Odometry comes faster than frames, and none of it should be lost.
+            self._node.create_subscription(kind, topic, callback, profile(100, "best_effort"))
+            for topic, kind, callback in self._scaling.subscriptions()
+        ]
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        if self._input is not None:
+            self._input.close()
+            self._input = None
+        for subscription in self._scale_subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._scale_subscriptions = []
+
+    def release(self) -> None:
+        """Destroy the outputs and forget the model."""
+        self._outputs.destroy()
+        self._scaling.close()
+        self._processor = None
+
+    def update(self, values: Mapping[str, Any]) -> None:
+        """Take changed parameters."""
+        self._values = values
+        if self._processor is not None:
+            self._scaling.update(values)
+            self._processor.update(values)
+            if values["pairing"] == "stamp":
+                self._pairing.tolerance_ns = nanoseconds(values["pairing_tolerance"])
+
+    # Executor thread
+
+    def tend_input(self) -> None:
+        """Subscribe to the camera while someone listens, with the reliability that fits it."""
+        if self._input is None:
+            return
+        now = time.monotonic()
+        if not self._values["lazy"] or any(self._outputs.listeners().values()):
+            self._last_listened = now
+            if not self._input.is_open:
+                self._gaps.reset()
+                self._opened = now
+                self._input.open()
+        elif self._input.is_open and now - self._last_listened > _IDLE_AFTER:
+            self._input.close()
+        if self._limit.is_due("reliability", 0.5) and self._input.follow():
+            self._node.get_logger().info(
+                f"{self._input.image_topic}: subscribed again as {self._input.reliability}, as "
+                "its publishers offer"
+            )
+
+    def expire_waiting(self) -> None:
+        """Release an image that waited for its camera_info since the last call."""
+        received = self.statistics.total("received")
+        if received == self._held_since_last_tick:
+            self._forward(self._pairing.expire())
+        self._held_since_last_tick = received
+
+    def _on_image(self, image: Image | CompressedImage) -> None:
+        self.statistics.count("received")
+        stamp = stamp_ns(image.header)
+        if stamp < self._last_stamp_ns:
+            self.statistics.count("time jump")
+        self._last_stamp_ns = stamp
+        self._gaps.add(stamp)
+        self._note_frame(image.header.frame_id)
+        item = (image, time.monotonic())
+        self._forward(self._pairing.add_image(stamp, item, image.header.frame_id))
+
+    def _note_frame(self, frame: str) -> None:
+        """Warn about a frame that cannot be that of a camera's image, when it is new."""
+        if frame != self._frame or not self._limit.has_seen("frame"):
+            self._frame = frame
+            problem = frame_problem(self._values["output_frame"] or frame)
+            if problem and self._limit.is_due("frame", 5.0):
+                self._warn(problem)
+
+    def _on_info(self, info: CameraInfo) -> None:
+        frame = info.header.frame_id
+        self._forward(self._pairing.add_info(stamp_ns(info.header), info, frame))
+
+    def _forward(self, pairs: list[tuple[Any, Any]]) -> None:
+        for (image, received), info in pairs:
+            if self._hand is not None and self._hand(Frame(image, info, received)):
+                self.statistics.count("dropped")
+
+    # Worker thread
+
+    def process(self, frame: Frame) -> None:
+        """Turn a frame into messages; what fails is raised."""
+        assert self._processor is not None  # released only after the worker has ended
+        seconds = self._processor.process(frame)
+        self.failure = ""
+        if seconds is None:
+            self.statistics.count("idle")
+            return
+        self.statistics.count("published")
+        self.statistics.add_latencies(seconds)
+
+    def note_failure(self, frame: Frame, error: Exception) -> None:
+        """Count and log what a frame raised."""
+        self.statistics.count("failed")
+        self.failure = f"{type(error).__name__}: {error}"
+        stamp = frame.image.header.stamp
+        if self._limit.is_due("failure", 1.0):
+            self._node.get_logger().error(
+                self._said(f"frame {stamp.sec}.{stamp.nanosec:09d}: {self.failure}")
+            )
+
+    # Diagnostics
+
+    def report(
+        self, lifecycle: str, period: float, predictor: DepthPredictor | None
+    ) -> tuple[int, str, dict[str, Any]]:
+        """Return level, message and values for diagnostics: why nothing comes out, if so.
+
+        Parameters
+        ----------
+        lifecycle : str
+            Label of the node's state.
+        period : float
+            Seconds between reports.
+        predictor : DepthPredictor or None
+        """
+        statistics, source, node = self.statistics, self._input, self._node
+        is_open = source is not None and source.is_open
+        listeners = self._outputs.listeners()
+        topic = self.image_topic
+        status = NodeStatus(
+            lifecycle=lifecycle,
+            image_topic=topic,
+            image_publishers=node.count_publishers(topic),
+            qos_conflict="" if source is None else source.qos_conflict(),
+            wrong_type="" if source is None else self._wrong_type(source.publishers()),
+            other_transport=self._other_transport(),
+            is_subscribed=is_open,
+            subscribed_for=time.monotonic() - self._opened,
+            lost_share=self._gaps.lost_share,
+            loss_remedy="" if source is None else self._loss_remedy(source),
+            collision=self._collision(),
+            frame_problem="" if self._frame or not is_open else self._frame_problem(),
+            image_age=statistics.age("received"),
+            period=period,
+            listeners=sum(listeners.values()),
+            failure=self.failure,
+            is_empty=self._processor is not None and self._processor.is_empty,
+            camera_problem=self._camera_problem(),
+            scale_problem=self._scaling.problem(),
+            weights_are_random=bool(predictor and predictor.checkpoint.is_random),
+            output_rate=statistics.rate("published"),
+        )
+        level, message = judge(status)
+        self._tell_silence(status, message)
+        values = {
+            "state": lifecycle,
+            **statistics.values(),
+            "images without camera_info": self._pairing.unpaired,
+            "image publishers": 0 if source is None else source.connected("image"),
+            "camera_info publishers": 0 if source is None else source.connected("camera_info"),
+            "subscribed to the camera": "yes" if is_open else "no",
+            "image reliability": source.reliability if source is not None and is_open else "",
+            "camera period (ms)": f"{1e3 * self._gaps.period:.1f}",
+            "images lost before the node (%)": f"{100.0 * self._gaps.lost_share:.1f}",
+            **{f"{name} listeners": listeners.get(name, 0) for name in OUTPUT_TOPICS},
+            **self._scaling.diagnostics(),
+        }
+        if predictor is not None:
+            values["device"] = str(predictor.backend.device)
+            values["backend"] = f"{predictor.backend.name} {predictor.backend.precision}"
+            values["checkpoint"] = predictor.checkpoint.source
+        if self.failure:
+            values["last failure"] = self.failure
+        return level, message, values
+
+    def _tell_silence(self, status: NodeStatus, message: str) -> None:
+        """Say in the log, now and then, that no image comes and why."""
+        if self._input is None or not self._input.is_open or not message.startswith("no image"):
+            return
+        silent = min(status.image_age, status.subscribed_for)
+        if silent >= _SILENCE_PATIENCE and self._limit.is_due("silence", _SILENCE_REPEAT):
+            transport = self._values["image_transport"]
+            self._warn(
+                f"{message} (subscribed to {self._input.image_topic}, {transport}, "
+                f"{self._input.reliability})"
+            )
+
+    def _loss_remedy(self, source: CameraInput) -> str:
+        """Say what to do about images that get lost."""
+        if source.reliability == "best_effort" and self._values["input_reliability"] != "auto":
+            return "set input_reliability to 'auto'"
+        return (
+            "let the camera's process use config/fastdds.xml of this package "
+            "(FASTRTPS_DEFAULT_PROFILES_FILE), or send smaller or compressed images"
+        )
+
+    def _collision(self) -> str:
+        """Say which output another node publishes, too; "" if none."""
+        node = self._node
+        for topic in self._outputs.topics():
+            infos = node.get_publishers_info_by_topic(topic)
+            if len(infos) < 2:
+                continue
+            own = (node.get_namespace(), node.get_name())
+            others = {
+                f"{info.node_namespace.rstrip('/')}/{info.node_name}"
+                for info in infos
+                if (info.node_namespace, info.node_name) != own
+            }
+            who = f"by {', '.join(sorted(others))}" if others else "by a node of the same name"
+            problem = (
+                f"{topic} is published {who}, too; give each node a namespace of its own, or remap "
+                "its outputs"
+            )
+            if self._limit.is_due("collision", _SILENCE_REPEAT):
+                self._warn(problem)
+            return problem
+        return ""
+
+    def _frame_problem(self) -> str:
+        """Say that images have no frame, if there are any."""
+        has_images = self._limit.has_seen("frame")
+        return frame_problem(self._values["output_frame"]) if has_images else ""
+
+    def _camera_problem(self) -> str:
+        """Say why the last frame had no camera, "" if it had one."""
+        if self._processor is None or self._processor.image_camera is None:
+            return ""
+        if self._processor.image_camera.calibration is not None:
+            return self._processor.camera_problem()
+        topic = self.input_topics[1]
+        is_latched = self._input is not None and self._input.has_latched_info_only()
+        count = self._node.count_publishers(topic)
+        return pairing_problem(self._pairing, topic, count, is_latched)
+
+    def _wrong_type(self, publishers: list[Any]) -> str:
+        """Return the type of the image topic's publishers if none has the subscribed one, or ""."""
+        compressed = self._values["image_transport"] == "compressed"
+        wanted = f"sensor_msgs/msg/{'CompressedImage' if compressed else 'Image'}"
+        types = {info.topic_type for info in publishers}
+        return "" if not types or wanted in types else ", ".join(sorted(types))
+
+    def _other_transport(self) -> str:
+        """Return the topic on which the images come with the other transport, or ""."""
+        compressed = self._values["image_transport"] == "compressed"
+        other = image_topic(self._node, not compressed, self._prefix)
+        return other if self._node.count_publishers(other) else ""
+
+    def _warn(self, text: str) -> None:
+        """Log a warning, with the camera if there are several."""
+        self._node.get_logger().warning(self._said(text))
+
+    def _said(self, text: str) -> str:
+        """Return a line for the log."""
+        return f"{self.name}: {text}" if self.name else text
+
+
+def nanoseconds(seconds: float) -> int:
+    """Return whole nanoseconds."""
+    return round(1e9 * seconds)

@@ -1,0 +1,69 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The factor to metres that nothing measures; and the choice between it and a measured one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from monodepth2_ros.options import OutputOptions, read_scale_sources
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from monodepth2_ros.camera import PinholeCamera
+    from monodepth2_ros.node.scaling import Scaling
+    from monodepth2_ros.predictor import Prediction
+
+
+class FixedScale:
+    """Has what :class:`monodepth2_ros.node.scaling.Scaling` has, and leaves outputs as they are."""
+
+    is_live = False
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def update(self, values: Mapping[str, Any]) -> None:
+        """Do nothing: the parameter `scale` is applied with the outputs."""
+
+    def subscriptions(self) -> list[tuple[str, Any, Callable[[Any], None]]]:
+        """Return no topics."""
+        return []
+
+    def begin(self, header: Any, image: NDArray[np.uint8], camera: PinholeCamera | None) -> None:
+        """Do nothing."""
+
+    def options(self, options: OutputOptions) -> OutputOptions:
+        """Return the options as they are."""
+        return options
+
+    def finish(
+        self, header: Any, prediction: Prediction, camera: PinholeCamera | None, encoding: str
+    ) -> Prediction:
+        """Return the prediction as it is."""
+        return prediction
+
+    def message(self, header: Any) -> Any:
+        """Refuse: without a measured factor there is no topic for it."""
+        raise NotImplementedError("depth/scale is published with a measured factor only")
+
+    def diagnostics(self) -> dict[str, str]:
+        """Return what diagnostics show."""
+        return {"scale source": "fixed"}
+
+    def problem(self) -> str:
+        """Return "": depth is always published."""
+        return ""
+
+
+def make_scaling(values: Mapping[str, Any]) -> FixedScale | Scaling:
+    """Return what finds the factor that the parameters ask for."""
+    if not read_scale_sources(values["scale.source"]):
+        return FixedScale()
+    # Only here: a node that measures nothing starts sooner without it.
+    from monodepth2_ros.node.scaling import Scaling
+
+    return Scaling(values)

@@ -1,0 +1,313 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""From an image of one camera to its messages, in the worker's thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from monodepth2_ros.camera import Calibration, turn_image
+from monodepth2_ros.conversions import decode_compressed, decode_image
+from monodepth2_ros.encoded_size import check_encoded_size
+from monodepth2_ros.node.frames import TurnedFrame, image_frame, turn_points
+from monodepth2_ros.node.image_camera import ImageCamera, SampleWatch, find_image_camera
+from monodepth2_ros.node.log_limit import LogLimit
+from monodepth2_ros.node.output_topics import OutputTopics
+from monodepth2_ros.options import OutputOptions
+from monodepth2_ros.preprocessing import crop_box
+from monodepth2_ros.training_camera import camera_difference
+
+if TYPE_CHECKING:
+    from monodepth2_ros.node.fixed_scale import FixedScale
+    from monodepth2_ros.node.scaling import Scaling
+    from monodepth2_ros.predictor import DepthPredictor, Prediction
+
+# A camera that alternates between settings does not pay for rectification maps with each frame.
+_CAMERAS_KEPT = 4
+
+
+@dataclass(frozen=True)
+class Frame:
+    """An image on its way to the worker.
+
+    Attributes
+    ----------
+    image : sensor_msgs/Image or sensor_msgs/CompressedImage
+    info : sensor_msgs/CameraInfo or None
+    received : float
+        Monotonic time of its arrival, in seconds.
+    """
+
+    image: Image | CompressedImage
+    info: CameraInfo | None
+    received: float
+
+
+class FrameProcessor:
+    """Turns frames of one camera into messages for those topics that someone listens to.
+
+    Parameters
+    ----------
+    predictor : DepthPredictor
+    values : mapping
+        The camera's parameters.
+    scaling : FixedScale or Scaling
+    outputs : OutputTopics
+    turned_frame : TurnedFrame
+    image_topic : str
+        As resolved; its name tells whether images are rectified.
+    warn : callable
+        Logs a warning.
+
+    Attributes
+    ----------
+    values : mapping
+        Exchanged when parameters change.
+    options : OutputOptions
+        Made from them.
+    is_empty : bool
+        Whether the last frame had no depth at all.
+    image_camera : ImageCamera or None
+        Of the last frame.
+    """
+
+    def __init__(
+        self,
+        predictor: DepthPredictor,
+        values: Mapping[str, Any],
+        scaling: FixedScale | Scaling,
+        outputs: OutputTopics,
+        turned_frame: TurnedFrame,
+        image_topic: str,
+        warn: Callable[[str], Any],
+    ) -> None:
+        self._predictor = predictor
+        self._scaling = scaling
+        self._outputs = outputs
+        self._turned_frame = turned_frame
+        self._image_topic = image_topic
+        self._warn = warn
+        self._limit = LogLimit()
+        self.image_camera: ImageCamera | None
+        self._cameras: dict[Any, ImageCamera]
+        self.restart()
+        self.update(values)
+
+    def update(self, values: Mapping[str, Any]) -> None:
+        """Take changed parameters."""
+        self.values = values
+        self.options = output_options(values)
+
+    def restart(self) -> None:
+        """Forget what was seen of the camera."""
+        self._cameras = {}
+        self._sample_watch = SampleWatch()
+        self.image_camera = None
+        self.is_empty = False
+
+    def process(self, frame: Frame) -> dict[str, float] | None:
+        """Process a frame.
+
+        Returns
+        -------
+        dict of str to float, or None
+            Seconds that each stage took; None if nobody listened.
+        """
+        listeners = self._outputs.listeners()
+        if not any(listeners.values()):
+            return None
+        started = time.monotonic()
+        pixels = self._decode(frame.image)
+        decoded = time.monotonic()
+        known = self._find_camera(frame.info, pixels.shape[1], pixels.shape[0])
+        if known.maps is not None:
+            pixels = np.asarray(cv2.remap(pixels, *known.maps, cv2.INTER_LINEAR), dtype=np.uint8)
+        rectified = time.monotonic()
+
+        degrees = self.values["rotate"]
+        pixels = turn_image(pixels, degrees)
+        camera = None if known.camera is None else known.camera.turned(degrees)
+
+        wanted = [name for name in ("depth", "color", "points") if listeners[name]]
+        if wanted == ["color"] and self._limit.is_due("empty picture", 1.0):
+            wanted.append("depth")  # to see if a picture comes of any depth
+        if camera is None and "points" in wanted:
+            wanted.remove("points")
+        scaling, options = self._scaling, self.options
+        if scaling.is_live and "depth" not in wanted:
+            wanted.append("depth")  # what the factor is measured on
+        seconds: dict[str, float] = {}
+        prediction = None
+        header = frame.image.header
+        if wanted:
+            scaling.begin(header, pixels, camera)
+            prediction = self._predictor.predict(
+                pixels, camera, scaling.options(options), tuple(wanted)
+            )
+            seconds = prediction.seconds
+            self.is_empty = not _has_depth(prediction)
+            prediction = scaling.finish(header, prediction, camera, options.depth_encoding)
+        predicted = time.monotonic()
+
+        input_frame = header.frame_id
+        header.frame_id = image_frame(input_frame, self.values["output_frame"], degrees)
+        if degrees:
+            self._turned_frame.announce(input_frame, header.frame_id, degrees)
+        if listeners.get("scale"):
+            self._outputs.publish("scale", scaling.message(header))
+        infos = [name for name in ("camera_info", "color_info") if listeners[name]]
+        if camera is not None and infos:
+            if options.output_size != "image":
+                camera = self._predictor.network_camera(camera)
+            self._outputs.publish_camera(infos, header, camera, known.calibration, degrees)
+        if listeners["color_image"]:
+            self._outputs.publish_image("color_image", header, self._color_image(pixels), "rgb8")
+        if prediction is not None:
+            self._publish(prediction, listeners, header, input_frame, degrees)
+        finished = time.monotonic()
+        return {
+            "wait": started - frame.received,
+            "decode": decoded - started,
+            "rectify": rectified - decoded,
+            **seconds,
+            "publish": finished - predicted,
+            "total": finished - frame.received,
+        }
+
+    def camera_problem(self) -> str:
+        """Say what is wrong with the camera_info that the last frame had, "" if nothing is."""
+        known = self.image_camera
+        if known is None or known.calibration is None:
+            return ""
+        return known.problem or self._sample_watch.problem or self._camera_difference(known)
+
+    def _publish(
+        self,
+        prediction: Prediction,
+        listeners: Mapping[str, int],
+        header: Any,
+        input_frame: str,
+        degrees: int,
+    ) -> None:
+        """Publish what was predicted."""
+        if prediction.depth is not None and listeners["depth"]:
+            encoding = self.options.depth_encoding
+            self._outputs.publish_image("depth", header, prediction.depth, encoding)
+        if prediction.color is not None:
+            self._outputs.publish_image("color", header, prediction.color, "rgb8")
+        points = prediction.points
+        if points is None:
+            return
+        if degrees and not self.values["output_frame"]:
+            # In the camera's own frame, which needs no transform.
+            header = type(header)(stamp=header.stamp, frame_id=input_frame)
+            points = turn_points(points, degrees)
+        self._outputs.publish_points(header, points)
+
+    def _color_image(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the part of the image that the depth covers, at the depth's size."""
+        if self.options.output_size == "image":
+            return pixels
+        x, y, width, height = crop_box(pixels.shape[1], pixels.shape[0], self._predictor.crop)
+        metadata = self._predictor.checkpoint.metadata
+        window = pixels[y : y + height, x : x + width]
+        size = (metadata.width, metadata.height)
+        return np.asarray(cv2.resize(window, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+    def _decode(self, image: Image | CompressedImage) -> NDArray[np.uint8]:
+        """Turn a message into RGB, unless it is too large."""
+        most = self.values["max_image_pixels"]
+        bits = self.values["bit_depth"] or None
+        if isinstance(image, CompressedImage):
+            check_encoded_size(image.data, most)
+            pixels = decode_compressed(image, bits)
+        elif image.width * image.height > most:
+            raise ValueError(
+                f"the image has {image.width}x{image.height} pixels, more than max_image_pixels "
+                f"({most})"
+            )
+        else:
+            pixels = decode_image(image, bits)
+        if bits is None:
+            self._sample_watch.look_at(image)
+        return pixels
+
+    def _find_camera(self, info: CameraInfo | None, width: int, height: int) -> ImageCamera:
+        """Return the camera of a frame, computed again only when something changed."""
+        key = (_fingerprint(info), width, height)
+        known = self._cameras.pop(key, None)
+        if known is None:
+            known = self._new_camera(info, width, height)
+        self._cameras[key] = known  # the last one is the newest
+        while len(self._cameras) > _CAMERAS_KEPT:
+            del self._cameras[next(iter(self._cameras))]
+        self.image_camera = known
+        return known
+
+    def _new_camera(self, info: CameraInfo | None, width: int, height: int) -> ImageCamera:
+        """Compute the camera of a frame, and log what is wrong with it."""
+        calibration = None if info is None else Calibration.from_camera_info(info)
+        rectify, scales = self.values["rectify"], self.values["scale_camera_info"]
+        try:
+            known = find_image_camera(
+                calibration, width, height, rectify, self._image_topic, scales
+            )
+        except cv2.error as error:  # coefficients that OpenCV cannot compute with
+            problem = f"camera_info cannot be used: {error}. Depth is published, points are not"
+            known = ImageCamera(calibration, (width, height), None, None, problem)
+        if known.problem and calibration is not None and self._limit.is_due("camera", 5.0):
+            self._warn(known.problem)
+        return known
+
+    def _camera_difference(self, known: ImageCamera) -> str:
+        """Say how the camera differs from those that the model was trained with."""
+        if known.camera is None:
+            return ""
+        training = self._predictor.checkpoint.metadata.training
+        return camera_difference(training, known.camera, self._predictor.crop)
+
+
+def output_options(values: Mapping[str, Any]) -> OutputOptions:
+    """Turn parameters into the predictor's options."""
+    return OutputOptions(
+        output_size=values["output_size"],
+        scale=values["scale"],
+        min_range=values["min_range"],
+        max_range=values["max_range"],
+        points_stride=values["points.stride"],
+        points_max_range=values["points.max_range"],
+        points_far_filter=values["points.far_filter"],
+        points_edge_filter=values["points.edge_filter"],
+        depth_encoding=values["depth_encoding"],
+        color_map=values["color_map"],
+        color_range=tuple(values["color_range"]),
+    )
+
+
+def _has_depth(prediction: Prediction) -> bool:
+    """Return whether any pixel has a depth; True where only the picture was computed."""
+    if prediction.depth is not None:
+        return bool(np.any(prediction.depth > 0))  # NaN or 0 is none
+    if prediction.points is not None:
+        return bool(np.any(prediction.points[..., 2] > 0))
+    return True
+
+
+def _fingerprint(info: CameraInfo | None) -> Any:
+    """Return what two camera_infos have in common if they say the same; NaN is equal to NaN."""
+    if info is None:
+        return None
+    roi = info.roi
+    return (
+        *(info.width, info.height, info.distortion_model, info.binning_x, info.binning_y),
+        *(roi.x_offset, roi.y_offset, roi.width, roi.height),
+        *(np.asarray(values, np.float64).tobytes() for values in (info.k, info.d, info.r, info.p)),
+    )
