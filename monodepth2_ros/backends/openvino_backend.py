@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from monodepth2_ros.backends import openvino_precision
 from monodepth2_ros.backends.base import CPU
 from monodepth2_ros.backends.openvino_graph import GRAPH_VERSION, build_graph
+from monodepth2_ros.backends.openvino_watch import PrecisionWatch
 from monodepth2_ros.checkpoint import Checkpoint
 from monodepth2_ros.options import BackendError
 from monodepth2_ros.weights import digest
@@ -38,7 +40,9 @@ class OpenVINOBackend:
     checkpoint : Checkpoint
     precision : {"auto", "fp32", "bf16"}
         "auto" measures which is faster, once for a graph and processor; see
-        :mod:`monodepth2_ros.backends.openvino_precision`. What a graph in 8-bit integers leaves in
+        :mod:`monodepth2_ros.backends.openvino_precision`. If that is bfloat16, it looks now and
+        then whether real frames keep their depth; see
+        :mod:`monodepth2_ros.backends.openvino_watch`. What a graph in 8-bit integers leaves in
         floating point stays in float32, as it was judged.
     threads : int
         0 for all cores.
@@ -73,16 +77,24 @@ class OpenVINOBackend:
         if threads > 0:
             settings["INFERENCE_NUM_THREADS"] = threads
         network = _Network(checkpoint, Path(cache_dir).expanduser() if cache_dir else _user_cache())
+        self._watch: PrecisionWatch | None = None
         # What a graph in 8-bit integers is, its exporter says.
         if checkpoint.graph is not None and "int8" in checkpoint.metadata.provenance:
             self.precision, compiled = "int8", network.compile("fp32", settings)
         elif precision == "auto":
+            answers = network.folder / f"{network.name}.precision.json"
             self.precision, compiled = openvino_precision.choose(
                 lambda candidate: network.compile(candidate, settings),
-                network.folder / f"{network.name}.precision.json",
+                answers,
                 checkpoint.metadata,
                 threads,
             )
+            if self.precision == "bf16":
+                self._watch = PrecisionWatch(
+                    lambda: network.compile("fp32", settings),
+                    checkpoint.metadata,
+                    lambda exact, change: self._use_float32(exact, change, answers, threads),
+                )
         else:
             self.precision, compiled = precision, network.compile(precision, settings)
         self._request = compiled.create_infer_request()
@@ -90,8 +102,11 @@ class OpenVINOBackend:
     def disparity(self, image: Any) -> Any:
         """Run the network; see :meth:`monodepth2_ros.backends.Backend.disparity`."""
         if not isinstance(image, np.ndarray):
-            return _as_tensor(self._run(image.numpy()))
-        return self._run(image)
+            return _as_tensor(self.disparity(image.numpy()))
+        disparity = self._run(image)
+        if self._watch is not None:
+            self._watch.look_at(image, disparity)
+        return disparity
 
     def disparities(self, images: Any) -> Any:
         """Run the network; see :meth:`monodepth2_ros.backends.Backend.disparities`."""
@@ -102,6 +117,20 @@ class OpenVINOBackend:
         for image, result in zip(images, results, strict=True):
             result[:] = self._run(image)
         return results
+
+    def _use_float32(self, exact: Any, change: float, answers: Path, threads: int) -> None:
+        """Go on in float32, because bfloat16 changes the depth of real frames too much."""
+        self._watch = None
+        self._request = exact.create_infer_request()
+        self.precision = "fp32"
+        found = {"precision": "fp32", "change of a camera's depth": change}
+        openvino_precision.keep(answers, threads, found)
+        logging.getLogger(__name__).warning(
+            "bfloat16 changes the depth of this camera's images by %.1f %%, more than %.1f %%: "
+            "float32 from now on; set precision to 'bf16' where speed counts more",
+            100.0 * change,
+            100.0 * openvino_precision.LARGEST_CHANGE,
+        )
 
     def _run(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the disparity of an image; valid until the next call."""

@@ -61,18 +61,31 @@ def choose(
     """
     if not has_bfloat16():
         return "fp32", compile_graph("fp32")
-    key = hashlib.sha256(f"{processor_name()} {threads}".encode()).hexdigest()[:16]
-    answers = _read(file)
-    known = answers.get(key)
+    key = _key(threads)
+    known = _read(file).get(key)
     if isinstance(known, dict) and known.get("precision") in ("fp32", "bf16"):
         return known["precision"], compile_graph(known["precision"])
     compiled = {name: compile_graph(name) for name in ("fp32", "bf16")}
     found = measure(compiled, metadata)
-    answers[key] = {**found, "processor": processor_name()}
-    with contextlib.suppress(OSError):
-        write_atomically(file, json.dumps(answers, indent=1).encode())
+    keep(file, threads, found)
     precision = str(found["precision"])
     return precision, compiled[precision]
+
+
+def keep(file: Path, threads: int, found: dict[str, Any]) -> None:
+    """Keep an answer for this processor; trouble with the file only means to measure again.
+
+    Parameters
+    ----------
+    file : Path
+    threads : int
+    found : dict
+        With "precision", and why.
+    """
+    answers = _read(file)
+    answers[_key(threads)] = {**found, "processor": processor_name()}
+    with contextlib.suppress(OSError):
+        write_atomically(file, json.dumps(answers, indent=1).encode())
 
 
 def measure(compiled: dict[str, Any], metadata: CheckpointMetadata) -> dict[str, Any]:
@@ -92,12 +105,11 @@ def measure(compiled: dict[str, Any], metadata: CheckpointMetadata) -> dict[str,
     """
     requests = {name: graph.create_infer_request() for name, graph in compiled.items()}
     images = _test_images(metadata.width, metadata.height)
+    order = ("fp32", "bf16")
     changes = []
     for image in images:
-        exact, rounded = (
-            _depth(requests[name].infer([image[None]])[0], metadata) for name in ("fp32", "bf16")
-        )
-        changes.append(np.mean(np.abs(rounded - exact) / exact))
+        exact, rounded = (np.array(requests[name].infer([image[None]])[0]) for name in order)
+        changes.append(relative_change(exact, rounded, metadata))
     change = float(np.max(changes))  # NaN if one is
     seconds = {name: float("inf") for name in requests}
     started = time.perf_counter()
@@ -112,6 +124,19 @@ def measure(compiled: dict[str, Any], metadata: CheckpointMetadata) -> dict[str,
     # A change of NaN is not accepted.
     pays = seconds["bf16"] < _GAIN * seconds["fp32"] and change <= LARGEST_CHANGE
     return {"precision": "bf16" if pays else "fp32", "seconds": seconds, "change": change}
+
+
+def relative_change(
+    exact: NDArray[np.float32], rounded: NDArray[np.float32], metadata: CheckpointMetadata
+) -> float:
+    """Return the mean relative change of depth, given two sigmoid disparities; NaN if one is."""
+    depth, changed = _depth(exact, metadata), _depth(rounded, metadata)
+    return float(np.mean(np.abs(changed - depth) / depth))
+
+
+def _key(threads: int) -> str:
+    """Name this processor and number of threads."""
+    return hashlib.sha256(f"{processor_name()} {threads}".encode()).hexdigest()[:16]
 
 
 def _depth(sigmoid: NDArray[np.float32], metadata: CheckpointMetadata) -> NDArray[np.float64]:
