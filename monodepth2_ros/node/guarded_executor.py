@@ -10,6 +10,7 @@ and a service still answers.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -99,9 +100,11 @@ class GuardedExecutor(SingleThreadedExecutor):
 def _origin(entity: Any) -> str:
     """Name the topic or service of an entity of rclpy."""
     for attribute in ("topic_name", "srv_name", "service_name"):
-        name = getattr(entity, attribute, None)
-        if name:
-            return str(name)
+        # One that was destroyed while its callback waited to run cannot name its topic any more.
+        with contextlib.suppress(Exception):
+            name = getattr(entity, attribute)
+            if name:
+                return str(name)
     return "executor" if entity is None else type(entity).__name__.lower()
 
 

@@ -6,8 +6,12 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import Any
+
+Maker = Callable[[random.Random, int], Any]
 
 _INTEGERS = {f"{sign}int{bits}": (sign, bits) for sign in ("", "u") for bits in (8, 16, 32, 64)}
 _FLOATS = (0.0, -0.0, 1.0, -1.0, 1e-300, 1e300, float("nan"), float("inf"), float("-inf"), 500.0)
@@ -31,42 +35,65 @@ def hostile(kind: Any, rng: random.Random, depth: int = 0) -> Any:
     rng : random.Random
     """
     message = kind()
-    for name, type_name in kind.get_fields_and_field_types().items():
-        if rng.random() < 0.2:
-            continue  # the default
-        setattr(message, name, _value(type_name, rng, depth))
+    for name, make in _fields(kind):
+        if rng.random() >= 0.2:  # else the default
+            setattr(message, name, make(rng, depth))
     return message
 
 
-def _value(type_name: str, rng: random.Random, depth: int) -> Any:
-    """Return a hostile value of a field, by the name of its type."""
+@cache
+def _fields(kind: Any) -> list[tuple[str, Maker]]:
+    """List the fields of a type, each with what makes hostile values for it."""
+    return [(name, _maker(type_name)) for name, type_name in _types(kind).items()]
+
+
+def _types(kind: Any) -> dict[str, str]:
+    """Return the names of the types of the fields of a message."""
+    return dict(kind.get_fields_and_field_types())
+
+
+@cache
+def _maker(type_name: str) -> Maker:
+    """Return what makes a hostile value of a type, given by its name, at a depth of nesting."""
     fixed = re.fullmatch(r"(.+)\[(\d+)\]", type_name)
     if fixed:
-        return [_value(fixed[1], rng, depth + 1) for _ in range(int(fixed[2]))]
+        item, count = _maker(fixed[1]), int(fixed[2])
+        return lambda rng, depth: [item(rng, depth + 1) for _ in range(count)]
     sequence = re.fullmatch(r"sequence<(.+?)(?:, (\d+))?>", type_name)
     if sequence:
-        length = rng.choice((0, 0, 1, 2, 3, 4, 5, 6, 9, 12, 200 if depth < 2 else 1))
-        if sequence[2]:
-            length = min(length, int(sequence[2]))
-        if sequence[1] in ("uint8", "octet"):
-            data = rng.randbytes(length)
-            return [bytes([byte]) for byte in data] if sequence[1] == "octet" else data
-        return [_value(sequence[1], rng, depth + 1) for _ in range(length)]
+        return _sequence_maker(sequence[1], int(sequence[2] or 10**9))
     if type_name in _INTEGERS:
         sign, bits = _INTEGERS[type_name]
         low, high = (0, 2**bits - 1) if sign else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-        small = rng.randrange(0, 13)
-        return min(
-            max(rng.choice((low, high, 0, 1, -1, small, small, rng.randint(low, high))), low), high
-        )
+        usual = [min(max(value, low), high) for value in (low, high, -1, *range(13))]
+
+        def integer(rng: random.Random, depth: int) -> int:
+            return rng.randint(low, high) if rng.random() < 0.125 else rng.choice(usual)
+
+        return integer
     if type_name in ("float", "double"):
-        return rng.choice(_FLOATS) if type_name == "double" else min(rng.choice(_FLOATS), 3e38)
+        floats = _FLOATS if type_name == "double" else [min(value, 3e38) for value in _FLOATS]
+        return lambda rng, depth: rng.choice(floats)
     if type_name.startswith("string"):
-        return rng.choice(_WORDS)
+        return lambda rng, depth: rng.choice(_WORDS)
     if type_name == "boolean":
-        return rng.random() < 0.5
+        return lambda rng, depth: rng.random() < 0.5
     if type_name == "octet":
-        return rng.randbytes(1)
+        return lambda rng, depth: rng.randbytes(1)
     package, name = type_name.split("/")
-    module = import_module(f"{package}.msg")
-    return hostile(getattr(module, name), rng, depth + 1)
+    kind = getattr(import_module(f"{package}.msg"), name)
+    return lambda rng, depth: hostile(kind, rng, depth + 1)
+
+
+def _sequence_maker(type_name: str, longest: int) -> Maker:
+    """Return what makes sequences."""
+    item = _maker(type_name)
+
+    def sequence(rng: random.Random, depth: int) -> Any:
+        length = rng.choice((0, 0, 1, 2, 3, 4, 5, 6, 9, 12, 200 if depth < 2 else 1))
+        length = min(length, longest)
+        if type_name == "uint8":
+            return rng.randbytes(length)
+        return [item(rng, depth + 1) for _ in range(length)]
+
+    return sequence

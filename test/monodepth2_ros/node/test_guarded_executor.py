@@ -14,6 +14,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 import fuzz_node
 import rclpy
+from builtin_interfaces.msg import Time
 from hostile_messages import hostile
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import Parameter, ParameterValue
@@ -46,6 +47,31 @@ def test_a_hundred_thousand_hostile_messages():
     harness.use_private_domain()
     counts = fuzz_node.fuzz(100_000, seed=2)
     assert len(counts) >= 15 and min(counts.values()) > 1000
+
+
+def test_a_clock_message_that_waits_while_its_subscription_is_destroyed(monkeypatch):
+    """As after use_sim_time is set to false: it can be refused, though its topic has no name."""
+    harness.use_private_domain()
+    monkeypatch.setattr(fuzz_node.predictor_module, "DepthPredictor", fuzz_node.StubPredictor)
+    context = rclpy.Context()
+    context.init(["--ros-args", "-p", "use_sim_time:=true", "--log-level", "fatal"])
+    executor, node = fuzz_node.start(context)
+    refused = []
+    executor._report = lambda origin, error: refused.append((origin, str(error)))
+    try:
+        (clock,) = [s for s in node.subscriptions if s.topic_name == "/clock"]
+
+        async def hear():
+            clock.callback(Clock(clock=Time(sec=-5)))
+
+        executor._make_handler(clock, node, lambda _: hear)
+        node.set_parameters([rclpy.Parameter("use_sim_time", value=False)])
+        for _ in range(20):
+            executor.spin_once(0.0)
+        assert refused == [("subscription", "Seconds value must not be negative")]
+    finally:
+        fuzz_node.stop(executor, node)
+        context.try_shutdown()
 
 
 def test_every_parameter_of_the_nodes_own_dump_loads(monkeypatch):
