@@ -114,6 +114,10 @@ class BagCamera:
         How image, camera_info and ground truth were chosen.
     wanted_poses : str
         "auto", "none" or a topic.
+    pose_offset : float
+        Seconds to add to the stamps of images to find their poses.
+    pose_axes : str
+        One of :data:`training.extraction.poses.POSE_AXES`.
     notes : tuple of str
         What the user should know.
     filters_motion : bool
@@ -141,6 +145,8 @@ class BagCamera:
     info_frame: str = ""
     scales_info: bool = False
     bits: int = 16
+    pose_offset: float = 0.0
+    pose_axes: str = "optical"
 
     @contextmanager
     def opened(self) -> Iterator[BagCamera]:
@@ -235,17 +241,17 @@ class BagCamera:
                 else:
                     yield DeliveredTruth(stamp, partial(source.decode, message))
 
-    def poses(self, stamps: NDArray[np.int64]) -> tuple[NDArray[np.float64], str]:
-        """Look the poses up in odometry or /tf."""
-        unknown = np.full((len(stamps), 4, 4), np.nan)
+    def pose_source(self) -> tuple[PoseSource | None, str]:
+        """Find odometry or /tf; return it with its description, or the reason why there is none."""
         if self.wanted_poses == "none":
-            return unknown, "not wanted"
+            return None, "not wanted"
         with self._reading() as reader:
             topics = list_topics(reader)
             found = find_poses(reader, topics, self.image.frame_id, self.wanted_poses)
-            if not isinstance(found, PoseSource):
-                return unknown, f"none: {found}"
-            return found.at(stamps), found.description
+        if not isinstance(found, PoseSource):
+            return None, f"none: {found}"
+        source = replace(found, offset_s=self.pose_offset, axes=self.pose_axes)
+        return source, found.description
 
     @contextmanager
     def _reading(self) -> Iterator[AnyReader]:

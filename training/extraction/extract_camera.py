@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TypeAlias, TypeVar
 
 import cv2
@@ -33,6 +33,8 @@ from training.extraction.motion import (
     segment_spacing,
 )
 from training.extraction.options import DEFAULT_MIN_FLOW
+from training.extraction.pose_check import check_poses, choose_pairs, measure_image_motion
+from training.extraction.poses import PoseSource
 from training.extraction.progress import Book, CameraReport
 from training.extraction.selection import FrameSelector
 from training.extraction.stamps import StampMatcher
@@ -159,7 +161,7 @@ def extract_camera(
     report.notes.extend(_remarks(views[0]) if views else ())
     _choose_spacings(writer, book, report, starts, flows, rules)
     _judge_input(report, views, unusable)
-    _add_poses(writer, camera, report)
+    _add_poses(writer, book, camera, report)
     _add_truth(writer, book, camera, rules, report, views, progress)
     book.reports.append(report)
     return report
@@ -221,7 +223,7 @@ def extract_partner(
         )
     report.verdict = left.verdict
     _enter_segments(book, report, spacings)
-    _add_poses(writer, camera, report)
+    _add_poses(writer, book, camera, report)
     _add_truth(writer, book, camera, rules, report, views, progress)
     book.reports.append(report)
     return report
@@ -422,19 +424,53 @@ def _enter_segments(book: Book, report: CameraReport, spacings: Sequence[int]) -
     book.segment_spacing.extend(spacings)
 
 
-def _add_poses(writer: FrameStoreWriter, camera: CameraSource, report: CameraReport) -> None:
+def _add_poses(
+    writer: FrameStoreWriter, book: Book, camera: CameraSource, report: CameraReport
+) -> None:
     """Store the poses of a camera's frames."""
     if not report.kept:
         return
     stamps = writer.column("stamps")[report.first_frame :]
     try:
-        poses, report.poses_from = camera.poses(stamps)
+        source, report.poses_from = camera.pose_source()
     except ValueError as error:
         # The images of a bag that breaks off are kept; so its poses up to there are not.
         report.poses_from = f"none: {error}"
         return
+    if source is None:
+        return
+    poses = source.at(stamps)
     writer.set_poses(report.first_frame, poses)
     report.pose_frames = int(np.isfinite(poses).all(axis=(1, 2)).sum())
+    if report.pose_frames:
+        _judge_poses(writer, book, report, source)
+
+
+def _judge_poses(
+    writer: FrameStoreWriter, book: Book, report: CameraReport, source: PoseSource
+) -> None:
+    """Compare the poses with the images, and let the verdict say what is wrong with them."""
+    first = report.first_frame
+    segment, index = writer.column("segment")[first:], writer.column("camera")[first:]
+    motions = []
+    for one, other in choose_pairs(segment, report.spacing):
+        images = [(frame, writer.image(first + frame)) for frame in (one, other)]
+        found = measure_image_motion(images[0], images[1], book.cameras[int(index[one])])
+        if found is not None:
+            motions.append(found)
+    check = check_poses(motions, np.asarray(writer.column("stamps")[first:]), source.at)
+    # The advice names the whole offset, with what was given already.
+    if check.offset_s is not None and check.level != "agree":
+        whole = f"--pose-offset {round(check.offset_s + source.offset_s, 3) + 0.0:.3f}"
+        advice = (re.sub(r"--pose-offset \S+", whole, text) for text in check.advice)
+        check = replace(check, advice=tuple(advice))
+    report.pose_check = check.as_dict()
+    if check.level in ("agree", "unknown"):
+        return
+    verdict = report.verdict
+    if verdict:
+        verdict["reasons"] = (*verdict["reasons"], check.summary)
+        verdict["advice"] = (*verdict["advice"], *check.advice)
 
 
 def _add_truth(

@@ -10,7 +10,7 @@ import shutil
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import cv2
@@ -197,7 +197,7 @@ def plan(options: ExtractOptions) -> list[Job]:
             extrinsics,
         )
         for path in options.bags:
-            cameras += bag_cameras(
+            found = bag_cameras(
                 path,
                 images,
                 calibrations,
@@ -207,6 +207,8 @@ def plan(options: ExtractOptions) -> list[Job]:
                 scale_camera_info=options.scale_camera_info,
                 bit_depth=options.bit_depth,
             )
+            offset, axes = options.pose_offset, options.pose_axes
+            cameras += [replace(one, pose_offset=offset, pose_axes=axes) for one in found]
     if stereo is None:
         return [Job(camera) for camera in cameras]
     return [Job(left, right) for left, right in zip(cameras[::2], cameras[1::2], strict=True)]

@@ -115,9 +115,9 @@ class KittiCamera:
             if path.exists():
                 yield DeliveredTruth(self._stamp(stamps, index), partial(_read_truth, path, pose))
 
-    def poses(self, stamps: NDArray[np.int64]) -> tuple[NDArray[np.float64], str]:
+    def pose_source(self) -> tuple[None, str]:
         """Return no poses: KITTI's are in the odometry benchmark, not in the raw folders."""
-        return np.full((len(stamps), 4, 4), np.nan), "none"
+        return None, "none"
 
     @property
     def _scans(self) -> Path:

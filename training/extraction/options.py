@@ -10,6 +10,7 @@ from pathlib import Path
 from monodepth2_ros.conversions import BIT_DEPTHS
 from monodepth2_ros.option_fields import OptionError, check_options, option, shared_option
 from monodepth2_ros.options import RECTIFY
+from training.extraction.poses import POSE_AXES
 
 #: Usual least median motion between kept frames of a recording, in stored pixels.
 DEFAULT_MIN_FLOW = 0.5
@@ -114,6 +115,22 @@ class ExtractOptions:
         "Topic of Odometry or PoseStamped messages; auto: /tf too; 'none' for no poses",
         section=_READ,
         metavar="TOPIC",
+    )
+    pose_offset: float = option(
+        0.0,
+        "Added to the stamps of the images to find their poses, 0.04 if the poses are stamped 40 "
+        "ms late; the check-up estimates it",
+        section=_READ,
+        metavar="SECONDS",
+        least=-5,
+        most=5,
+    )
+    pose_axes: str = option(
+        "optical",
+        "What is recorded for the camera: the pose of its optical frame (x right, y down, z "
+        "ahead), of its body (link: x ahead, y left, z up), or camera from world (inverted)",
+        section=_READ,
+        choices=POSE_AXES,
     )
     kitti_raw: Path | None = shared_option("kitti_raw", None, section=_READ, metavar="DIR")
     kitti_split: Path | None = shared_option("kitti_split", None, section=_READ, metavar="FILE")

@@ -19,10 +19,14 @@ from monodepth2_ros.recordings.bags import (
     Topic,
     read_messages,
 )
+from monodepth2_ros.scale.mounting import OPTICAL
 from monodepth2_ros.scale.poses import invert_pose, pose_matrix, slerp
 
 if TYPE_CHECKING:
     from rosbags.highlevel import AnyReader
+
+#: Axes that recorded camera poses may have, apart from inverted ones.
+POSE_AXES = ("optical", "link", "inverted")
 
 #: Poses farther apart than this are not interpolated.
 LONGEST_INTERVAL_S = 0.5
@@ -196,6 +200,11 @@ class PoseSource:
     body, camera : str
         Frames: of the trajectory (or the root of the transforms) and of the camera.
     tree : FrameTree
+    offset_s : float
+        Added to the stamps of images to find their poses: 0.04 if poses are stamped 40 ms late.
+    axes : str
+        One of :data:`POSE_AXES`: whether what is recorded for the camera are the axes of its
+        optical frame, those of its body (x ahead, y left, z up), or inverted poses.
     """
 
     description: str
@@ -203,9 +212,18 @@ class PoseSource:
     body: str
     camera: str
     tree: FrameTree
+    offset_s: float = 0.0
+    axes: str = "optical"
 
     def at(self, stamps: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return world-from-camera poses, shape (M, 4, 4); NaN where unknown."""
+        poses = self._recorded(stamps + round(self.offset_s * _NANOSECONDS))
+        if self.axes == "inverted":
+            return invert_pose(poses)
+        return poses @ OPTICAL if self.axes == "link" else poses
+
+    def _recorded(self, stamps: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return poses as they are recorded."""
         mounted = np.tile(np.eye(4), (len(stamps), 1, 1))
         if self.body != self.camera:
             found = self.tree.transform(self.body, self.camera, stamps)

@@ -52,6 +52,8 @@ class CameraReport:
     bit_depth : int
         Bits that the samples of the images use.
     poses_from : str
+    pose_check : dict
+        Fields of :class:`training.extraction.pose_check.PoseCheck`; empty without poses.
     baseline : float
         Metres to the stereo partner, 0 for none.
     notes : list of str
@@ -78,6 +80,7 @@ class CameraReport:
     joins: list[dict[str, Any]] = field(default_factory=list)
     bit_depth: int = 8
     poses_from: str = ""
+    pose_check: dict[str, Any] = field(default_factory=dict)
     baseline: float = 0.0
     notes: list[str] = field(default_factory=list)
     verdict: dict[str, Any] = field(default_factory=dict)

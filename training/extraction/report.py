@@ -127,6 +127,8 @@ def _describe_camera(report: CameraReport) -> str:
             f"  truth for {report.truth_frames:,} frames; poses for {report.pose_frames:,} frames "
             f"({report.poses_from})"
         )
+    if report.pose_check:
+        lines.append(f"  {_describe_poses(report.pose_check)}")
     if report.truth.get("depth_m"):
         lines.append(f"  {_describe_truth(report.truth)}")
     for join in report.joins:
@@ -163,6 +165,17 @@ def _describe_truth(truth: dict[str, Any]) -> str:
             f"; the motion of the images and the poses say {agreement['scale']:.2f} times this "
             f"depth ({agreement['pairs']} pairs)"
         )
+    return text
+
+
+def _describe_poses(check: dict[str, Any]) -> str:
+    """Describe the check of the poses in one line."""
+    text = str(check["summary"])
+    if check.get("epipolar_pixels") is not None:
+        text += f"; corners are {check['epipolar_pixels']:.2f} pixels from their epipolar lines"
+    if check.get("offset_s") is not None and check["level"] == "agree":
+        offset, deviation = 1000.0 * check["offset_s"], 1000.0 * check["offset_deviation_s"]
+        text += f", offset of the stamps {offset:+.0f} ± {deviation:.0f} ms"
     return text
 
 
