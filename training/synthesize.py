@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from monodepth2_ros.command_guard import guarded
 from monodepth2_ros.command_line import CommandLine, require
 from training.worlds.bag_writer import check_target, write_recording
-from training.worlds.many_worlds import render_options, write_worlds
+from training.worlds.many_worlds import odometry_recorder, render_options, write_worlds
 from training.worlds.options import SynthesisOptions
 from training.worlds.room import check_room
 
@@ -53,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             options.jpeg_quality,
             options.depth_encoding,
             options.force,
+            odometry_recorder(options, options.seed),
         )
     except KeyboardInterrupt:
         left = "nothing was written" if options.worlds is None else "the same command goes on"

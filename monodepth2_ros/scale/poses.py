@@ -53,6 +53,26 @@ def pose_matrix(translation: ArrayLike, quaternion: ArrayLike) -> NDArray[np.flo
     return pose
 
 
+def quaternion(rotation: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """Convert a rotation matrix, (3, 3), to a unit quaternion (x, y, z, w) with w ≥ 0.
+
+    The eigenvector to the largest eigenvalue of the symmetric matrix of I. Y. Bar-Itzhack, "New
+    Method for Extracting the Quaternion from a Rotation Matrix", 2000; steady for all angles.
+    """
+    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = rotation.tolist()
+    symmetric = np.array(
+        [
+            [xx - yy - zz, xy + yx, xz + zx, zy - yz],
+            [xy + yx, yy - xx - zz, yz + zy, xz - zx],
+            [xz + zx, yz + zy, zz - xx - yy, yx - xy],
+            [zy - yz, xz - zx, yx - xy, xx + yy + zz],
+        ]
+    )
+    vector = np.linalg.eigh(symmetric)[1][:, -1]
+    x, y, z, w = (vector if vector[3] >= 0.0 else -vector).tolist()
+    return x, y, z, w
+
+
 def invert_pose(pose: NDArray[np.float64]) -> NDArray[np.float64]:
     """Invert rigid transforms, shape (..., 4, 4)."""
     inverse = np.zeros_like(pose)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from monodepth2_ros.preprocessing import Crop, crop_box, remaining_crop
 from monodepth2_ros.scale import Beam, ScaleEstimate, ScaleEstimator, ScaleOptions
+from monodepth2_ros.scale.poses import quaternion
 from training.evaluation.protocol import Predict
 from training.frames.store import FrameStore
 
@@ -111,7 +112,7 @@ def replay(
                 stamp, camera = int(store.stamps[frame]), store.cameras[store.camera_index[frame]]
                 pose = store.poses[frame]
                 if np.isfinite(pose).all():
-                    position, rotation = pose[:3, 3].tolist(), _quaternion(pose[:3, :3])
+                    position, rotation = pose[:3, 3].tolist(), quaternion(pose[:3, :3])
                     estimator.add_odometry(stamp, tuple(position), rotation)
                 seen = live.ranges(stamp) if live.ranges is not None else None
                 if seen is not None:
@@ -121,18 +122,3 @@ def replay(
             if progress is not None:
                 progress(len(frames))
     return estimates
-
-
-def _quaternion(rotation: NDArray[np.float64]) -> tuple[float, float, float, float]:
-    """Convert a rotation matrix, (3, 3), to a quaternion x, y, z, w (Bar-Itzhack 2000)."""
-    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = rotation.tolist()
-    symmetric = np.array(
-        [
-            [xx - yy - zz, xy + yx, xz + zx, zy - yz],
-            [xy + yx, yy - xx - zz, yz + zy, xz - zx],
-            [xz + zx, yz + zy, zz - xx - yy, yx - xy],
-            [zy - yz, xz - zx, yx - xy, xx + yy + zz],
-        ]
-    )
-    x, y, z, w = np.linalg.eigh(symmetric)[1][:, -1].tolist()
-    return x, y, z, w

@@ -50,6 +50,9 @@ _WORST = 9.0  # no pair counts more, in squared deviations
 _COARSE_S, _FINE_S = 0.02, 0.004
 _GROUPS = 8  # for the jackknife
 
+# Rotation is about one axis alone if that about a second one is less than this share.
+_PLANAR = 0.02
+
 # A mistake is named if it explains the images so much better than the poses as they are.
 _BETTER = 0.5
 # Another exchange of axes within this share of the best one's cost is as good.
@@ -328,7 +331,7 @@ def _judge(chosen: _Candidate, figures: dict[str, Any]) -> tuple[str, str, tuple
             text = f"poses have other axes than the camera's optical frame: {chosen.name} ({told})"
             advice.insert(0, "correct the camera's mounting in /tf_static")
         return "axes", f"{text}; {timing}" if timing else text, tuple(advice)
-    if is_late and (after >= share - 0.05):
+    if is_late and after >= AGREEING_SHARE:
         return "offset", f"poses fit the images, but {timing} ({told})", tuple(advice)
     if share >= AGREEING_SHARE:
         return "agree", f"poses agree with the images ({told})", ()
@@ -415,7 +418,20 @@ def _costs(motions: Sequence[ImageMotion], recorded: Floats, candidate: _Candida
     recorded : ndarray, shape (O, P, 8, 4)
     candidate : _Candidate
     """
-    transforms = _corrected(recorded, candidate)
+    rotation, direction = _deviations(motions, _corrected(recorded, candidate))
+    cost = np.minimum(rotation, _WORST) + np.minimum(direction, _WORST)
+    # Beyond the ends of the recorded poses nothing is known: as bad as it can be.
+    cost = np.where(np.isfinite(cost), cost, 2.0 * _WORST)
+    return np.asarray(cost.mean(axis=-1))
+
+
+def _deviations(motions: Sequence[ImageMotion], transforms: Floats) -> tuple[Floats, Floats]:
+    """Return how far transforms (..., P, 4, 4) are from the images, in squares of what is allowed.
+
+    Returns
+    -------
+    rotation, direction : ndarray, shape (..., P)
+    """
     vectors = _rotation_vectors(transforms[..., :3, :3])
     images = np.array([motion.rotation for motion in motions])
     allowed = np.radians(_ROTATION) + _ROTATION_SHARE * np.linalg.norm(images, axis=1)
@@ -426,10 +442,7 @@ def _costs(motions: Sequence[ImageMotion], recorded: Floats, candidate: _Candida
     angle = np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))
     is_known = np.linalg.norm(directions, axis=1) > 0.5
     direction = np.where(is_known, (angle / _DIRECTION) ** 2, 0.0)
-    cost = np.minimum(rotation, _WORST) + np.minimum(direction, _WORST)
-    # Beyond the ends of the recorded poses nothing is known: as bad as it can be.
-    cost = np.where(np.isfinite(cost), cost, 2.0 * _WORST)
-    return np.asarray(cost.mean(axis=-1))
+    return np.asarray(rotation), np.asarray(direction)
 
 
 def _mounting(motions: Sequence[ImageMotion], both: Floats) -> Floats | None:
@@ -486,12 +499,9 @@ def _fine_offset(
         groups of pairs.
     """
     steps = np.arange(-12, 13) * _FINE_S + start
-    table = np.array(
-        [
-            _pair_costs(motions, _corrected(_transforms(poses_at, times, step), candidate))
-            for step in steps
-        ]
-    ).T  # (P, offsets)
+    moved = [_corrected(_transforms(poses_at, times, step), candidate) for step in steps]
+    # (P, offsets)
+    table = np.array([_pair_costs(motions, _completed(motions, one)) for one in moved]).T
     usable = np.isfinite(table).all(axis=1)
     table = table[usable]
     if len(table) < FEWEST_PAIRS:
@@ -507,6 +517,27 @@ def _fine_offset(
     if deviation > 0.05:
         return None, None
     return best, deviation
+
+
+def _completed(motions: Sequence[ImageMotion], transforms: Floats) -> Floats:
+    """Take from the images what odometry of the plane does not know: pitch and roll.
+
+    Without it, unknown pitch and roll would hide an offset. Other poses stay as they are.
+    """
+    vectors = _rotation_vectors(transforms[:, :3, :3])
+    known = np.isfinite(vectors).all(axis=1)
+    if known.sum() < FEWEST_PAIRS:
+        return transforms
+    _, strength, axes = np.linalg.svd(vectors[known], full_matrices=False)
+    if strength[1] > _PLANAR * strength[0]:
+        return transforms
+    axis = axes[0]
+    images = np.array([motion.rotation for motion in motions])
+    wanted = images + np.outer((vectors - images) @ axis, axis)
+    completed = np.array(transforms)
+    for number in np.flatnonzero(known).tolist():
+        completed[number, :3, :3] = cv2.Rodrigues(wanted[number])[0]
+    return completed
 
 
 def _minimum(steps: NDArray[Any], costs: NDArray[Any]) -> float | None:
@@ -543,9 +574,14 @@ def _errors(motions: Sequence[ImageMotion], transforms: Floats) -> Floats:
 def _consistent(
     motions: Sequence[ImageMotion], transforms: Floats, errors: Floats
 ) -> NDArray[np.bool_]:
-    """Tell which pairs agree: corners near their lines, and the right way along them."""
+    """Tell which pairs agree: corners near their lines, and the right way along them.
+
+    Wheels know neither pitch nor roll, so a rotation and a direction as near as they get will do.
+    """
     own = np.array([motion.error for motion in motions])
     agree = errors <= np.maximum(1.0, 2.5 * own)
+    rotation, direction = _deviations(motions, transforms)
+    agree |= (rotation <= 1.0) & (direction <= 1.0)
     directions = np.array([motion.direction for motion in motions])
     forward = np.sum(transforms[:, :3, 3] * directions, axis=1) >= 0.0
     return np.asarray(agree & forward)

@@ -17,7 +17,11 @@ The topics, all with the same header stamps and, but for the odometry, the frame
                                                                       in ``world`` (z up)
 ========================================  ==========================  ===========================
 
-The twist of the odometry is not given: NaN.
+The twist of the odometry is not given: NaN. Odometry with errors
+(:mod:`training.worlds.odometry`) is that of ``base_link``, on the ground below the camera, in
+``odom``, 50 times a second, and /tf_static has the camera's mounting. With a range sensor there is
+/scan (sensor_msgs/LaserScan) of the frame ``laser``, whose mounting is in /tf_static, too.
+/camera/height (std_msgs/Float32) is the height of the camera above the ground.
 """
 
 from __future__ import annotations
@@ -33,9 +37,12 @@ from numpy.typing import NDArray
 
 from monodepth2_ros.atomic_files import check_target as require_writable
 from monodepth2_ros.atomic_files import move_into_place, scratch_folder
+from monodepth2_ros.scale.poses import quaternion as quaternion
+from training.worlds.odometry import OdometryRecorder
 
 if TYPE_CHECKING:
     from training.worlds.film import SyntheticFrame
+    from training.worlds.range_scan import RangeScan
 
 Floats = NDArray[np.float64]
 
@@ -45,6 +52,12 @@ IMAGE_TOPIC = "/camera/image_raw"
 CAMERA_INFO_TOPIC = "/camera/camera_info"
 DEPTH_TOPIC = "/camera/depth/image_raw"
 ODOMETRY_TOPIC = "/odom"
+BODY_FRAME = "base_link"
+ODOMETRY_FRAME = "odom"
+SCAN_TOPIC = "/scan"
+SCAN_FRAME = "laser"
+HEIGHT_TOPIC = "/camera/height"
+TRANSFORMS_TOPIC = "/tf_static"
 
 DEPTH_ENCODINGS = ("32FC1", "16UC1")
 STORAGES = ("mcap", "sqlite3")
@@ -58,6 +71,7 @@ def write_recording(
     jpeg_quality: int = 90,
     depth_encoding: str = "32FC1",
     force: bool = False,
+    odometry: OdometryRecorder | None = None,
 ) -> int:
     """Write frames as a rosbag2.
 
@@ -78,6 +92,8 @@ def write_recording(
         "32FC1" (metres) or "16UC1" (millimetres; beyond 65.535 m unknown).
     force : bool
         Replace a recording that is there.
+    odometry : OdometryRecorder, optional
+        Makes the odometry, of a body; by default it is the exact pose of the camera.
 
     Returns
     -------
@@ -112,7 +128,11 @@ def write_recording(
         types[IMAGE_TOPIC + "/compressed"] = "sensor_msgs/msg/CompressedImage"
     else:
         types[IMAGE_TOPIC] = "sensor_msgs/msg/Image"
-
+    extras = {
+        HEIGHT_TOPIC: "std_msgs/msg/Float32",
+        SCAN_TOPIC: "sensor_msgs/msg/LaserScan",
+        TRANSFORMS_TOPIC: "tf2_msgs/msg/TFMessage",
+    }
     target.parent.mkdir(parents=True, exist_ok=True)
     count = 0
     # The files of a bag carry its name, so it is written under its name in a temporary folder.
@@ -124,11 +144,27 @@ def write_recording(
                 topic: writer.add_connection(topic, kind, typestore=typestore)
                 for topic, kind in types.items()
             }
+
+            def write(topic: str, message: Any, stamp: int) -> None:
+                kind = types.get(topic) or extras[topic]
+                if topic not in connections:
+                    connections[topic] = writer.add_connection(topic, kind, typestore=typestore)
+                writer.write(connections[topic], stamp, typestore.serialize_cdr(message, kind))
+
             for frame in frames:
                 messages = _messages(typestore, frame, compressed, jpeg_quality, depth_encoding)
+                if odometry is not None:
+                    del messages[ODOMETRY_TOPIC]
+                transforms = _mountings(typestore.types, frame, odometry) if count == 0 else None
+                if transforms is not None:
+                    write(TRANSFORMS_TOPIC, transforms, frame.stamp)
                 for topic, message in messages.items():
-                    data = typestore.serialize_cdr(message, types[topic])
-                    writer.write(connections[topic], frame.stamp, data)
+                    write(topic, message, frame.stamp)
+                if odometry is not None:
+                    for stamp, pose in odometry.advance(frame.stamp, frame.pose):
+                        header = _header(typestore.types, stamp, ODOMETRY_FRAME)
+                        moved = _odometry(typestore.types, header, pose, BODY_FRAME)
+                        write(ODOMETRY_TOPIC, moved, stamp)
                 count += 1
         if target.exists():
             target.rename(temporary / "replaced")
@@ -159,11 +195,9 @@ def _messages(
     """Build the messages of a frame, by topic."""
     types = typestore.types
     camera = frame.camera
-    sec, nanosec = divmod(frame.stamp, 10**9)
 
     def header(frame_id: str) -> Any:
-        stamp = types["builtin_interfaces/msg/Time"](sec=sec, nanosec=nanosec)
-        return types["std_msgs/msg/Header"](stamp=stamp, frame_id=frame_id)
+        return _header(types, frame.stamp, frame_id)
 
     def image(array: NDArray[Any], encoding: str) -> Any:
         # rosbags takes the bytes as they are in memory; the fields have to agree with them.
@@ -209,8 +243,61 @@ def _messages(
         ),
     )
     messages[DEPTH_TOPIC] = image(encode_depth(frame.depth, depth_encoding), depth_encoding)
-    messages[ODOMETRY_TOPIC] = _odometry(types, header(WORLD_FRAME), frame.pose)
+    messages[ODOMETRY_TOPIC] = _odometry(types, header(WORLD_FRAME), frame.pose, CAMERA_FRAME)
+    if frame.scan is not None:
+        messages[SCAN_TOPIC] = _scan(types, header(SCAN_FRAME), frame.scan)
+        height = types["std_msgs/msg/Float32"](data=float(frame.pose[2, 3]))
+        messages[HEIGHT_TOPIC] = height
     return messages
+
+
+def _header(types: Any, stamp: int, frame_id: str) -> Any:
+    """Build a header; the stamp is in nanoseconds."""
+    sec, nanosec = divmod(stamp, 10**9)
+    time = types["builtin_interfaces/msg/Time"](sec=sec, nanosec=nanosec)
+    return types["std_msgs/msg/Header"](stamp=time, frame_id=frame_id)
+
+
+def _scan(types: Any, header: Any, scan: RangeScan) -> Any:
+    """Build a LaserScan."""
+    return types["sensor_msgs/msg/LaserScan"](
+        header=header,
+        angle_min=scan.angle_min,
+        angle_max=scan.angle_min + scan.angle_increment * (len(scan.ranges) - 1),
+        angle_increment=scan.angle_increment,
+        time_increment=0.0,
+        scan_time=0.0,
+        range_min=scan.range_min,
+        range_max=scan.range_max,
+        ranges=scan.ranges,
+        intensities=np.zeros(0, np.float32),
+    )
+
+
+def _mountings(types: Any, frame: SyntheticFrame, odometry: OdometryRecorder | None) -> Any:
+    """Build the transforms that do not move; None if there are none."""
+    poses = []
+    if odometry is not None:
+        poses.append((BODY_FRAME, CAMERA_FRAME, odometry.mounting))
+    if frame.scan is not None:
+        poses.append((CAMERA_FRAME, SCAN_FRAME, frame.scan.mounting))
+    if not poses:
+        return None
+    transforms = []
+    for parent, child, pose in poses:
+        x, y, z, w = quaternion(pose[:3, :3])
+        place = dict(zip("xyz", pose[:3, 3].tolist(), strict=True))
+        transforms.append(
+            types["geometry_msgs/msg/TransformStamped"](
+                header=_header(types, frame.stamp, parent),
+                child_frame_id=child,
+                transform=types["geometry_msgs/msg/Transform"](
+                    translation=types["geometry_msgs/msg/Vector3"](**place),
+                    rotation=types["geometry_msgs/msg/Quaternion"](x=x, y=y, z=z, w=w),
+                ),
+            )
+        )
+    return types["tf2_msgs/msg/TFMessage"](transforms=transforms)
 
 
 def encode_depth(depth: NDArray[np.float32], encoding: str) -> NDArray[Any]:
@@ -234,15 +321,15 @@ def encode_depth(depth: NDArray[np.float32], encoding: str) -> NDArray[Any]:
     return np.where(millimetres <= 0xFFFF, millimetres, 0.0).astype(np.uint16)
 
 
-def _odometry(types: Any, header: Any, pose: Floats) -> Any:
-    """Build the odometry of a camera pose; its velocity is not given."""
+def _odometry(types: Any, header: Any, pose: Floats, child: str) -> Any:
+    """Build the odometry of a pose; its velocity is not given."""
     x, y, z, w = quaternion(pose[:3, :3])
     position = dict(zip("xyz", pose[:3, 3].tolist(), strict=True))
     unknown = {axis: math.nan for axis in "xyz"}
     vector = types["geometry_msgs/msg/Vector3"]
     return types["nav_msgs/msg/Odometry"](
         header=header,
-        child_frame_id=CAMERA_FRAME,
+        child_frame_id=child,
         pose=types["geometry_msgs/msg/PoseWithCovariance"](
             pose=types["geometry_msgs/msg/Pose"](
                 position=types["geometry_msgs/msg/Point"](**position),
@@ -257,23 +344,3 @@ def _odometry(types: Any, header: Any, pose: Floats) -> Any:
             covariance=np.zeros(36),
         ),
     )
-
-
-def quaternion(rotation: Floats) -> tuple[float, float, float, float]:
-    """Convert a rotation matrix, (3, 3), to a unit quaternion (x, y, z, w) with w ≥ 0.
-
-    The eigenvector to the largest eigenvalue of the symmetric matrix of I. Y. Bar-Itzhack, "New
-    Method for Extracting the Quaternion from a Rotation Matrix", 2000; steady for all angles.
-    """
-    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = rotation.tolist()
-    symmetric = np.array(
-        [
-            [xx - yy - zz, xy + yx, xz + zx, zy - yz],
-            [xy + yx, yy - xx - zz, yz + zy, xz - zx],
-            [xz + zx, yz + zy, zz - xx - yy, yx - xy],
-            [zy - yz, xz - zx, yx - xy, xx + yy + zz],
-        ]
-    )
-    vector = np.linalg.eigh(symmetric)[1][:, -1]
-    x, y, z, w = (vector if vector[3] >= 0.0 else -vector).tolist()
-    return x, y, z, w

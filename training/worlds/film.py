@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 
 from monodepth2_ros.camera import PinholeCamera
 from training.worlds.camera_path import MANNERS, CameraPath, add_moving_objects, camera_path
+from training.worlds.odometry import scanner_mounting
+from training.worlds.range_scan import RangeScan, scan_world
 from training.worlds.rendering.lamps import ShadowMap
 from training.worlds.rendering.ray_caster import RenderedFrame, cast_shadows, render_frame
 from training.worlds.scenes.layouts import LAYOUTS, pick_layout, sample_world
@@ -50,6 +52,8 @@ class SyntheticFrame:
     pose : array of float64, shape (4, 4)
         World from camera, in the optical frame.
     camera : PinholeCamera
+    scan : RangeScan, optional
+        What a planar scanner sees at the same time.
     """
 
     stamp: int
@@ -57,6 +61,7 @@ class SyntheticFrame:
     depth: NDArray[np.float32]
     pose: Floats
     camera: PinholeCamera
+    scan: RangeScan | None = None
 
 
 def render_sequence(
@@ -66,6 +71,7 @@ def render_sequence(
     antialias: int = 2,
     workers: int = 1,
     sensor: Sensor | None = None,
+    scanner: NDArray[np.float64] | None = None,
 ) -> Iterator[SyntheticFrame]:
     """Render the frames of a path, one after the other.
 
@@ -81,6 +87,8 @@ def render_sequence(
         calling script to be importable: its work under ``if __name__ == "__main__"``.)
     sensor : Sensor, optional
         Takes the pictures; without one they are as rendered.
+    scanner : ndarray, shape (4, 4), optional
+        Pose of a planar range scanner in the camera's optical frame.
 
     Yields
     ------
@@ -89,7 +97,10 @@ def render_sequence(
     for k, frame in enumerate(_render(world, path, camera, antialias, workers)):
         stamp = _START + round(float(path.times[k]) * 1e9)
         image = frame.image if sensor is None else expose(frame.image, sensor, k)
-        yield SyntheticFrame(stamp, image, frame.depth, path.poses[k], camera)
+        scan = None
+        if scanner is not None:
+            scan = scan_world(world, path.poses[k], scanner, float(path.times[k]))
+        yield SyntheticFrame(stamp, image, frame.depth, path.poses[k], camera, scan)
 
 
 def _render(
@@ -167,6 +178,7 @@ def synthesize(
     aside: float = 0.0,
     gaze: float = 0.0,
     sensor: Sensor | None = None,
+    scan_height: float | None = None,
 ) -> Iterator[SyntheticFrame]:
     """Draw a world and render a camera's way through it.
 
@@ -185,6 +197,8 @@ def synthesize(
         As in :func:`add_moving_objects`.
     antialias, workers, sensor
         As in :func:`render_sequence`.
+    scan_height : float, optional
+        Metres above the ground of a level planar scanner on the camera's body.
 
     Returns
     -------
@@ -219,4 +233,7 @@ def synthesize(
         gaze,
     )
     world = add_moving_objects(world, path, moving_objects, seed)
-    return render_sequence(world, path, camera, antialias, workers, sensor)
+    scanner = None
+    if scan_height is not None:
+        scanner = scanner_mounting(height - scan_height, pitch, roll)
+    return render_sequence(world, path, camera, antialias, workers, sensor, scanner)

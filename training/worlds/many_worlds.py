@@ -8,13 +8,14 @@ import json
 import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from monodepth2_ros.atomic_files import write_atomically
 from training.worlds.bag_writer import write_recording
 from training.worlds.film import SyntheticFrame, start_worker, synthesize
+from training.worlds.odometry import OdometryRecorder
 from training.worlds.options import SynthesisOptions
 from training.worlds.take import complete
 
@@ -106,7 +107,17 @@ def render_options(options: SynthesisOptions, seed: int, workers: int) -> Iterat
         chosen.aside,
         chosen.gaze,
         chosen.sensor,
+        options.scan_height,
     )
+
+
+def odometry_recorder(options: SynthesisOptions, seed: int) -> OdometryRecorder | None:
+    """Return what makes the odometry; None for the camera's own exact poses."""
+    errors = options.odometry_errors
+    if errors.is_exact:
+        return None
+    chosen = complete(options, seed)
+    return OdometryRecorder(errors, chosen.camera_height, chosen.pitch, chosen.roll, seed)
 
 
 def world_name(seed: int) -> str:
@@ -124,6 +135,7 @@ def write_world(options: SynthesisOptions, seed: int) -> int:
         options.jpeg_quality,
         options.depth_encoding,
         options.force,
+        odometry_recorder(options, seed),
     )
 
 
@@ -133,7 +145,10 @@ def check_options(folder: Path, options: SynthesisOptions) -> None:
     path = folder / OPTIONS_FILE
     if path.is_file() and not options.force:
         found: dict[str, Any] = json.loads(path.read_text())
+        usual = {field.name: field.default for field in fields(SynthesisOptions)}
         for name in sorted({*wanted, *found}):
+            if name not in found and wanted[name] == usual[name]:
+                continue  # an option that there was not yet when the worlds were made
             if wanted.get(name) != found.get(name):
                 raise ValueError(
                     f"the worlds in {folder} were made with --{name.replace('_', '-')} "

@@ -11,6 +11,7 @@ from typing import Literal
 from monodepth2_ros.option_fields import check_options, option, shared_option
 from training.worlds.bag_writer import DEPTH_ENCODINGS, IMAGE_TOPIC, STORAGES
 from training.worlds.camera_path import MANNERS
+from training.worlds.odometry import OdometryErrors, read_errors
 from training.worlds.scenes.layouts import LAYOUTS
 
 _SPEEDS = ", ".join(f"{layout} {MANNERS[layout].speed:g}" for layout in LAYOUTS)
@@ -146,6 +147,23 @@ class SynthesisOptions:
         2, "Pixels on outlines average N x N rays", section="camera", metavar="N", least=1
     )
 
+    odometry: str = option(
+        "exact",
+        "The camera's own pose (exact), or odometry of a body on the ground with a list of errors, "
+        "each with or without its value: slip=0.02 (distances too long), drift=0.1 (degrees per "
+        "second), noise=0.05 (share of each step), delay=0.02 (seconds that stamps are late), "
+        "planar (x, y and yaw alone)",
+        section="recording",
+        metavar="ERRORS",
+    )
+    scan_height: float | None = option(
+        None,
+        "Also write /scan, a level planar range scan of 8 m range from this height above the "
+        "ground, and /camera/height",
+        section="recording",
+        metavar="METRES",
+        above=0,
+    )
     compressed: bool = option(
         False,
         f"Write JPEG on {IMAGE_TOPIC}/compressed instead of raw images on {IMAGE_TOPIC}",
@@ -169,3 +187,9 @@ class SynthesisOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+        _ = self.odometry_errors
+
+    @property
+    def odometry_errors(self) -> OdometryErrors:
+        """What is wrong with the odometry; OptionError if it cannot be read."""
+        return read_errors(self.odometry)

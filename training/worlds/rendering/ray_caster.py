@@ -145,6 +145,30 @@ def render_frame(
     return RenderedFrame(np.ascontiguousarray(image.T).reshape(height, width, 3), depth)
 
 
+def cast_depth(
+    world: World, pose: NDArray[np.float64], camera: PinholeCamera, time: float = 0.0
+) -> NDArray[np.float32]:
+    """Return the depth that a camera sees, without a picture.
+
+    Parameters
+    ----------
+    world, pose, camera, time
+        See :func:`render_frame`.
+
+    Returns
+    -------
+    ndarray, shape (H, W), float32
+        Metres along the optical axis, infinite where nothing is hit.
+    """
+    x = ((np.arange(camera.width) - camera.cx) / camera.fx).astype(np.float32)
+    y = ((np.arange(camera.height) - camera.cy) / camera.fy).astype(np.float32)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        view = _look(world, pose, camera, time)
+        depth, face = _cast(view, x, y, world.sky.range)
+    depth[face < 0] = np.inf
+    return np.asarray(depth, np.float32)
+
+
 def cast_shadows(world: World) -> list[ShadowMap]:
     """Find what the lamps of a world reach; what moves casts no shadows.
 
