@@ -198,11 +198,19 @@ def _expectation(trainer: Trainer) -> list[str]:
         f"a step takes {trainer.duration.step:.2f} s on this machine now, all of it about "
         f"{describe_duration(seconds)}"
     ]
-    if trainer.has_budget and trainer.total_steps < FEW_STEPS:
-        width = 32 * max(4, round(trainer.training.width / 32 / 2))
+    choice = trainer.size_choice
+    if choice is not None:
+        timed = ", ".join(f"{w}x{h}: {steps}" for (w, h), steps in choice.tried)
         lines.append(
-            f"warning: the budget allows {trainer.total_steps} steps only; extract smaller images "
-            f"(--width {width}), which cost a quarter"
+            f"the budget is spent at {choice.size[0]}x{choice.size[1]} (--width overrides); steps "
+            f"that would fit: {timed}"
+        )
+    if trainer.has_budget and trainer.total_steps < FEW_STEPS:
+        lines.append(f"warning: the budget allows {trainer.total_steps} steps only; give more time")
+    if trainer.processes.device.type == "cpu" and trainer.options.batch_size > 4:
+        lines.append(
+            "hint: this is a CPU; a step of --batch-size 4 takes "
+            f"{4 / trainer.options.batch_size:.0%} of the time"
         )
     return lines
 

@@ -23,10 +23,10 @@ from training.frames.read_ahead import in_parallel
 from training.frames.store import FrameStore
 from training.learning.flow import MeasureFlow
 from training.learning.motion_from_tracks import (
-    MOST_POINTS,
     MeasureTracks,
     SparseGeometry,
     TrackedMotion,
+    standing_geometry,
 )
 
 #: Whether the stereo partner is no source, one more source, or the only one.
@@ -228,13 +228,11 @@ class Samples:
 
     def _tracked(self, chosen: NDArray[np.int64]) -> TrackedMotion:
         """Stack the motions of some samples; an undetermined one stands and has no points."""
-        found = self.geometries(chosen)
-        standing = np.tile(np.eye(4, dtype=np.float32), (self.frames.shape[1] - 1, 1, 1))
-        nothing = np.zeros((MOST_POINTS, 4), np.float32)
-        nothing[:, 2] = 1.0
+        standing = standing_geometry(self.frames.shape[1] - 1)
+        found = [standing if g is None else g for g in self.geometries(chosen)]
         return TrackedMotion(
-            torch.from_numpy(np.stack([standing if g is None else g.transforms for g in found])),
-            torch.from_numpy(np.stack([nothing if g is None else g.points for g in found])),
+            torch.from_numpy(np.stack([geometry.transforms for geometry in found])),
+            torch.from_numpy(np.stack([geometry.points for geometry in found])),
         )
 
     def _flow(self, sample: int) -> NDArray[np.float16]:

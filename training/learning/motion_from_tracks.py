@@ -170,9 +170,17 @@ def sparse_geometry(
     """
     points = packed(found)
     areas = np.zeros(len(points), np.float32)
-    known = points[:, 3] > 0
+    known = np.flatnonzero(points[:, 3] > 0)
     areas[known] = nearest_areas(points[known, :2], size)
     return SparseGeometry(transforms.astype(np.float32), points, areas)
+
+
+def standing_geometry(sources: int) -> SparseGeometry:
+    """Return what is used where motion is undetermined: a camera that stands, and no points."""
+    points = np.zeros((MOST_POINTS, 4), np.float32)
+    points[:, 2] = 1.0
+    transforms = np.tile(np.eye(4, dtype=np.float32), (sources, 1, 1))
+    return SparseGeometry(transforms, points, np.zeros(MOST_POINTS, np.float32))
 
 
 def nearest_areas(points: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.float32]:

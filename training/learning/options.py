@@ -55,6 +55,13 @@ class TrainOptions:
     spacing: int = _option(
         0, "data", "Frames from one neighbour to the next; 0 takes what extraction chose.", least=0
     )
+    width: int = _option(
+        0,
+        "data",
+        "Width that stored images are shrunk to, a multiple of 32, in proportion; 0 takes them as "
+        "they are or, with a budget, at the largest size at which enough steps fit.",
+        least=0,
+    )
     stereo: Literal["none", "add", "only"] = _option(
         "none", "data", "Use the stereo partner: not, as one more source, or as the only one."
     )
@@ -173,7 +180,8 @@ class TrainOptions:
     budget: str = _option(
         "",
         "optimisation",
-        "Time that training may take on this machine, such as 45min; it decides the steps.",
+        "Time that training may take on this machine, such as 45min; it decides the image size and "
+        "the steps.",
     )
     learning_rate: float | None = _option(None, "optimisation", "Adam's step size.", above=0)
     drop_after: float = _option(

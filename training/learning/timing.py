@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from monodepth2_ros.option_fields import OptionError
-from training.learning.dataset import Samples
+from training.learning.dataset import Batch, Samples
 from training.learning.learner import Learner, prepare
 from training.learning.options import TrainOptions
 
@@ -82,7 +82,12 @@ def describe_duration(seconds: float) -> str:
 
 
 def measure_duration(
-    learner: Learner, options: TrainOptions, training: Samples, rows: slice, held_out: int
+    learner: Learner,
+    options: TrainOptions,
+    training: Samples,
+    rows: slice,
+    held_out: int,
+    size: tuple[int, int] | None = None,
 ) -> Duration:
     """Take two steps with a copy of the networks, and time the second.
 
@@ -97,6 +102,8 @@ def measure_duration(
         This process's rows of a batch.
     held_out : int
         Samples of a validation.
+    size : tuple of int, optional
+        Width and height to time, if not those of the images.
     """
     model = copy.deepcopy(learner.model)
     model.train()
@@ -109,10 +116,24 @@ def measure_duration(
     seconds = 0.0
     for _ in range(2):
         start = time.perf_counter()
-        views = prepare(training.read(chosen).to(device))
+        batch = training.read(chosen).to(device)
+        views = prepare(batch if size is None else _resized(batch, size))
         _, output = learner.evaluate(views, torch.Generator(device).manual_seed(0))
         output.loss.backward()
         output.loss.item()  # a GPU is waited for
         seconds = time.perf_counter() - start
     sample = seconds / len(chosen)
     return Duration(seconds, _FORWARD_SHARE * sample * held_out)
+
+
+def _resized(batch: Batch, size: tuple[int, int]) -> Batch:
+    """Shrink the images of a batch, for what the time depends on alone."""
+    width, height = size
+    rows = torch.arange(height) * batch.images.shape[2] // height
+    columns = torch.arange(width) * batch.images.shape[3] // width
+    truth = batch.truth
+    return replace(
+        batch,
+        images=batch.images[:, :, rows][:, :, :, columns].contiguous(),
+        truth=None if truth is None else truth[:, rows][:, :, columns].contiguous(),
+    )

@@ -65,9 +65,10 @@ from training.learning.judgement import (
     conclude,
     describe_entry,
 )
+from training.learning.known_tracks import KnownTracks, default_folder
 from training.learning.learner import Learner, Views, build_learner, load_initial_weights, prepare
 from training.learning.logbook import Logbook, Meter
-from training.learning.motion_from_tracks import remember_tracks
+from training.learning.motion_from_tracks import MeasureTracks, standing_geometry
 from training.learning.options import SOLVED, WITHOUT_NETWORK, TrainOptions
 from training.learning.processes import Processes
 from training.learning.recipe import (
@@ -81,6 +82,14 @@ from training.learning.recipe import (
 )
 from training.learning.recorded_motion import remember_recorded
 from training.learning.run_state import RunState
+from training.learning.size_choice import (
+    ENOUGH_SAMPLES,
+    Choice,
+    candidate_sizes,
+    choose_size,
+    shrunk,
+    size_of_width,
+)
 from training.learning.timing import Duration, measure_duration, parse_duration
 from training.learning.validation import MOST_SPARSE, evenly, judge_at_size, validate
 from training.objective import ObjectiveOutput, compile_mode
@@ -88,8 +97,8 @@ from training.objective import ObjectiveOutput, compile_mode
 # Streams of random numbers that must not be the same.
 _AUGMENTATION, _TIE_BREAK = 1, 2
 
-# So many samples are triangulated for a minute or more.
-_MANY_SAMPLES = 300
+# Seconds between lines that tell how far triangulation has come.
+_TOLD_EVERY = 15.0
 
 # A run with fewer steps than this is not worth timing first.
 _TIMED_STEPS = 50
@@ -126,6 +135,12 @@ class Trainer:
         self, options: TrainOptions, processes: Processes, state: RunState | None = None
     ) -> None:
         stores = [FrameStore.open(os.path.expanduser(path)) for path in options.data]
+        self.size_choice: Choice | None = None
+        if options.budget and not options.width and state is None:
+            self.size_choice = _affordable(options, stores, processes)
+        if self.size_choice is not None:
+            options = replace(options, width=self.size_choice.size[0])
+        stores = _at_width(stores, options.width)
         samples = find_samples(
             stores, options.sources, options.stereo, options.spacing, options.truth
         )
@@ -145,7 +160,9 @@ class Trainer:
             )
         measure = remember_flow(stores)
         # Stereo pairs are rectified, and their depth is metric: nothing is to be triangulated.
-        self._measure_tracks = remember_tracks(stores) if options.stereo == "none" else None
+        self._measure_tracks = (
+            KnownTracks(stores, default_folder()) if options.stereo == "none" else None
+        )
         flat = determined = 0.0
         if options.pose == "auto" and may_solve_motion(options, len(self.training)):
             determined = determined_share(
@@ -165,12 +182,14 @@ class Trainer:
         self.constant_depth_share, self.determined_share = flat, determined
         self.processes = processes
         if options.pose == "tracks" or options.pose == "recorded":
-            motion = self._measure_tracks
+            motion: MeasureTracks | None = self._measure_tracks
             if options.pose == "recorded":
                 motion = remember_recorded(stores)
             self.training = replace(self.training, measure_tracks=motion)
             self.validation = replace(self.validation, measure_tracks=motion)
             self.training = self._with_known_motion(self.training)
+            if options.pose == "tracks" and processes.is_first and self._measure_tracks:
+                self._measure_tracks.save()
         self.folder = Path(options.out).expanduser()
         self._rows = processes.share(options.batch_size)
         self._epoch_steps = len(self.training) // options.batch_size
@@ -218,15 +237,11 @@ class Trainer:
         self._told = time.monotonic()
 
     def _measure_duration(self) -> Duration:
-        """Time a step; with several processes, the slowest decides."""
+        """Time a step."""
         held_out = min(len(self.validation), self.options.validation_samples)
         held_out = math.ceil(held_out / self.processes.count)
         own = measure_duration(self.learner, self.options, self.training, self._rows, held_out)
-        if self.processes.count == 1:
-            return own
-        values = torch.tensor([own.step, own.validation], device=self.processes.device)
-        step, validation = (self.processes.total(values) / self.processes.count).tolist()
-        return Duration(step, validation)
+        return _averaged(own, self.processes)
 
     def _within(
         self, budget: float, asked: TrainOptions, flat: float, determined: float
@@ -244,10 +259,20 @@ class Trainer:
         kept = ~samples.self_supervised()
         asked = np.flatnonzero(~kept)
         hidden = None if self.processes.is_first else True
-        if self.processes.is_first and len(asked) >= _MANY_SAMPLES:
-            print(f"tracking corners in {len(asked)} samples; this takes a while", flush=True)
-        for sample in tqdm(asked, "triangulate", unit="sample", disable=hidden):
+        bar = tqdm(asked, "triangulate", unit="sample", disable=hidden, dynamic_ncols=True)
+        start = told = time.monotonic()
+        for done, sample in enumerate(bar, 1):
             kept[sample] = samples.geometries(np.array([sample]))[0] is not None
+            now = time.monotonic()
+            # Into a file goes a line now and then in place of the bar.
+            if bar.disable and self.processes.is_first and now - told >= _TOLD_EVERY:
+                told = now
+                left = (len(asked) - done) * (now - start) / done
+                print(
+                    f"tracking corners: {done} of {len(asked)} samples, once for each store; "
+                    f"{tqdm.format_interval(left)} left",
+                    flush=True,
+                )
         if kept.sum() < self.options.batch_size:
             if self.options.pose == "recorded":
                 raise DatasetError(
@@ -743,6 +768,66 @@ def _load(load: Callable[[Any], object], saved: dict[str, Any], name: str) -> No
             f"--resume: the saved {name} do not fit these options ({reason}); start a new run from "
             "its last.safetensors with --checkpoint"
         ) from error
+
+
+def _at_width(stores: Sequence[FrameStore], width: int) -> list[FrameStore]:
+    """Shrink the images of stores to a width, where one is given."""
+    if not width:
+        return list(stores)
+    for store in stores:
+        if width % 32 or not 64 <= width <= store.width:
+            raise DatasetError(
+                f"--width is {width}; {store.path} has images {store.width} wide, so give a "
+                f"multiple of 32 from 64 to {store.width}"
+            )
+    return [shrunk(store, size_of_width((store.width, store.height), width)) for store in stores]
+
+
+def _affordable(
+    options: TrainOptions, stores: Sequence[FrameStore], processes: Processes
+) -> Choice | None:
+    """Time steps at some sizes and choose the one that a budget is best spent at.
+
+    Returns
+    -------
+    Choice, or None
+        None where the size cannot be chosen: flow would have to be measured for each.
+    """
+    if options.pose == "flow":
+        return None
+    samples = find_samples(stores, options.sources, options.stereo, options.spacing, options.truth)
+    training, held_out = split_samples(samples, options.validation_fraction)
+    if len(training) < options.batch_size:
+        return None  # what follows says so
+    # The motion of tracked corners costs nothing in a step, so any will do.
+    pose = "tracks" if options.pose == "auto" and options.stereo == "none" else options.pose
+    if pose in ("tracks", "recorded"):
+        still = standing_geometry(training.frames.shape[1] - 1)
+        training = replace(training, measure_tracks=lambda store, target, sources: still)
+    filled = apply_recipe(replace(options, budget="", pose=pose), len(training), determined=1.0)
+    _, learner = build_learner(filled, processes.device)
+    rows = processes.share(options.batch_size)
+    judged = math.ceil(min(len(held_out), options.validation_samples) / processes.count)
+    epoch = len(training) // options.batch_size
+    between = math.ceil(options.validate_every / epoch) * epoch
+
+    def measure(size: tuple[int, int]) -> Duration:
+        own = measure_duration(learner, filled, training, rows, judged, size)
+        return _averaged(own, processes)
+
+    size = (training.width, training.height)
+    enough = math.ceil(ENOUGH_SAMPLES / options.batch_size)
+    seconds = parse_duration(options.budget)
+    return choose_size(candidate_sizes(size), measure, seconds, between, enough)
+
+
+def _averaged(own: Duration, processes: Processes) -> Duration:
+    """Average a duration over the processes, so that all of them decide alike."""
+    if processes.count == 1:
+        return own
+    values = torch.tensor([own.step, own.validation], device=processes.device)
+    step, validation = (processes.total(values) / processes.count).tolist()
+    return Duration(step, validation)
 
 
 def _like_checkpoint(options: TrainOptions) -> TrainOptions:

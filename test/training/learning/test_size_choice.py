@@ -1,0 +1,98 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A budget is spent at the largest size that leaves enough steps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from monodepth2_ros.camera import PinholeCamera
+from training.frames.store import FrameStore
+from training.frames.writer import write_frame_store
+from training.learning.options import TrainOptions
+from training.learning.processes import join_processes
+from training.learning.size_choice import candidate_sizes, choose_size, shrunk, size_of_width
+from training.learning.timing import Duration
+from training.learning.trainer import Trainer
+
+SIZES = candidate_sizes((640, 192))
+
+
+def measured(per_megapixel, overhead=0.0, asked=None):
+    """Steps whose time is proportional to the pixels, and what was asked for."""
+
+    def measure(size):
+        if asked is not None:
+            asked.append(size)
+        return Duration(overhead + per_megapixel * size[0] * size[1] / 1e6, 0.0)
+
+    return measure
+
+
+def test_sizes_go_down_in_proportion_and_fit_the_network():
+    assert SIZES[0] == (640, 192)
+    for width, height in SIZES:
+        assert width % 32 == height % 32 == 0 and height >= 64 and width >= 128
+    assert [width for width, _ in SIZES] == sorted({width for width, _ in SIZES}, reverse=True)
+    assert candidate_sizes((128, 96)) == [(128, 96)]
+    assert size_of_width((640, 192), 320) == (320, 96)
+
+
+@pytest.mark.parametrize("overhead", [0.0, 0.3])
+@pytest.mark.parametrize("per_megapixel", [0.1, 4.0, 12.0, 25.0, 60.0])
+def test_the_largest_size_with_enough_steps_is_chosen(per_megapixel, overhead):
+    measure = measured(per_megapixel, overhead)
+    choice = choose_size(SIZES, measure, seconds=1800, between=50, enough=600)
+    fitting = [s for s in SIZES if measure(s).steps_within(1800, 50) >= 600]
+    assert choice.size == (fitting[0] if fitting else SIZES[-1])
+    assert choice.steps == measure(choice.size).steps_within(1800, 50)
+
+
+def test_sizes_that_are_far_too_large_are_not_timed():
+    asked = []
+    choice = choose_size(SIZES, measured(60.0, asked=asked), 1800, between=50, enough=600)
+    assert choice.size not in (SIZES[0], SIZES[1])
+    assert SIZES[0] not in asked and len(asked) == len(set(asked)) <= 4
+
+
+def make_store(path, size=(256, 128), count=12):
+    images = np.random.default_rng(0).integers(0, 256, (count, size[1], size[0], 3), np.uint8)
+    camera = PinholeCamera(*size, 200.0, 190.0, size[0] / 2 - 0.5, size[1] / 2 - 0.5)
+    write_frame_store(path, images, [camera])
+    return FrameStore.open(path)
+
+
+def test_a_shrunk_store_shows_the_same_with_fewer_pixels(tmp_path):
+    store = make_store(tmp_path / "store")
+    small = shrunk(store, (128, 64))
+    assert (small.width, small.height) == (128, 64)
+    assert small.images.mean() == pytest.approx(store.images.mean(), abs=0.5)
+    camera = small.cameras[0]
+    assert (camera.fx, camera.fy, camera.cx) == (100.0, 95.0, 63.5)
+    assert shrunk(store, (256, 128)) is store
+
+
+def test_a_short_budget_trains_on_smaller_images_and_says_so_in_the_options(tmp_path):
+    make_store(tmp_path / "store")
+    options = TrainOptions(
+        data=(str(tmp_path / "store"),),
+        out=str(tmp_path / "run"),
+        init="none",
+        pose="posecnn",
+        batch_size=2,
+        device="cpu",
+        budget="1s",
+    )
+    trainer = Trainer(options, join_processes("cpu"))
+    assert trainer.size_choice is not None and trainer.size_choice.size == (128, 64)
+    assert trainer.training.width == trainer.options.width == 128
+    assert trainer._metadata().width == 128
+
+
+@pytest.mark.parametrize("width", [100, 32, 512])
+def test_a_width_that_cannot_be_is_named(tmp_path, width):
+    make_store(tmp_path / "store")
+    options = TrainOptions(data=(str(tmp_path / "store"),), out=str(tmp_path), width=width)
+    with pytest.raises(ValueError, match=f"--width is {width}.*from 64 to 256"):
+        Trainer(options, join_processes("cpu"))
