@@ -33,7 +33,7 @@ from monodepth2_ros.node.launch_arguments import (
     argument_values,
     check_params_file,
     join_cameras,
-    parameter_arguments,
+    node_arguments,
     read_boolean,
     read_cameras,
 )
@@ -46,43 +46,12 @@ CONFIG = Path(__file__).parent.parent / "config"
 # Fast DDS 3 (Kilted and later) reads the first, Fast DDS 2 (Humble, Jazzy) only the second.
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 
-# The argument `cameras` is the list.
-PARAMETERS = parameter_arguments(without=["cameras"])
-
 # What an entry can have besides the arguments for all.
 OF_A_CAMERA = ("namespace", "name", "image", "camera_info", "rviz", "fixed_frame")
 
-COMMON_ARGUMENTS = [
-    DeclareLaunchArgument(
-        "params_file",
-        default_value="",
-        description="YAML file with the nodes' parameters; empty: config/depth.yaml.",
-    ),
-    DeclareLaunchArgument(
-        "use_sim_time",
-        default_value="",
-        description="true takes the time from /clock, as a simulator or a player gives it.",
-    ),
-    DeclareLaunchArgument(
-        "log_level",
-        default_value="",
-        choices=["", "debug", "info", "warn", "error", "fatal"],
-        description="Lowest severity of the nodes' log messages.",
-    ),
-    *(
-        DeclareLaunchArgument(
-            argument.name,
-            default_value="",
-            description=argument.description,
-            choices=argument.choices,
-        )
-        for argument in PARAMETERS
-    ),
-]
-COMMON = [
-    *("params_file", "use_sim_time", "log_level"),
-    *(argument.name for argument in PARAMETERS),
-]
+# The argument `cameras` is the list.
+NODE_ARGUMENTS = node_arguments("params_file", "use_sim_time", "log_level", without=["cameras"])
+COMMON = [argument.name for argument in NODE_ARGUMENTS]
 
 ARGUMENTS = [
     DeclareLaunchArgument(
@@ -96,7 +65,15 @@ ARGUMENTS = [
         description="true serves all cameras with one node and one model, which needs the memory "
         "of one; false starts a node for each.",
     ),
-    *COMMON_ARGUMENTS,
+    *(
+        DeclareLaunchArgument(
+            argument.name,
+            default_value=argument.default,
+            description=argument.description,
+            choices=argument.choices,
+        )
+        for argument in NODE_ARGUMENTS
+    ),
 ]
 
 

@@ -36,7 +36,7 @@ from launch.logging import get_logger
 from monodepth2_ros.node.launch_arguments import (
     LaunchArgumentError,
     argument_values,
-    parameter_arguments,
+    node_arguments,
     read_boolean,
     read_number,
 )
@@ -52,55 +52,31 @@ LOADED = b"loaded in"
 # Seconds that the player waits where that message is not to be heard.
 UNHEARD_DELAY = 10.0
 
+NODE_ARGUMENTS = node_arguments(
+    "camera_info", "params_file", "log_level", "fixed_frame", without=["cameras"]
+)
 NODE_DEFAULTS = {
     "image": "",
-    "camera_info": "",
-    "params_file": "",
-    "log_level": "",
-    "fixed_frame": "",
-    **{argument.name: "" for argument in parameter_arguments(without=["cameras"])},
+    **{argument.name: argument.default for argument in NODE_ARGUMENTS},
 }
 PLAYER_DEFAULTS = {"rviz": "auto", "rate": "1.0", "loop": "true", "delay": "auto"}
 
 # Handed on to depth.launch.py.
-NODE_ARGUMENTS = [
+DECLARED = [
     DeclareLaunchArgument(
         "image",
         default_value=NODE_DEFAULTS["image"],
         description="Topic of the camera's images; empty: the recording's only one that is not a "
         "depth image.",
     ),
-    DeclareLaunchArgument(
-        "camera_info",
-        default_value=NODE_DEFAULTS["camera_info"],
-        description="Topic of the camera's calibration; empty: camera_info in the namespace of the "
-        "image topic.",
-    ),
-    DeclareLaunchArgument(
-        "params_file",
-        default_value=NODE_DEFAULTS["params_file"],
-        description="YAML file with the node's parameters; empty: config/depth.yaml.",
-    ),
-    DeclareLaunchArgument(
-        "log_level",
-        default_value=NODE_DEFAULTS["log_level"],
-        choices=["", "debug", "info", "warn", "error", "fatal"],
-        description="Lowest severity of the node's log messages; empty: info.",
-    ),
-    DeclareLaunchArgument(
-        "fixed_frame",
-        default_value=NODE_DEFAULTS["fixed_frame"],
-        description="rviz's Fixed Frame, a frame that TF connects with the camera's; empty: the "
-        "frame of the camera, from the first depth image.",
-    ),
     *(
         DeclareLaunchArgument(
             argument.name,
-            default_value="",
+            default_value=argument.default,
             description=argument.description,
             choices=argument.choices,
         )
-        for argument in parameter_arguments(without=["cameras"])
+        for argument in NODE_ARGUMENTS
     ),
 ]
 
@@ -138,7 +114,7 @@ PLAYER_ARGUMENTS = [
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments and start what they ask for."""
-    return LaunchDescription([*PLAYER_ARGUMENTS, *NODE_ARGUMENTS, OpaqueFunction(function=_start)])
+    return LaunchDescription([*PLAYER_ARGUMENTS, *DECLARED, OpaqueFunction(function=_start)])
 
 
 def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:

@@ -24,7 +24,7 @@ from monodepth2_ros.node.launch_arguments import (
     argument_values,
     check_params_file,
     input_topics,
-    parameter_arguments,
+    node_arguments,
     read_boolean,
     read_parameters,
 )
@@ -35,31 +35,17 @@ CONFIG = Path(__file__).parent.parent / "config"
 # Fast DDS 3 (Kilted and later) reads the first, Fast DDS 2 (Humble, Jazzy) only the second.
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 
+NODE_ARGUMENTS = node_arguments(
+    "name", "namespace", "params_file", "camera_info", "use_sim_time", "log_level", "fixed_frame"
+)
+
 DEFAULTS = {
-    "name": "depth",
-    "namespace": "",
-    "params_file": "",
     "image": "image",
-    "camera_info": "",
-    "use_sim_time": "",
-    "log_level": "",
     "rviz": "false",
-    "fixed_frame": "",
-    **{argument.name: "" for argument in parameter_arguments()},
+    **{argument.name: argument.default for argument in NODE_ARGUMENTS},
 }
 
 ARGUMENTS = [
-    DeclareLaunchArgument("name", default_value=DEFAULTS["name"], description="Name of the node."),
-    DeclareLaunchArgument(
-        "namespace",
-        default_value=DEFAULTS["namespace"],
-        description="Namespace of the node and its topics.",
-    ),
-    DeclareLaunchArgument(
-        "params_file",
-        default_value=DEFAULTS["params_file"],
-        description="YAML file with the node's parameters; empty: config/depth.yaml.",
-    ),
     DeclareLaunchArgument(
         "image",
         default_value=DEFAULTS["image"],
@@ -67,41 +53,18 @@ ARGUMENTS = [
         "end the compressed ones are taken.",
     ),
     DeclareLaunchArgument(
-        "camera_info",
-        default_value=DEFAULTS["camera_info"],
-        description="Topic of the camera's calibration; empty: camera_info in the namespace of the "
-        "image topic.",
-    ),
-    DeclareLaunchArgument(
-        "use_sim_time",
-        default_value=DEFAULTS["use_sim_time"],
-        description="true takes the time from /clock, as a simulator or a player gives it.",
-    ),
-    DeclareLaunchArgument(
-        "log_level",
-        default_value=DEFAULTS["log_level"],
-        choices=["", "debug", "info", "warn", "error", "fatal"],
-        description="Lowest severity of the node's log messages; empty: info.",
-    ),
-    DeclareLaunchArgument(
         "rviz",
         default_value=DEFAULTS["rviz"],
         description="true starts rviz2 with the image, the depth picture and the cloud.",
     ),
-    DeclareLaunchArgument(
-        "fixed_frame",
-        default_value=DEFAULTS["fixed_frame"],
-        description="rviz's Fixed Frame, a frame that TF connects with the camera's; empty: the "
-        "frame of the camera, from the first depth image.",
-    ),
     *(
         DeclareLaunchArgument(
             argument.name,
-            default_value="",
+            default_value=argument.default,
             description=argument.description,
             choices=argument.choices,
         )
-        for argument in parameter_arguments()
+        for argument in NODE_ARGUMENTS
     ),
 ]
 

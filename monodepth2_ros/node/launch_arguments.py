@@ -37,27 +37,62 @@ class LaunchArgumentError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class ParameterArgument:
-    """A launch argument that sets a parameter of the node.
+class LaunchArgument:
+    """A launch argument, as several launch files declare it.
 
     Attributes
     ----------
     name : str
-        As the parameter's.
     description : str
     choices : list of str or None
         The values it may have, with the empty one, which leaves the parameter file's value.
+    default : str
     """
 
     name: str
     description: str
     choices: list[str] | None = None
+    default: str = ""
 
 
-def parameter_arguments(without: Iterable[str] = ()) -> list[ParameterArgument]:
+#: Arguments that several launch files have, apart from the node's parameters.
+SHARED_ARGUMENTS = (
+    LaunchArgument("name", "Name of the node.", default="depth"),
+    LaunchArgument("namespace", "Namespace of the node and its topics."),
+    LaunchArgument(
+        "params_file", "YAML file with the node's parameters; empty: config/depth.yaml."
+    ),
+    LaunchArgument(
+        "camera_info",
+        "Topic of the camera's calibration; empty: camera_info in the namespace of the image "
+        "topic.",
+    ),
+    LaunchArgument(
+        "use_sim_time", "true takes the time from /clock, as a simulator or a player gives it."
+    ),
+    LaunchArgument(
+        "log_level",
+        "Lowest severity of the node's log messages; empty: info.",
+        ["", "debug", "info", "warn", "error", "fatal"],
+    ),
+    LaunchArgument(
+        "fixed_frame",
+        "rviz's Fixed Frame, a frame that TF connects with the camera's; empty: the frame of the "
+        "camera, from the first depth image.",
+    ),
+)
+
+
+def node_arguments(*names: str, without: Iterable[str] = ()) -> list[LaunchArgument]:
+    """Return the shared arguments of these names, and one for each parameter but some."""
+    shared = {argument.name: argument for argument in SHARED_ARGUMENTS}
+    return [*(shared[name] for name in names), *parameter_arguments(without)]
+
+
+def parameter_arguments(without: Iterable[str] = ()) -> list[LaunchArgument]:
     """Return a launch argument for each parameter of the node, except those named."""
     return [
-        ParameterArgument(
+        LaunchArgument(
             parameter.name,
             _describe(parameter),
             ["", *parameter.choices] if parameter.choices else None,

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every parameter of the node, in one table.
 
-The node declares its parameters from this table. config/depth.yaml and docs/reference/node.md must
-agree with it (a test checks that), and nothing else states a default.
+The node declares its parameters from this table, and docs/make_parameters.py writes
+config/depth.yaml and the table of docs/reference/node.md from it. Nothing else states a default.
 """
 
 from __future__ import annotations

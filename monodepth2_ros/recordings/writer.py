@@ -5,16 +5,22 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
+from typing import Any
 
-from monodepth2_ros.atomic_files import scratch_folder
+from monodepth2_ros.atomic_files import move_into_place, scratch_folder
 from monodepth2_ros.recordings.playback import PlaybackError
+
+#: Storage plugins of rosbag2 that can be written.
+STORAGES = ("mcap", "sqlite3")
 
 
 class RecordingWriter:
-    """Writes a rosbag2 (MCAP, zstd), which appears under its name only when it is complete.
+    """Writes a rosbag2, which appears under its name only when it is complete.
+
+    As a context manager it removes at the end what :meth:`finish` has not completed.
 
     Parameters
     ----------
@@ -22,30 +28,63 @@ class RecordingWriter:
         Folder to make.
     topics : mapping of str to str
         Message types by topic.
+    storage : str
+        One of :data:`STORAGES`.
+    compress : bool
+        Compress MCAP's chunks with zstd; images that are JPEG already hardly shrink.
+
+    Raises
+    ------
+    ValueError
+        If the storage is unknown.
     """
 
-    def __init__(self, path: Path, topics: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        topics: Mapping[str, str],
+        storage: str = "mcap",
+        compress: bool = True,
+    ) -> None:
+        if storage not in STORAGES:
+            raise ValueError(f"storage is '{storage}'; give {' or '.join(STORAGES)}")
         from rosbags.rosbag2 import StoragePlugin, Writer
         from rosbags.rosbag2.enums import CompressionFormat, CompressionMode
         from rosbags.typesys import Stores, get_typestore
 
         self.path = path
-        self.counts = dict.fromkeys(topics, 0)
+        self.counts: dict[str, int] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         # The file is named after its folder, so the folder has its final name from the start,
         # inside a temporary one.
         self._stack = contextlib.ExitStack()
         self._folder = self._stack.enter_context(scratch_folder(path))
         self._writer = Writer(
-            self._folder / path.name, version=9, storage_plugin=StoragePlugin.MCAP
+            self._folder / path.name, version=9, storage_plugin=StoragePlugin[storage.upper()]
         )
-        self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        if compress:
+            self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._writer.open()
-        store = get_typestore(Stores.LATEST)
-        self._connections = {
-            topic: self._writer.add_connection(topic, kind, typestore=store)
-            for topic, kind in topics.items()
-        }
+        self._types = get_typestore(Stores.LATEST)
+        self._connections: dict[str, Any] = {}
+        for topic, kind in topics.items():
+            self.add_topic(topic, kind)
+
+    def __enter__(self) -> RecordingWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.discard()
+
+    def add_topic(self, topic: str, kind: str) -> None:
+        """Declare a topic and its message type."""
+        self._connections[topic] = self._writer.add_connection(topic, kind, typestore=self._types)
+        self.counts[topic] = 0
 
     def write(self, topic: str, time_ns: int, data: bytes) -> None:
         """Write a serialised message."""
@@ -54,6 +93,11 @@ class RecordingWriter:
 
     def finish(self, replace: bool = False) -> None:
         """Complete the recording, read it once to be sure, and give it its name.
+
+        Parameters
+        ----------
+        replace : bool
+            Replace a recording of that name; else only an empty folder may be there.
 
         Raises
         ------
@@ -71,9 +115,8 @@ class RecordingWriter:
         if read != self.counts:
             raise PlaybackError(f"{self.path}: wrote {self.counts} messages, can read {read}")
         if replace and self.path.exists():
-            shutil.rmtree(self.path)
-        # An empty folder of that name gives way.
-        written.rename(self.path)
+            self.path.rename(self._folder / "replaced")
+        move_into_place(written, self.path)
         self.discard()
 
     def discard(self) -> None:

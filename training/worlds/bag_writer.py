@@ -36,7 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monodepth2_ros.atomic_files import check_target as require_writable
-from monodepth2_ros.atomic_files import move_into_place, scratch_folder
+from monodepth2_ros.recordings.writer import RecordingWriter
 from monodepth2_ros.scale.poses import quaternion as quaternion
 from training.worlds.odometry import OdometryRecorder
 
@@ -60,7 +60,6 @@ HEIGHT_TOPIC = "/camera/height"
 TRANSFORMS_TOPIC = "/tf_static"
 
 DEPTH_ENCODINGS = ("32FC1", "16UC1")
-STORAGES = ("mcap", "sqlite3")
 
 
 def write_recording(
@@ -107,11 +106,8 @@ def write_recording(
     ValueError
         If storage or encoding are unknown.
     """
-    from rosbags.rosbag2 import StoragePlugin, Writer
     from rosbags.typesys import Stores, get_typestore
 
-    if storage not in STORAGES:
-        raise ValueError(f"storage is '{storage}'; give {' or '.join(STORAGES)}")
     if depth_encoding not in DEPTH_ENCODINGS:
         raise ValueError(
             f"depth_encoding is '{depth_encoding}'; give {' or '.join(DEPTH_ENCODINGS)}"
@@ -133,42 +129,31 @@ def write_recording(
         SCAN_TOPIC: "sensor_msgs/msg/LaserScan",
         TRANSFORMS_TOPIC: "tf2_msgs/msg/TFMessage",
     }
-    target.parent.mkdir(parents=True, exist_ok=True)
     count = 0
-    # The files of a bag carry its name, so it is written under its name in a temporary folder.
-    with scratch_folder(target) as temporary:
-        unfinished = temporary / target.name
-        plugin = StoragePlugin[storage.upper()]
-        with Writer(unfinished, version=9, storage_plugin=plugin) as writer:
-            connections = {
-                topic: writer.add_connection(topic, kind, typestore=typestore)
-                for topic, kind in types.items()
-            }
+    with RecordingWriter(target, types, storage, compress=False) as writer:
 
-            def write(topic: str, message: Any, stamp: int) -> None:
-                kind = types.get(topic) or extras[topic]
-                if topic not in connections:
-                    connections[topic] = writer.add_connection(topic, kind, typestore=typestore)
-                writer.write(connections[topic], stamp, typestore.serialize_cdr(message, kind))
+        def write(topic: str, message: Any, stamp: int) -> None:
+            kind = types.get(topic) or extras[topic]
+            if topic not in writer.counts:
+                writer.add_topic(topic, kind)
+            writer.write(topic, stamp, typestore.serialize_cdr(message, kind))
 
-            for frame in frames:
-                messages = _messages(typestore, frame, compressed, jpeg_quality, depth_encoding)
-                if odometry is not None:
-                    del messages[ODOMETRY_TOPIC]
-                transforms = _mountings(typestore.types, frame, odometry) if count == 0 else None
-                if transforms is not None:
-                    write(TRANSFORMS_TOPIC, transforms, frame.stamp)
-                for topic, message in messages.items():
-                    write(topic, message, frame.stamp)
-                if odometry is not None:
-                    for stamp, pose in odometry.advance(frame.stamp, frame.pose):
-                        header = _header(typestore.types, stamp, ODOMETRY_FRAME)
-                        moved = _odometry(typestore.types, header, pose, BODY_FRAME)
-                        write(ODOMETRY_TOPIC, moved, stamp)
-                count += 1
-        if target.exists():
-            target.rename(temporary / "replaced")
-        move_into_place(unfinished, target)
+        for frame in frames:
+            messages = _messages(typestore, frame, compressed, jpeg_quality, depth_encoding)
+            if odometry is not None:
+                del messages[ODOMETRY_TOPIC]
+            transforms = _mountings(typestore.types, frame, odometry) if count == 0 else None
+            if transforms is not None:
+                write(TRANSFORMS_TOPIC, transforms, frame.stamp)
+            for topic, message in messages.items():
+                write(topic, message, frame.stamp)
+            if odometry is not None:
+                for stamp, pose in odometry.advance(frame.stamp, frame.pose):
+                    header = _header(typestore.types, stamp, ODOMETRY_FRAME)
+                    moved = _odometry(typestore.types, header, pose, BODY_FRAME)
+                    write(ODOMETRY_TOPIC, moved, stamp)
+            count += 1
+        writer.finish(replace=force)
     return count
 
 

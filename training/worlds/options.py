@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from monodepth2_ros.option_fields import check_options, option, shared_option
-from training.worlds.bag_writer import DEPTH_ENCODINGS, IMAGE_TOPIC, STORAGES
+from monodepth2_ros.recordings.writer import STORAGES
+from training.worlds.bag_writer import DEPTH_ENCODINGS, IMAGE_TOPIC
 from training.worlds.camera_path import MANNERS
 from training.worlds.odometry import OdometryErrors, read_errors
 from training.worlds.scenes.layouts import LAYOUTS
