@@ -86,7 +86,7 @@ class RecordingWriter:
         self._connections[topic] = self._writer.add_connection(topic, kind, typestore=self._types)
         self.counts[topic] = 0
 
-    def write(self, topic: str, time_ns: int, data: bytes) -> None:
+    def write(self, topic: str, time_ns: int, data: bytes | memoryview) -> None:
         """Write a serialised message."""
         self._writer.write(self._connections[topic], time_ns, data)
         self.counts[topic] += 1
