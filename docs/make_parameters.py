@@ -25,7 +25,7 @@ PAGE = ROOT / "docs" / "reference" / "node.md"
 #: Headings of the file, by the parameter that comes first.
 SECTIONS = {
     "checkpoint": "The model",
-    "image_transport": "The input",
+    "cameras": "The input",
     "output_reliability": "The outputs",
     "autostart": "The node",
 }
@@ -33,6 +33,7 @@ SECTIONS = {
 #: What the page adds to a parameter's meaning.
 LINKS = {
     "checkpoint": "[What it is worth](model_card.md).",
+    "cameras": "See [several cameras](../how-to/several_cameras.md).",
     "rectify": "[The rule](joins.md).",
 }
 
@@ -99,20 +100,20 @@ def _limit(number: float) -> str:
     return str(number) if isinstance(number, int) else f"{number:g}"
 
 
-def _default(parameter: Parameter) -> str:
+def _default(parameter: Parameter, quote: str = '"') -> str:
     """Write a default as YAML."""
     default = parameter.default
     if isinstance(default, str):
-        return f'"{default}"'
+        return f"{quote}{default}{quote}"
     plain = list(default) if isinstance(default, tuple) else default
-    return yaml.safe_dump(plain, default_flow_style=True).split("\n")[0]
+    return yaml.safe_dump(plain, default_flow_style=True).split("\n")[0].replace("'", quote)
 
 
 def table() -> str:
     """Return the table of docs/reference/node.md."""
     rows = ["| parameter | type | default | live | meaning |", "|---|---|---|---|---|"]
     for parameter in PARAMETERS:
-        default = _default(parameter).strip('"')
+        default = _default(parameter, quote="'").strip("'")
         shown = f"`{default}`" if default else "empty"
         words = [parameter.description]
         if parameter.choices:
