@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 
-from monodepth2_ros.node.shutdown import EndSignals, exit_after
+from monodepth2_ros.node.shutdown import EndSignals, exit_after, exit_after_signal
 
 TYPE_CHECKING = False  # importing typing would delay the signal handlers
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ _SHUTDOWN_PATIENCE = 0.8
 # after 5 s.
 _CLOSING_PATIENCE = 3.0
 
+# Seconds. A library that holds the GIL, while a model is loaded for example, keeps the process from
+# hearing a signal; then this ends it. Longer than an orderly end takes.
+_SIGNAL_PATIENCE = 5
+
 
 def main(args: list[str] | None = None) -> NoReturn:
     """Run the node until ctrl-C, SIGTERM or the end of ROS; ends the process.
@@ -37,6 +41,7 @@ def main(args: list[str] | None = None) -> NoReturn:
     """
     signals = EndSignals()
     signals.install()
+    exit_after_signal(_SIGNAL_PATIENCE, 0)
     # torch's threads wait for each other by spinning unless this is set before torch is imported.
     # Where other programs want the cores too, a frame then takes ten times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

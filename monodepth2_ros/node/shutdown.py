@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 _SIGEV_THREAD = 2
 _SIGEVENT_BYTES = 64
 
+# <ucontext.h>: larger than ucontext_t of x86-64 (968) and AArch64 (4560).
+_CONTEXT_BYTES = 8192
+_STACK_BYTES = 65536
+
+# Memory that the thread of exit_after_signal uses.
+_kept_for_the_thread: list[object] = []
+
 # Seconds. A join that never ends may not be interrupted on every system.
 _SIGNAL_LATENCY = 0.2
 
@@ -155,3 +162,72 @@ def exit_after(seconds: float, status: int) -> bool:
         return not library.timer_settime(timer, ctypes.c_int(0), setting, None)
     except (AttributeError, OSError):
         return False
+
+
+def exit_after_signal(seconds: int, status: int) -> bool:
+    """End this process some time after a signal, even if a library holds the GIL from now on.
+
+    Python's own handler needs the GIL to run a function, but none to write a byte to the wakeup
+    file descriptor. A thread of the C library, which runs no Python, waits for that byte: it calls
+    ``read``, ``sleep`` and ``_exit`` in turn, each in a context (ucontext.h) that continues with
+    the next one. Whoever ends in an orderly way is gone before.
+
+    To be called in the main thread, once.
+
+    Parameters
+    ----------
+    seconds : int
+        From the signal to the end.
+    status : int
+        Exit status.
+
+    Returns
+    -------
+    bool
+        False if this system cannot do it; then nothing happens.
+    """
+    import ctypes
+
+    try:
+        library = ctypes.CDLL(None, use_errno=True)
+        calls = [library.read, library.sleep, library._exit]
+        getcontext, makecontext = library.getcontext, library.makecontext
+        start, pthread_create = library.setcontext, library.pthread_create
+    except (AttributeError, OSError):
+        return False
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    buffer = ctypes.create_string_buffer(8)
+    arguments = ((reader, ctypes.addressof(buffer), 1), (seconds,), (status,))
+    # The thread takes over this mask: it must leave all signals to those who run Python.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        following, kept = 0, [buffer]
+        for call, values in zip(reversed(calls), reversed(arguments), strict=True):
+            context = ctypes.create_string_buffer(_CONTEXT_BYTES)
+            stack = ctypes.create_string_buffer(_STACK_BYTES)
+            address = ctypes.addressof(context) + 15 & ~15
+            if getcontext(ctypes.c_void_p(address)):
+                return False
+            # ucontext_t begins with: flags, the next context, the stack's address, flags and size.
+            fields = (ctypes.c_size_t * 5).from_address(address)
+            fields[1:] = [following, ctypes.addressof(stack), 0, _STACK_BYTES]
+            words = [ctypes.c_size_t(value) for value in values]
+            function = ctypes.cast(call, ctypes.c_void_p)
+            makecontext(ctypes.c_void_p(address), function, ctypes.c_int(len(words)), *words)
+            following = address
+            kept += [context, stack]
+        thread = ctypes.c_size_t()
+        failed = pthread_create(
+            ctypes.byref(thread),
+            None,
+            ctypes.cast(start, ctypes.c_void_p),
+            ctypes.c_void_p(following),
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    if failed:
+        return False
+    _kept_for_the_thread.extend(kept)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    return True

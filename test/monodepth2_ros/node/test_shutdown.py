@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -16,6 +18,7 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 import node_harness as harness
+from paths import REPOSITORY
 
 pytestmark = pytest.mark.ros
 
@@ -274,3 +277,30 @@ DepthNode.on_activate = on_activate
     assert node.stop(signal.SIGTERM) == 0
     assert time.monotonic() - sent < 60 and "Traceback" not in node.log()
     assert segments and not [path for path in segments if path.exists()]
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_library_that_holds_the_gil_does_not_keep_the_process_from_ending(run, name):
+    """PyDLL keeps the GIL: no Python code runs from then on, no signal handler either."""
+    status, log = run(f"""
+import ctypes, subprocess, sys
+def load(*arguments, **options):
+    command = f"import os, time; time.sleep(2); os.kill({{os.getpid()}}, signal.{name})"
+    subprocess.Popen([sys.executable, "-c", "import signal;" + command])
+    print("the library holds the GIL", flush=True)
+    ctypes.PyDLL(None).sleep(600)
+    print("it has come back", flush=True)
+monodepth2_ros.predictor.DepthPredictor = load
+""")
+    assert status == 0
+    assert "the library holds the GIL" in log and "it has come back" not in log
+
+
+def test_a_process_without_a_signal_lives_on():
+    """The thread that waits for a signal ends nothing by itself."""
+    program = (
+        "import time; from monodepth2_ros.node.shutdown import exit_after_signal\n"
+        "assert exit_after_signal(1, 7)\ntime.sleep(3)\nprint('alive')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, cwd=REPOSITORY)
+    assert (done.returncode, done.stdout) == (0, b"alive\n"), done.stderr
