@@ -77,6 +77,8 @@ class Recipe:
     foreign_recordings: tuple[str, ...]
     stages: dict[str, dict[str, Any]]
     mean: dict[str, Fraction] = field(default_factory=dict)
+    labelled_recordings: dict[str, str] = field(default_factory=dict)
+    refine: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> Recipe:
@@ -100,8 +102,11 @@ class Recipe:
             raise RecipeError(f"{path} has the entries {unknown}; it takes {sorted(names)}")
         recipe = as_structure(entries, cls, path, RecipeError)
         recipe.check_seeds(path)
-        known = [*recipe.worlds, *recipe.recordings]
-        for name, stage in recipe.stages.items():
+        known = [*recipe.worlds, *recipe.recordings, *recipe.labelled_recordings]
+        twice = sorted(set(recipe.stages) & set(recipe.refine))
+        if twice:
+            raise RecipeError(f"{path}: {twice} are stages, and refine too; give other names")
+        for name, stage in {**recipe.stages, **recipe.refine}.items():
             data = as_structure(
                 stage.get("data", {}), dict[str, Times], f"{path}: stages.{name}.data", RecipeError
             )
@@ -122,7 +127,7 @@ class Recipe:
                 f"{path}: mean is {recipe.mean}; give two of the stages {order}, the earlier "
                 "first, with shares that add up to 1, or leave it out"
             )
-        both = set(recipe.foreign_recordings) & set(recipe.recordings)
+        both = set(recipe.foreign_recordings) & {*recipe.recordings, *recipe.labelled_recordings}
         if both:
             raise RecipeError(f"{path}: {sorted(both)} are learned from, and foreign too")
         return recipe
@@ -197,6 +202,8 @@ def data_steps(recipe: Recipe, recordings: Path, out: Path) -> Iterator[Step]:
         # What is learned from has its truth in another store: no label comes near the training.
         yield _extract(out, name, [recordings / name], *size, "--truth-topic", "none")
         yield _extract(out, f"{name}_judged", [recordings / name], *size)
+    for name in recipe.labelled_recordings:
+        yield _extract(out, name, [recordings / name], *size)
     for name in recipe.foreign_recordings:
         yield _extract(out, name, [recordings / name], *size)
 
@@ -209,7 +216,7 @@ def _extract(out: Path, name: str, bags: Sequence[Path], *words: object) -> Step
 
 
 def training_steps(recipe: Recipe, init: str, out: Path, processes: int) -> Iterator[Step]:
-    """Train one stage after the other.
+    """Train one stage after the other, up to the mean.
 
     Parameters
     ----------
@@ -225,10 +232,25 @@ def training_steps(recipe: Recipe, init: str, out: Path, processes: int) -> Iter
     Step
         As it has to be taken now: a run that was begun is resumed.
     """
+    return _train(recipe.stages, ["--init", init], out, processes)
+
+
+def refining_steps(recipe: Recipe, out: Path, processes: int) -> Iterator[Step]:
+    """Train the stages that go on from the mean, or from the last stage.
+
+    Parameters and steps are as in :func:`training_steps`.
+    """
+    start = ["--checkpoint", str(_before_refining(recipe, out))]
+    return _train(recipe.refine, start, out, processes)
+
+
+def _train(
+    stages: dict[str, dict[str, Any]], weights: list[str], out: Path, processes: int
+) -> Iterator[Step]:
+    """Train stages, each from the weights of the one before; `weights` is what the first takes."""
     launch = ("-m", "torch.distributed.run", "--nproc-per-node", str(processes))
     train = (sys.executable, *(launch if processes > 1 else ()), "-m", "training.train")
-    weights = ["--init", init]
-    for name, stage in recipe.stages.items():
+    for name, stage in stages.items():
         run = out / "runs" / name
         words = [
             word
@@ -267,7 +289,7 @@ def averaging_steps(recipe: Recipe, out: Path) -> Iterator[Step]:
     """
     if not recipe.mean:
         return
-    trained = trained_model(recipe, out)
+    trained = _before_refining(recipe, out)
     earlier, later = (out / "runs" / name / "last.safetensors" for name in recipe.mean)
     share = list(recipe.mean.values())[1]
     command = ("averaging", earlier, later, "--share", share, "--out", trained)
@@ -276,6 +298,13 @@ def averaging_steps(recipe: Recipe, out: Path) -> Iterator[Step]:
 
 def trained_model(recipe: Recipe, out: Path) -> Path:
     """Return where the trained model will be."""
+    if recipe.refine:
+        return out / "runs" / list(recipe.refine)[-1] / "last.safetensors"
+    return _before_refining(recipe, out)
+
+
+def _before_refining(recipe: Recipe, out: Path) -> Path:
+    """Return where the model will be that comes out of the stages and their mean."""
     if recipe.mean:
         return out / "averaged.safetensors"
     return out / "runs" / list(recipe.stages)[-1] / "last.safetensors"
@@ -298,8 +327,9 @@ def evaluation_steps(recipe: Recipe, model: Path, out: Path) -> Iterator[Step]:
     first = 1.0 - recipe.validation_fraction
     last_part = f"{first:g}:1"
     judged: list[tuple[str, str, str, tuple[str, ...]]] = [(HELD_OUT, HELD_OUT, "0:1", ())]
-    for name in recipe.recordings:
-        judged.append((name, f"{name}_judged", last_part, ("--temporal",)))
+    for name in {**recipe.recordings, **recipe.labelled_recordings}:
+        labelled = name in recipe.labelled_recordings
+        judged.append((name, name if labelled else f"{name}_judged", last_part, ("--temporal",)))
     for name in recipe.foreign_recordings:
         judged.append((name, name, "0:1", ("--temporal",)))
         judged.append((f"{name}_last", name, last_part, ()))
@@ -485,11 +515,16 @@ def provenance(recipe: Recipe, out: Path, log: Path, commit: str, init: str) -> 
                 name: f"first {100 * (1 - recipe.validation_fraction):.0f} %, without labels"
                 for name in recipe.recordings
             },
+            **{
+                name: f"first {100 * (1 - recipe.validation_fraction):.0f} %, with its depth"
+                for name in recipe.labelled_recordings
+            },
         },
         "licences": {
             "weights": "Apache-2.0",
             "rendered worlds": "made by this package",
             **recipe.recordings,
+            **recipe.labelled_recordings,
         },
         "figures": summarize(recipe, out),
     }
@@ -560,7 +595,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out, recordings = options.out.resolve(), options.recordings.resolve()
     log = out / "steps.jsonl"
     recipe = Recipe.read(options.recipe_file or RECIPE)
-    for name in (*recipe.recordings, *recipe.foreign_recordings):
+    for name in (
+        *recipe.recordings,
+        *recipe.labelled_recordings,
+        *recipe.foreign_recordings,
+    ):
         if not (recordings / name).exists():
             raise RecipeError(f"--recordings {recordings} has no {name}, which the recipe names")
     trained, model = trained_model(recipe, out), out / "default.safetensors"
@@ -568,6 +607,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         data_steps(recipe, recordings, out),
         training_steps(recipe, options.init, out, options.processes),
         averaging_steps(recipe, out),
+        refining_steps(recipe, out, options.processes),
         evaluation_steps(recipe, trained, out),
     )
     if options.dry_run:

@@ -127,6 +127,9 @@ def test_the_next_stage_starts_from_the_one_before_and_a_begun_one_goes_on(tmp_p
         ({"stages": {"one": {"data": {"home": 1}, "steps": 3}}}, "give two of the stages"),
         ({"mean": {"worlds": 0.5, "many": 0.6}}, "add up to 1"),
         ({"mean": {"many": 0.5, "worlds": 0.5}}, "the earlier first"),
+        ({"refine": {"one": {"data": {"moon": 1}, "steps": 3}}}, "stage 'one' has data"),
+        ({"refine": {"many": {"data": {"home": 1}, "steps": 3}}}, "give other names"),
+        ({"labelled_recordings": {"indoor_walk": "MIT"}}, "foreign too"),
     ],
 )
 def test_a_recipe_that_cannot_be_followed_is_refused(tmp_path, changes, words):
@@ -193,7 +196,7 @@ def test_a_command_that_fails_or_is_interrupted_ends_the_rebuild(tmp_path, capsy
 def test_a_small_rebuild_from_nothing(tmp_path, ran, capsys):
     """Everything of the real one, with few and small images; then once more, when all is done."""
     synthesize = importlib.import_module("training.synthesize").main
-    for seed, name in enumerate(("ride", "walk")):
+    for seed, name in enumerate(("ride", "walk", "tour")):
         words = ["--out", str(tmp_path / "bags" / name), "--seed", str(seed), "--frames", "12"]
         words += ["--width", "64", "--height", "64", "--workers", "1", "--quiet"]
         assert synthesize(words) == 0
@@ -211,6 +214,8 @@ def test_a_small_rebuild_from_nothing(tmp_path, ran, capsys):
             "second": {"data": {"room": 1, "ride": 2}, "validation_fraction": 0.2, **stage},
         },
         mean={"first": 0.25, "second": 0.75},
+        labelled_recordings={"tour": "another licence"},
+        refine={"third": {"data": {"tour": 1, "room": 1}, "validation_fraction": 0.2, **stage}},
     )
     words = ["--recordings", str(tmp_path / "bags"), "--init", "none", "--recipe-file", str(recipe)]
     words += ["--out", str(tmp_path / "work"), "--commit", "abc"]
@@ -222,20 +227,30 @@ def test_a_small_rebuild_from_nothing(tmp_path, ran, capsys):
         load_checkpoint(tmp_path / "work" / "runs" / name / "last.safetensors").state["depth"]
         for name in ("first", "second")
     )
-    for key, value in checkpoint.state["depth"].items():
+    averaged = load_checkpoint(tmp_path / "work" / "averaged.safetensors").state["depth"]
+    for key, value in averaged.items():
         mean = 0.25 * first[key] + 0.75 * second[key]
         torch.testing.assert_close(value.float(), mean, rtol=1e-3, atol=1e-4)
+    # What is written is what the refining made of the mean.
+    options = yaml.safe_load((tmp_path / "work" / "runs" / "third" / "options.yaml").read_text())
+    assert options["checkpoint"] == str(tmp_path / "work" / "averaged.safetensors")
+    refined = load_checkpoint(tmp_path / "work" / "runs" / "third" / "last.safetensors").state
+    for key, value in checkpoint.state["depth"].items():
+        torch.testing.assert_close(value.float(), refined["depth"][key], rtol=1e-3, atol=1e-4)
     said = checkpoint.metadata.provenance
+    assert said["data"]["tour"] == "first 80 %, with its depth"
+    assert said["licences"]["tour"] == "another licence"
     assert said["commit"] == "abc" and said["licences"]["ride"] == "a licence"
     assert str(tmp_path) not in json.dumps(said)
     figures = said["figures"]
-    assert set(figures) == {HELD_OUT, "ride", "walk", "walk_last"}
+    assert set(figures) == {HELD_OUT, "ride", "tour", "walk", "walk_last"}
+    assert figures["tour"]["frames"] < 12  # the held-out part alone
     assert figures["walk"]["abs_rel"] > 0 and figures["walk"]["frames"] == 12
     assert "best constant depth" in figures["walk"]["baselines"]
     assert "truth itself" in figures["walk"]["steadiness"]
-    assert ran.count("train") == 2 and "averaging" in ran
+    assert ran.count("train") == 3 and "averaging" in ran
 
     ran.clear()
     assert main(words) == 0
     assert ran == ["export"]
-    assert "train second: done before" in capsys.readouterr().out
+    assert "train third: done before" in capsys.readouterr().out
