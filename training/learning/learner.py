@@ -36,6 +36,7 @@ from training.learning.flow import mirror_flow
 from training.learning.motion_from_flow import solve_motion
 from training.learning.motion_from_tracks import TrackedMotion, sparse_loss, weighted_median
 from training.learning.options import SOLVED, OptionError, TrainOptions
+from training.learning.recorded_motion import length_loss
 from training.learning.truth_loss import truth_loss
 from training.objective import ObjectiveOutput, SelfSupervisedObjective, nothing_judged
 
@@ -137,6 +138,9 @@ class Learner:
         (:func:`training.learning.motion_from_tracks.sparse_loss`).
     in_metres : bool
         Whether tracked motion is in metres, and so its length is not taken from predicted depth.
+    velocity_weight : float
+        Not 0: motion is predicted, and the views' tracked motion, which is recorded, gives its
+        lengths (:func:`training.learning.recorded_motion.length_loss`).
     """
 
     model: nn.Module
@@ -150,6 +154,7 @@ class Learner:
     truth_weight: float = 1.0
     sparse_weight: float = 0.0
     in_metres: bool = False
+    velocity_weight: float = 0.0
 
     def at_step(self, options: TrainOptions, step: int) -> Learner:
         """Return the learner that trains at a step: at the start, an easier one.
@@ -194,7 +199,9 @@ class Learner:
             torch.compiler.cudagraph_mark_step_begin()
         count = len(views.inputs) if views.self_supervised is None else views.self_supervised
         # Neighbours are seen by networks that predict motion alone.
-        is_known = views.flow is not None or views.tracked is not None
+        recorded = views.tracked if self.velocity_weight else None
+        tracked = None if self.velocity_weight else views.tracked
+        is_known = views.flow is not None or tracked is not None
         precedes = () if is_known or count == 0 else self.precedes
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         target, *neighbours = (
@@ -208,15 +215,15 @@ class Learner:
             transforms = self._solve(disparity, views.flow, views.intrinsics[:count])
             predictions = predictions._replace(transforms=transforms)
         sparse = None
-        if views.tracked is not None:
+        if tracked is not None:
             disparity = predictions.disparities[0][:count]
-            ratio = views.tracked.log_ratio(self._depth(disparity))
-            weights = views.tracked.points[..., 3]
+            ratio = tracked.log_ratio(self._depth(disparity))
+            weights = tracked.points[..., 3]
             if self.in_metres:
                 length = torch.zeros(len(ratio), device=ratio.device)
             else:
                 length = weighted_median(ratio.detach(), weights)
-            predictions = predictions._replace(transforms=views.tracked.lengthened(length.exp()))
+            predictions = predictions._replace(transforms=tracked.lengthened(length.exp()))
             sparse = sparse_loss(ratio, weights, length)
         if count > 0:
             output = self._judge_views(views, predictions, count, generator, keep_images)
@@ -224,6 +231,10 @@ class Learner:
             output = nothing_judged(predictions.disparities)
         if sparse is not None:
             output = replace(output, loss=output.loss + self.sparse_weight * sparse)
+        if recorded is not None and count > 0:
+            transforms = [transform[:count] for transform in predictions.transforms]
+            error = length_loss(transforms, recorded.transforms)
+            output = replace(output, loss=output.loss + self.velocity_weight * error)
         if views.truth is not None:
             low, high = self.objective.min_depth, self.objective.max_depth
             truth = truth_loss(predictions.disparities, views.truth, low, high).mean()
@@ -368,6 +379,7 @@ def build_learner(options: TrainOptions, device: torch.device) -> tuple[DepthAnd
     if pose == "tracks" or pose == "recorded":
         in_metres = pose == "recorded"
         learner = replace(learner, sparse_weight=options.sparse_weight, in_metres=in_metres)
+    learner = replace(learner, velocity_weight=options.velocity_weight)
     # True depth holds the scale better.
     if options.pose in SOLVED and options.initial_depth and options.truth == "none":
         learner = replace(learner, anchor=1 / options.initial_depth)

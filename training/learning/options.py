@@ -93,7 +93,8 @@ class TrainOptions:
             "networks",
             "Motion from tracked corners (tracks), from a ResNet of its own (separate), a small "
             "network (posecnn) or the depth encoder (shared), or solved from flow and depth "
-            "(flow); from the poses of the stores (recorded), for depth in metres.",
+            "(flow), or from recorded poses (recorded), for depth in metres; auto takes these "
+            "where the check-up of depth_extract says that they agree with the images.",
         )
     )
     pose_layers: Literal[18, 34, 50, 101, 152] = _option(
@@ -137,6 +138,13 @@ class TrainOptions:
     use_ssim: bool = _option(True, "objective", "Compare structure (SSIM) as well as colours.")
     smoothness_weight: float = _option(
         1e-3, "objective", "Weight of smooth disparity away from image edges.", least=0
+    )
+    velocity_weight: float = _option(
+        0.0,
+        "objective",
+        "Weight of the error of the motion network's lengths against recorded poses, for depth in "
+        "metres where odometry knows distances well and rotation poorly; 0 takes no lengths.",
+        least=0,
     )
     sparse_weight: float = _option(
         0.3,
@@ -263,6 +271,11 @@ class TrainOptions:
             raise OptionError(
                 f"--pose {self.pose} goes neither with --stereo ({self.stereo}) nor with "
                 f"--motion-steps ({self.motion_steps}); choose --pose separate"
+            )
+        if self.velocity_weight and (self.pose in WITHOUT_NETWORK or self.stereo != "none"):
+            raise OptionError(
+                f"--velocity-weight {self.velocity_weight:g} needs a motion network and no stereo, "
+                f"but --pose is {self.pose} and --stereo {self.stereo}; choose --pose separate"
             )
         if self.pose == "none" and self.stereo != "only":
             raise OptionError("--pose none needs --stereo only; choose another, auto for example")

@@ -75,7 +75,9 @@ def apply_recipe(
     pose = options.pose
     if pose == "auto":
         pose = "separate"
-        if may_solve_motion(options, samples) and determined >= DETERMINED:
+        if options.velocity_weight:
+            pass  # it is the lengths of a network's motion that are learned
+        elif may_solve_motion(options, samples) and determined >= DETERMINED:
             pose = "tracks"
         elif easy and flat >= FLAT and not options.motion_steps:
             pose = "flow"
@@ -118,7 +120,8 @@ def starts_easily(options: TrainOptions, samples: int) -> bool:
 def may_solve_motion(options: TrainOptions, samples: int) -> bool:
     """Whether ``--pose auto`` may do without a pose network."""
     is_small = recipe_name(options, samples) == "small"
-    return is_small and options.stereo == "none" and not options.motion_steps
+    is_free = options.stereo == "none" and not options.motion_steps
+    return is_small and is_free and not options.velocity_weight
 
 
 def _given(value: _T | None, default: _T) -> _T:

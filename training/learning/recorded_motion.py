@@ -16,7 +16,9 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from training.frames.store import FrameStore
 from training.learning.motion_from_tracks import (
@@ -94,6 +96,55 @@ def remember_recorded(stores: Sequence[FrameStore]) -> MeasureTracks:
         return sparse_geometry(found, transforms, size)
 
     return measure
+
+
+def remember_lengths(stores: Sequence[FrameStore]) -> MeasureTracks:
+    """Return a function that gives the recorded motion of each sample as it is, without corners.
+
+    A motion network learns from its lengths alone (``--velocity-weight``), so its rotation may be
+    poor.
+
+    Parameters
+    ----------
+    stores : sequence of FrameStore
+    """
+    nothing = np.zeros((MOST_POINTS, 4), np.float32)
+    nothing[:, 2] = 1.0
+
+    @cache
+    def measure(store: int, target: int, sources: tuple[int, ...]) -> SparseGeometry | None:
+        recorded = recorded_transforms(stores[store], target, sources)
+        if recorded is None or np.linalg.norm(recorded[:, :3, 3], axis=1).max() < _SHORTEST:
+            return None
+        areas = np.zeros(MOST_POINTS, np.float32)
+        return SparseGeometry(recorded.astype(np.float32), nothing, areas)
+
+    return measure
+
+
+def length_loss(transforms: Sequence[Tensor], recorded: Tensor) -> Tensor:
+    """Return the error of the lengths of predicted translations, relative to the recorded ones.
+
+    The velocity supervision of Guizilini et al., "3D Packing for Self-Supervised Monocular Depth
+    Estimation", CVPR 2020, divided by the mean recorded length, so that a weight means the same
+    for a robot and a car.
+
+    Parameters
+    ----------
+    transforms : sequence of S Tensor, shape (B, 4, 4)
+        Predicted.
+    recorded : Tensor, shape (B, S, 4, 4)
+        In metres.
+
+    Returns
+    -------
+    Tensor, scalar
+    """
+    predicted = torch.stack([transform[:, :3, 3] for transform in transforms], dim=1)
+    lengths = recorded[:, :, :3, 3].norm(dim=-1)
+    # The root has no gradient at 0.
+    error = (predicted.square().sum(dim=-1) + 1e-12).sqrt() - lengths
+    return error.abs().mean() / lengths.mean().clamp_min(_SHORTEST)
 
 
 def agree(recorded: NDArray[np.float64], seen: NDArray[np.float64]) -> bool:

@@ -30,6 +30,7 @@ from monodepth2_ros.checkpoint import CheckpointMetadata, open_checkpoint, save_
 from monodepth2_ros.geometry import disparity_to_depth
 from monodepth2_ros.preprocessing import to_network_input
 from monodepth2_ros.training_camera import describe_cameras
+from training.frames.recorded_poses import poses_agree
 from training.frames.store import FrameStore
 from training.frames.truth_check import truth_problem
 from training.frames.verification import BackgroundVerification
@@ -80,7 +81,7 @@ from training.learning.recipe import (
     may_solve_motion,
     starts_easily,
 )
-from training.learning.recorded_motion import remember_recorded
+from training.learning.recorded_motion import remember_lengths, remember_recorded
 from training.learning.run_state import RunState
 from training.learning.size_choice import (
     ENOUGH_SAMPLES,
@@ -165,6 +166,8 @@ class Trainer:
         )
         flat = determined = 0.0
         if options.pose == "auto" and may_solve_motion(options, len(self.training)):
+            options = self._with_recorded_poses(options, stores)
+        if options.pose == "auto" and may_solve_motion(options, len(self.training)):
             determined = determined_share(
                 replace(self.training, measure_tracks=self._measure_tracks)
             )
@@ -190,6 +193,12 @@ class Trainer:
             self.training = self._with_known_motion(self.training)
             if options.pose == "tracks" and processes.is_first and self._measure_tracks:
                 self._measure_tracks.save()
+        if options.velocity_weight:
+            motion = remember_lengths(stores)
+            self.training = replace(self.training, measure_tracks=motion)
+            self.validation = replace(self.validation, measure_tracks=motion)
+            self.validation = self._with_known_motion(self.validation, fewest=0)
+            self.training = self._with_known_motion(self.training)
         self.folder = Path(options.out).expanduser()
         self._rows = processes.share(options.batch_size)
         self._epoch_steps = len(self.training) // options.batch_size
@@ -254,7 +263,17 @@ class Trainer:
         shorter = replace(asked, pose=self.options.pose, steps=steps)
         return apply_recipe(shorter, len(self.training), flat, determined)
 
-    def _with_known_motion(self, samples: Samples) -> Samples:
+    def _with_recorded_poses(
+        self, options: TrainOptions, stores: Sequence[FrameStore]
+    ) -> TrainOptions:
+        """Choose the recorded poses where they are known to agree with the images."""
+        if not all(poses_agree(store) for store in stores):
+            return options
+        recorded = replace(self.training, measure_tracks=remember_recorded(stores))
+        is_enough = determined_share(recorded) >= DETERMINED
+        return replace(options, pose="recorded") if is_enough else options
+
+    def _with_known_motion(self, samples: Samples, fewest: int | None = None) -> Samples:
         """Leave out the samples that tracked corners do not determine the motion of."""
         kept = ~samples.self_supervised()
         asked = np.flatnonzero(~kept)
@@ -273,7 +292,12 @@ class Trainer:
                     f"{tqdm.format_interval(left)} left",
                     flush=True,
                 )
-        if kept.sum() < self.options.batch_size:
+        if kept.sum() < (self.options.batch_size if fewest is None else fewest):
+            if self.options.velocity_weight:
+                raise DatasetError(
+                    f"--velocity-weight: {kept[asked].sum()} of {len(asked)} samples have recorded "
+                    "poses; extract with --poses-topic, or give --velocity-weight 0"
+                )
             if self.options.pose == "recorded":
                 raise DatasetError(
                     f"--pose recorded: {kept[asked].sum()} of {len(asked)} samples have poses that "
@@ -363,7 +387,9 @@ class Trainer:
     @property
     def is_metric(self) -> bool:
         """Whether depth is learned in metres: from a baseline or from recorded poses."""
-        return self.options.stereo != "none" or self.options.pose == "recorded"
+        options = self.options
+        has_poses = options.pose == "recorded" or options.velocity_weight > 0.0
+        return options.stereo != "none" or has_poses
 
     @property
     def total_steps(self) -> int:
@@ -499,6 +525,8 @@ class Trainer:
                 "sparse": result.sparse,
                 "spread": result.spread,
             }
+            if result.scale is not None:
+                entry |= {"scale": result.scale, "scale_spread": result.scale_spread}
             if not self.state.history:
                 entry["baselines"] = self._baselines()
                 own_size = self._at_own_size()
@@ -525,6 +553,8 @@ class Trainer:
         self._save(best=figure if is_best else None, best_size=size)
         if self.processes.is_first:
             shown = describe_entry(entry, self.state.history[0])
+            if "scale" in entry:
+                shown += f", scale {entry['scale']:.3f} ± {entry['scale_spread']:.1%}"
             bar.write(f"step {step}: {shown}{' (best)' if is_best and step else ''}")
 
     def _validated(self) -> Learner:
@@ -678,6 +708,7 @@ class Trainer:
             min_depth=options.min_depth,
             max_depth=options.max_depth,
             crop=first.crop,
+            scale_spread=entry.get("scale_spread"),
             is_metric=self.is_metric,
             training={
                 "steps": self.state.step,

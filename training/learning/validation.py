@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,9 +18,9 @@ from monodepth2_ros.preprocessing import to_network_input
 from training.learning.baselines import sparse_error
 from training.learning.dataset import Samples, iterate_batches
 from training.learning.depth_and_motion import Predictions
-from training.learning.learner import Learner, prepare
+from training.learning.learner import Learner, Views, prepare
 from training.learning.logbook import training_picture
-from training.learning.motion_from_tracks import MeasureTracks, sample_at
+from training.learning.motion_from_tracks import MeasureTracks, sample_at, weighted_median
 from training.learning.processes import Processes
 from training.metrics import evaluate_frame
 
@@ -43,6 +44,9 @@ class Validation:
         motion of enough held-out samples is determined.
     spread : float
         Standard deviation of log depth over an image, averaged over images.
+    scale, scale_spread : float or None
+        For a model in metres with recorded poses, what its depth must be multiplied by to fit
+        them (the geometric mean over samples), and the standard deviation of its logarithm.
     picture : Tensor or None
         What :func:`training.learning.logbook.training_picture` shows of the first samples.
     """
@@ -52,6 +56,8 @@ class Validation:
     sparse: float | None
     spread: float
     picture: Tensor | None
+    scale: float | None = None
+    scale_spread: float | None = None
 
 
 def evenly(count: int, most: int) -> NDArray[np.int64]:
@@ -99,8 +105,8 @@ def validate(
     chunks = [samples.arranged(chosen[i : i + batch]) for i in range(0, len(chosen), batch)]
     generator = torch.Generator(processes.device).manual_seed(seed)
     # Sums over samples: loss, their number, abs_rel, images with truth, error against triangulated
-    # depth, images with that, spread.
-    sums = torch.zeros(7, dtype=torch.float64)
+    # depth, images with that, spread, samples with a scale, its logarithm, and the square of that.
+    sums = torch.zeros(10, dtype=torch.float64)
     picture = None
     model = learner.model
     was_training = model.training
@@ -118,6 +124,10 @@ def validate(
                 sums[3] += len(errors)
                 depth = _full_depth(learner, predictions.disparities[0])
                 sums[6] += float(depth.log().std(dim=(1, 2, 3)).sum())
+                scales = _log_scales(learner, views, predictions)
+                sums[7] += len(scales)
+                sums[8] += float(scales.sum())
+                sums[9] += float(scales.square().sum())
                 if measure_tracks is not None:
                     errors = _sparse_errors(tracked, chunk, depth, compared)
                     sums[4] += sum(errors)
@@ -129,13 +139,20 @@ def validate(
     finally:
         model.train(was_training)
     totals = processes.total(sums.to(processes.device)).tolist()
-    loss, count, abs_rel, images, sparse, points, spread = totals
+    loss, count, abs_rel, images, sparse, points, spread, scales, logs, squares = totals
+    scale = scale_spread = None
+    if scales >= FEWEST_SPARSE:
+        mean = logs / scales
+        scale = math.exp(mean)
+        scale_spread = math.sqrt(max(0.0, squares / scales - mean**2))
     return Validation(
         loss / count,
         abs_rel / images if images else None,
         sparse / points if points >= FEWEST_SPARSE else None,
         spread / count,
         picture,
+        scale,
+        scale_spread,
     )
 
 
@@ -199,6 +216,27 @@ def judge_at_size(
         abs_rel / images_known if images_known else None,
         sparse / known if known >= FEWEST_SPARSE else None,
     )
+
+
+def _log_scales(learner: Learner, views: Views, predictions: Predictions) -> Tensor:
+    """Return by what depth falls short of recorded poses, as logarithms, sample by sample.
+
+    By the triangulated corners of the samples that have some; of a motion network, by the lengths
+    of its translations.
+    """
+    tracked = views.tracked
+    if tracked is None or not (learner.in_metres or learner.velocity_weight):
+        return torch.zeros(0)
+    if learner.velocity_weight:
+        count = len(tracked.transforms)
+        moved = torch.stack([t[:count, :3, 3] for t in predictions.transforms], dim=1).norm(dim=-1)
+        lengths = tracked.transforms[:, :, :3, 3].norm(dim=-1)
+        return torch.log(lengths.mean(dim=1) / moved.mean(dim=1).clamp_min(1e-9)).double().cpu()
+    weights = tracked.points[..., 3]
+    known = weights.sum(dim=1) > 0.0
+    depth = _full_depth(learner, predictions.disparities[0][: len(weights)])
+    ratio = tracked.log_ratio(depth)
+    return -weighted_median(ratio[known], weights[known]).double().cpu()
 
 
 def _full_depth(learner: Learner, disparity: Tensor) -> Tensor:

@@ -1,0 +1,165 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Whole runs with recorded poses: chosen by themselves, resumed, in several processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from monodepth2_ros.checkpoint import Checkpoint, load_checkpoint
+from narrow_networks import narrow, program_of
+from paths import REPOSITORY
+from training.frames.recorded_poses import REPORT, poses_agree
+from training.frames.store import FrameStore
+from training.frames.writer import write_frame_store
+from training.learning import trainer as trainer_module
+from training.learning.options import OptionError, TrainOptions
+from training.learning.recorded_motion import length_loss
+from training.train import NOTHING_LEARNED, main
+from training.worlds.film import synthesize
+from training.worlds.take import camera_from_field_of_view
+
+COMPLETE = (0, NOTHING_LEARNED)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def narrow_networks():
+    """What is tested here is what a run does around its networks."""
+    with pytest.MonkeyPatch.context() as patch:
+        narrow(patch.setattr)
+        yield
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A rendered street with its poses, as an extraction that found them right leaves it."""
+    path = tmp_path_factory.mktemp("data") / "store"
+    camera = camera_from_field_of_view(192, 128, 80)
+    frames = list(synthesize(3, "street", camera, 20, antialias=1))
+    images = np.stack([frame.image for frame in frames])
+    write_frame_store(path, images, [camera], poses=np.stack([frame.pose for frame in frames]))
+    report(path, "agree")
+    return path
+
+
+def report(path: Path, level: str) -> None:
+    camera = {"kept": 20, "pose_frames": 20, "pose_check": {"level": level}}
+    (path / REPORT).write_text(json.dumps({"cameras": [camera]}))
+
+
+def words(store: Path, out: Path, *more: str) -> list[str]:
+    options = ["--data", str(store), "--out", str(out), "--init", "none", "--batch-size", "2"]
+    options += ["--steps", "4", "--validation-fraction", "0.4", "--device", "cpu"]
+    options += ["--no-tensorboard", "--loader-threads", "1", "--precision", "fp32"]
+    return [*options, "--save-every", "1", *more]
+
+
+def assert_same(first: Checkpoint, second: Checkpoint, tolerance: float = 0.0) -> None:
+    assert first.state.keys() == second.state.keys()
+    for network, state in first.state.items():
+        for name, value in state.items():
+            other = second.state[network][name]
+            torch.testing.assert_close(value, other, rtol=0.0, atol=tolerance)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [["--pose", "recorded"], ["--velocity-weight", "0.1"]])
+def test_depth_is_in_metres_and_a_stopped_run_goes_on_exactly(
+    how: list[str], store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    assert main(words(store, tmp_path / "whole", *how)) in COMPLETE, capsys.readouterr().err
+    said = capsys.readouterr().out
+    assert ("from recorded poses, in metres" in said) == (how[0] == "--pose")
+    whole = load_checkpoint(tmp_path / "whole" / "last.safetensors")
+    assert whole.metadata.is_metric
+    assert ("pose" in whole.state) == (how[0] != "--pose")
+    # The held-out part says how the scale spreads.
+    entry = whole.metadata.training["validation"]
+    assert entry["scale"] > 0.0 and 0.0 <= entry["scale_spread"] < 5.0
+    assert whole.metadata.scale_spread == entry["scale_spread"]
+    assert f"scale {entry['scale']:.3f} ±" in said
+
+    real, steps = trainer_module.Trainer._step, []
+
+    def step(self, *rest):
+        if len(steps) == 2:
+            raise OSError("stopped by the test")
+        steps.append(0)
+        real(self, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer_module.Trainer, "_step", step)
+        assert main(words(store, tmp_path / "run", *how)) == 1
+        assert "stopped by the test" in capsys.readouterr().err
+    assert main(["--resume", str(tmp_path / "run")]) in COMPLETE
+    assert_same(whole, load_checkpoint(tmp_path / "run" / "last.safetensors"))
+
+
+@pytest.mark.slow
+def test_auto_takes_recorded_poses_that_agree_and_no_others(store: Path, tmp_path: Path, capsys):
+    assert poses_agree(FrameStore.open(store))
+    assert main(words(store, tmp_path / "good")) in COMPLETE
+    assert "motion from recorded poses" in capsys.readouterr().out
+    for level in ("offset", "disagree", "unknown"):
+        report(store, level)
+        assert not poses_agree(FrameStore.open(store))
+    try:
+        assert main(words(store, tmp_path / "late")) in COMPLETE
+        assert "recorded poses" not in capsys.readouterr().out
+        assert not load_checkpoint(tmp_path / "late" / "last.safetensors").metadata.is_metric
+        (store / REPORT).unlink()
+        assert not poses_agree(FrameStore.open(store))
+    finally:
+        report(store, "agree")
+
+
+@pytest.mark.slow
+def test_two_processes_with_recorded_poses_learn_what_one_does(store: Path, tmp_path: Path):
+    how = ["--pose", "recorded", "--freeze-batch-norm", "--tie-break", "0"]
+    program = tmp_path / "narrow_train.py"
+    program.write_text(program_of("training.train"))
+    assert main(words(store, tmp_path / "one", *how)) in COMPLETE
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+    subprocess.run(
+        [*launch, "2", str(program), *words(store, tmp_path / "two", *how)],
+        cwd=REPOSITORY,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=True,
+        timeout=300,
+        capture_output=True,
+    )
+    one, two = (load_checkpoint(tmp_path / name / "last.safetensors") for name in ("one", "two"))
+    # Adam turns tiny gradients into whole steps of the learning rate, 1e-4 here.
+    assert_same(one, two, tolerance=1e-3)
+    figures = [c.metadata.training["validation"] for c in (one, two)]
+    assert figures[0]["scale"] == pytest.approx(figures[1]["scale"], rel=0.02)
+
+
+def test_length_loss_is_relative_and_knows_no_direction() -> None:
+    recorded = torch.eye(4).repeat(2, 2, 1, 1)
+    recorded[:, :, 0, 3] = torch.tensor([[0.5, 1.5], [1.0, 1.0]])
+    predicted = [torch.eye(4).repeat(2, 1, 1) for _ in range(2)]
+    for source in range(2):
+        predicted[source][:, 2, 3] = 0.8 * recorded[:, source, 0, 3]
+    assert length_loss(predicted, recorded).item() == pytest.approx(0.2, rel=1e-5)
+    still = [torch.eye(4).repeat(2, 1, 1).requires_grad_() for _ in range(2)]
+    length_loss(still, recorded).backward()
+    assert torch.isfinite(still[0].grad).all()
+
+
+def test_velocity_needs_a_network_and_poses(store: Path, tmp_path: Path, capsys) -> None:
+    for pose in ("tracks", "recorded", "flow"):
+        with pytest.raises(OptionError, match="--velocity-weight"):
+            TrainOptions(pose=pose, velocity_weight=0.1)
+    camera = camera_from_field_of_view(96, 64, 80)
+    write_frame_store(tmp_path / "bare", np.zeros((8, 64, 96, 3), np.uint8), [camera])
+    assert main(words(tmp_path / "bare", tmp_path / "run", "--velocity-weight", "0.1")) == 1
+    assert "0 of" in (error := capsys.readouterr().err) and "--poses-topic" in error
