@@ -73,6 +73,25 @@ def choose_measure(best_by: str, entry: Mapping[str, Any]) -> Measure:
     return "loss"
 
 
+def knows_more_than_nothing(
+    entry: Mapping[str, Any], start: Mapping[str, Any], measure: Measure
+) -> bool:
+    """Tell whether a validation is better than the best constant depth, where that is known.
+
+    A trained model that judges badly on few corners may be full of right structure elsewhere; a
+    flat one has none, whatever its figure, and must not take its place.
+
+    Parameters
+    ----------
+    entry, start : mapping
+        A validation, and the first one, with the baselines.
+    measure : Measure
+    """
+    constant = _constant(start, measure)
+    figure = entry.get(measure)
+    return constant is None or figure is None or bool(figure <= (1 - LEAST_GAIN) * constant)
+
+
 def describe_entry(entry: Mapping[str, Any], start: Mapping[str, Any] | None) -> str:
     """Write a validation as one line, next to the start and to what needs no learning."""
     parts = []
@@ -171,7 +190,10 @@ def conclude(
     if not known or known[0]["step"] != 0 or measure == "train_loss":
         return Outcome(True, "not judged: nothing was held out (--validation-fraction)")
     start = known[0]
-    best = min(known, key=lambda entry: float(entry[measure]))
+    rest = known[1:]
+    if from_checkpoint:
+        rest = [entry for entry in rest if knows_more_than_nothing(entry, start, measure)]
+    best = min([start, *rest], key=lambda entry: float(entry[measure]))
     name, began, came = _NAMES[measure], start[measure], best[measure]
     figures = f"{name} {began:.4f} at the start"
     own = start.get("own_size", {})
@@ -193,6 +215,8 @@ def conclude(
         figures += f", {constant:.4f} for the best constant depth"
     if gain < LEAST_GAIN:
         kept = "is the model that training began with"
+        if len(rest) < len(known) - 1:
+            kept += ", as later ones were no better than a constant depth"
         if came < began:
             kept = "is better by less than the noise"
         return Outcome(False, f"nothing was learned: {figures}. best.safetensors {kept}. {_CAUSES}")
@@ -201,8 +225,6 @@ def conclude(
             False,
             f"nothing was learned: no better than a constant depth: {figures}. {_CAUSES}",
         )
-    if constant is not None and came > (1 - LEAST_GAIN) * constant:
-        figures += "; still no better than that"
     return Outcome(True, f"better by {100 * gain:.0f} %: {figures}")
 
 

@@ -28,7 +28,7 @@ from training.learning.motion_from_tracks import (
 )
 
 #: To be raised whenever triangulation finds something else in the same images.
-_VERSION = 2
+_VERSION = 3
 
 #: More samples than this are not kept: 5 KB each.
 _MOST_KEPT = 20_000

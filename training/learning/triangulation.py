@@ -46,6 +46,11 @@ _LEAST_NOISE = 0.08
 #: A corner is at most this many times as uncertain along an edge as across it.
 _MOST_ALONG = 6.0
 
+#: A rotation takes up much of the displacement by a shift to the side, but hardly more than all
+#: but one part in this many. A turn and a shift that cancel nearly completely explain far things
+#: that stand still as well as the right motion does, so such motions cost more.
+_CANCELLED = 10.0
+
 # A source from which the motion is guessed shows at least this share of the most that one shows.
 _ENOUGH_SEEN = 0.6
 
@@ -237,8 +242,9 @@ def triangulate(tracks: Tracks, intrinsics: Floats) -> Triangulation | None:
     sharp = tracks.sharpness
     if sharp is None:
         sharp = np.tile(np.eye(2), (count, 1, 1))
-    part = _Observed(rays[some], ends[:, some], sees[:, some], sharp[some], mean_focal)
-    every = _Observed(rays, ends, sees, sharp, mean_focal)
+    left = max(float(np.max(parallax)) * mean_focal, _LEAST_NOISE)
+    part = _Observed(rays[some], ends[:, some], sees[:, some], sharp[some], mean_focal, left)
+    every = _Observed(rays, ends, sees, sharp, mean_focal, left)
     seen = sees[best]
     for rotation, translation in _starts(rays[seen], ends[best, seen], turns[best], mean_focal):
         solution = _start(part, turns, best, rotation, translation)
@@ -258,13 +264,17 @@ def triangulate(tracks: Tracks, intrinsics: Floats) -> Triangulation | None:
 
 @dataclass(frozen=True, eq=False)
 class _Observed:
-    """Normalised tracks: rays (N, 3), ends (S, N, 2), which count (S, N), sharpness (N, 2, 2)."""
+    """Normalised tracks: rays (N, 3), ends (S, N, 2), which count (S, N), sharpness (N, 2, 2).
+
+    And the focal length and the displacement that rotations alone leave, in pixels.
+    """
 
     rays: Floats
     ends: Floats
     seen: NDArray[np.bool_]
     sharpness: Floats
     focal: float
+    left: float
 
 
 @dataclass(eq=False)
@@ -400,9 +410,11 @@ def _project(solution: _Solution, rays: Floats, source: int) -> tuple[Floats, Fl
 def _cost(solution: _Solution, data: _Observed) -> float:
     total = 0.0
     for source, end in enumerate(data.ends):
-        error = (_project(solution, data.rays, source)[1] - end) * data.focal
-        error = _sharpened(data.sharpness, error)
+        seen = _project(solution, data.rays, source)[1]
+        error = _sharpened(data.sharpness, (seen - end) * data.focal)
+        shift = _displacement(data.rays @ solution.rotations[source].T, seen) * data.focal
         robust = np.log1p((error**2).sum(axis=1) / _ROBUST**2)
+        robust += np.log1p((shift**2).sum(axis=1) / (_CANCELLED * data.left) ** 2)
         total += float(robust[data.seen[source]].sum())
     return total / data.seen.sum()
 

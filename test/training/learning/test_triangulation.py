@@ -190,3 +190,24 @@ def test_the_sharpness_of_a_corner_is_that_of_its_texture():
     assert np.allclose(np.linalg.eigvalsh(tracks.sharpness)[:, 1], 1.0)
     on_stripe = np.hypot(*(tracks.points - (42, 31)).T).argmin()
     assert tracks.sharpness[on_stripe, 0, 0] > tracks.sharpness[on_stripe, 1, 1]
+
+
+def test_far_things_that_hardly_move_are_not_a_turn_and_a_shift_that_cancel():
+    """On a straight road most corners are far and stand still; a few near ones go by."""
+    generator = np.random.default_rng(4)
+    tracks, _ = make_tracks((SIDEWAYS,), count=60)
+    points = tracks.points.copy()
+    points[:, 1] = generator.uniform(40, 56, len(points))
+    depth = np.where(np.arange(len(points)) < 45, generator.uniform(150, 400, len(points)), 12.0)
+    points[45:, 0] = generator.uniform(150, 185, 15)
+    rays = np.column_stack([points, np.ones(len(points))]) @ np.linalg.inv(INTRINSICS).T
+    ends = []
+    for step in (-1.0, 1.0):
+        pixels = (rays * depth[:, None] + (0, 0, step)) @ INTRINSICS.T
+        ends.append(pixels[:, :2] / pixels[:, 2:] + generator.normal(0, 0.1, (len(points), 2)))
+    road = Tracks(points, np.array(ends), np.ones((2, len(points)), bool))
+    found = triangulate(road, INTRINSICS)
+    assert found is not None
+    turned = cv2.Rodrigues(found.transforms[1, :3, :3])[0]
+    assert np.degrees(np.linalg.norm(turned)) < 1.5
+    assert found.parallax < 5
