@@ -4,12 +4,15 @@
 
     python benchmark/node.py --seconds 20 --image-size 1280x720 --rate 30
     python benchmark/node.py --image-size 640x480 1920x1080 3840x2160 --nodes 1 2 4
+    python benchmark/node.py --image-size 640x480 --nodes 1 2 4 --one-process --checkpoint default
 
 A publisher sends images at the camera's rate, the node works, a subscriber takes depth and points.
 Reported: latency from the image's stamp to receipt, output rate against that of the network alone
 (timed before, in a process of its own), the node's stages, CPU and memory; then the packing of a
 cloud by itself. Of several sizes or numbers of nodes, each node with a camera and a listener of its
-own: a table.
+own: a table. With `--one-process` each number of nodes is followed by one node for as many cameras.
+The processor's time for a frame, user and system, is that of the nodes; "own" is without that of
+the network alone. It depends less than rates on what else the machine does.
 """
 
 from __future__ import annotations
@@ -104,8 +107,11 @@ def listen(arguments: argparse.Namespace) -> None:
         times[topic].append(time.monotonic())
 
     def diagnose(report: Any) -> None:
-        if report.status[0].name.startswith(f"{arguments.namespace}/depth".lstrip("/")):
-            status.update({item.key: item.value for item in report.status[0].values})
+        space = arguments.namespace.lstrip("/")
+        names = (f"{space}/depth: depth".lstrip("/"), f"depth: {space}")
+        for one in report.status:
+            if one.name in names:  # of a node of its own, or of one for all cameras
+                status.update({item.key: item.value for item in one.values})
 
     for topic, kind in zip(HEADER_TOPICS, (Image, PointCloud2), strict=True):
         node.create_subscription(kind, topic, lambda m, topic=topic: receive(topic, m), 10)
@@ -147,8 +153,6 @@ def spread(values: list[float]) -> str:
 
 def time_network(arguments: argparse.Namespace) -> None:
     """Time the network alone, with the settings of the node, and print its rate as JSON."""
-    import torch
-
     from monodepth2_ros.predictor import DepthPredictor
 
     predictor = DepthPredictor(
@@ -159,21 +163,28 @@ def time_network(arguments: argparse.Namespace) -> None:
         threads=arguments.threads,
     )
     metadata, backend = predictor.checkpoint.metadata, predictor.backend
-    image = torch.zeros((metadata.height, metadata.width, 3), dtype=torch.uint8)
-    image = image.to(str(backend.device))
+    image: Any = np.zeros((metadata.height, metadata.width, 3), np.uint8)
+    if backend.device.type == "cuda":
+        import torch
+
+        image = torch.from_numpy(image).to(str(backend.device))
     for _ in range(5):
         backend.disparity(image)
-    count, started = 0, time.perf_counter()
+    count, started, busy = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() - started < 4.0:
-        backend.disparity(image).cpu()
+        disparity = backend.disparity(image)
+        if backend.device.type == "cuda":
+            disparity.cpu()
         count += 1
-    print(json.dumps({"rate": count / (time.perf_counter() - started)}))
+    seconds = time.perf_counter() - started
+    print(json.dumps({"rate": count / seconds, "busy": (time.process_time() - busy) / count}))
 
 
 @dataclass(frozen=True)
 class Run:
-    """What was seen of one arrangement; lists have one entry for each node."""
+    """What was seen of one arrangement; lists have one entry for each camera, or each node."""
 
+    arrangement: str
     size: tuple[int, int]
     sent: list[float]
     message_bytes: int
@@ -194,6 +205,10 @@ class Run:
             np.mean([float(one["status"][f"{stage} {which} (ms)"]) for one in self.listened])
         )
 
+    def busy_a_frame(self) -> float:
+        """Return the nodes' processor time for a frame, in seconds."""
+        return sum(self.busy) / sum(self.rates())
+
     def latencies(self, topic: str) -> list[float]:
         """Return seconds from the image's stamp to the receipt of an output, of all nodes."""
         return [value for one in self.listened for value in one["latencies"][topic]]
@@ -211,8 +226,10 @@ def shared_memory_used() -> float:
     return (found.f_blocks - found.f_bfree) * found.f_frsize / 2**20
 
 
-def measure(arguments: argparse.Namespace, size: tuple[int, int], count: int) -> Run:
-    """Run a camera, a node and a listener, `count` times at once, each in a process of its own."""
+def measure(
+    arguments: argparse.Namespace, size: tuple[int, int], count: int, one_node: bool = False
+) -> Run:
+    """Run `count` cameras and listeners, each in a process, and a node for each or one for all."""
     import psutil
 
     own = [sys.executable, __file__, *sys.argv[1:], "--image-size", f"{size[0]}x{size[1]}"]
@@ -227,14 +244,18 @@ def measure(arguments: argparse.Namespace, size: tuple[int, int], count: int) ->
     command = [sys.executable, "-m", "monodepth2_ros.node", "--ros-args"]
     for name, value in parameters.items():
         command += ["-p", f"{name}:={value}"]
-    spaces = ["" if count == 1 else f"/camera{i}" for i in range(count)]
+    spaces = ["" if count == 1 and not one_node else f"/camera{i}" for i in range(count)]
+    if one_node:
+        names = ",".join(space.lstrip("/") for space in spaces)
+        command += ["-p", f"cameras:=[{names}]"]
     shared_before = shared_memory_used()
     pipe = {"stdout": subprocess.PIPE, "text": True}
     nodes, cameras, listeners = [], [], []
     try:
         for space in spaces:
-            there = ["-r", f"__ns:={space}"] if space else []
-            nodes.append(subprocess.Popen([*command, *there], cwd=REPOSITORY))
+            there = ["-r", f"__ns:={space}"] if space and not one_node else []
+            if not (one_node and nodes):
+                nodes.append(subprocess.Popen([*command, *there], cwd=REPOSITORY))
             role = [*own, "--namespace", space, "--role"]
             cameras.append(subprocess.Popen([*role, "camera"], **pipe))
             listeners.append(subprocess.Popen([*role, "listener"], **pipe))
@@ -246,7 +267,7 @@ def measure(arguments: argparse.Namespace, size: tuple[int, int], count: int) ->
         time.sleep(0.7 * arguments.seconds)
         after, ended = [one.cpu_times() for one in watched], time.monotonic()
         shared = shared_memory_used() - shared_before
-        memory = [one.memory_info().rss / 2**20 for one in watched[:count]]
+        memory = [one.memory_info().rss / 2**20 for one in watched[: len(nodes)]]
         outputs = [one.communicate(timeout=arguments.seconds + 120)[0] for one in listeners]
     finally:
         for process in (*listeners, *cameras, *nodes):
@@ -257,12 +278,13 @@ def measure(arguments: argparse.Namespace, size: tuple[int, int], count: int) ->
     pairs = zip(before, after, strict=True)
     busy = [(b.user + b.system - a.user - a.system) / (ended - started) for a, b in pairs]
     return Run(
+        arrangement="one node" if one_node else f"{count} node{'s' if count > 1 else ''}",
         size=size,
         sent=[one["rate"] for one in sent],
         message_bytes=sent[0]["bytes"],
         listened=[json.loads(output.splitlines()[-1]) for output in outputs],
-        busy=busy[:count],
-        camera_busy=busy[count:],
+        busy=busy[: len(nodes)],
+        camera_busy=busy[len(nodes) :],
         memory=memory,
         shared_memory=shared,
     )
@@ -271,10 +293,11 @@ def measure(arguments: argparse.Namespace, size: tuple[int, int], count: int) ->
 STAGES = ("wait", "decode", "rectify", "preprocess", "network", "outputs", "publish")
 
 
-def report(run: Run, arguments: argparse.Namespace, bare: float) -> None:
+def report(run: Run, arguments: argparse.Namespace, alone: dict[str, float]) -> None:
     """Print all that is known of one node."""
     status = run.listened[0]["status"]
     work = run.milliseconds("total") - run.milliseconds("wait") - run.milliseconds("network")
+    bare = alone["rate"]
     width, height = run.size
     print(
         f"\n{status['backend']} on {status['device']}; {arguments.transport} images of {width}x"
@@ -296,27 +319,36 @@ def report(run: Run, arguments: argparse.Namespace, bare: float) -> None:
     )
     print(f"received {100 * run.received():.0f} % of {run.sent[0]:.1f} images sent a second")
     print(f"{100 * run.busy[0]:.0f} % of a core, {run.memory[0]:.0f} MiB resident")
+    busy, own = 1e3 * run.busy_a_frame(), 1e3 * (run.busy_a_frame() - alone["busy"])
+    print(f"{busy:.1f} ms of processor time a frame, {own:.1f} without the network")
 
 
-def table(runs: Iterable[Run], arguments: argparse.Namespace, bare: float) -> None:
+def table(runs: Iterable[Run], arguments: argparse.Namespace, alone: dict[str, float]) -> None:
     """Print a line for each arrangement, as soon as it is measured."""
-    columns = ["images", "MB each", "nodes", "sent Hz", "received", "output Hz", "depth after ms"]
-    columns += [*STAGES, "% core, node", "camera", "MiB, node", "MiB shm"]
-    print(f"\n{arguments.transport}, {arguments.rate:g} Hz; the network alone: {bare:.1f} Hz\n")
+    columns = ["images", "MB each", "cameras", "served by", "sent Hz", "received", "output Hz"]
+    columns += ["depth after ms", *STAGES, "CPU ms a frame", "own", "% core, camera"]
+    columns += ["MiB, all nodes", "MiB shm"]
+    print(
+        f"\n{arguments.transport}, {arguments.rate:g} Hz; "
+        f"the network alone: {alone['rate']:.1f} Hz, "
+        f"{1e3 * alone['busy']:.1f} ms of processor time\n"
+    )
     print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns), flush=True)
     for run in runs:
         cells = [
             f"{run.size[0]}×{run.size[1]}",
             f"{1e-6 * run.message_bytes:.1f}",
             str(len(run.listened)),
+            run.arrangement,
             f"{np.mean(run.sent):.1f}",
             f"{100 * run.received():.0f} %",
             f"{np.mean(run.rates()):.2f}",
             spread(run.latencies("depth/image_rect")).replace(" | ", " / "),
             *(f"{run.milliseconds(stage):.1f}" for stage in STAGES),
-            f"{100 * np.mean(run.busy):.0f}",
+            f"{1e3 * run.busy_a_frame():.1f}",
+            f"{1e3 * (run.busy_a_frame() - alone['busy']):.1f}",
             f"{100 * np.mean(run.camera_busy):.0f}",
-            f"{np.mean(run.memory):.0f}",
+            f"{sum(run.memory):.0f}",
             f"{run.shared_memory:.0f}",
         ]
         print("| " + " | ".join(cells) + " |", flush=True)
@@ -328,13 +360,18 @@ def compare(arguments: argparse.Namespace) -> None:
 
     prepare_environment(os.environ)
     own = [sys.executable, __file__, *sys.argv[1:], "--role", "network"]
-    bare = json.loads(subprocess.check_output(own, text=True).splitlines()[-1])["rate"]
-    cases = [(size, count) for size in arguments.image_size for count in arguments.nodes]
-    runs = (measure(arguments, size, count) for size, count in cases)
+    alone = json.loads(subprocess.check_output(own, text=True).splitlines()[-1])
+    cases = [
+        (size, count, one_node)
+        for size in arguments.image_size
+        for count in arguments.nodes
+        for one_node in ([False, True] if arguments.one_process else [False])
+    ] * arguments.rounds
+    runs = (measure(arguments, *case) for case in cases)
     if len(cases) == 1 and arguments.nodes == [1]:
-        report(next(runs), arguments, bare)
+        report(next(runs), arguments, alone)
     else:
-        table(runs, arguments, bare)
+        table(runs, arguments, alone)
 
 
 def main() -> None:
@@ -349,6 +386,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=30.0)
     parser.add_argument("--image-size", type=size, nargs="+", default=[(1280, 720)], metavar="WxH")
     parser.add_argument("--nodes", type=int, nargs="+", default=[1])
+    parser.add_argument("--one-process", action="store_true", help="also one node for all cameras")
+    parser.add_argument("--rounds", type=int, default=1, help="how often to measure all of it")
     parser.add_argument("--transport", choices=["raw", "compressed"], default="raw")
     parser.add_argument("--checkpoint", default="random")
     parser.add_argument("--backend", default="auto")

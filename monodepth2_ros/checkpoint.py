@@ -432,6 +432,9 @@ def _load_published(folder: Path, is_kitti_stereo: bool = False) -> Checkpoint:
                 f"checkpoint folder {folder} has no {name}.pth; a published model is a folder "
                 "with encoder.pth and depth.pth"
             )
+        impostor = describe_impostor(folder / f"{name}.pth")
+        if impostor:
+            raise CheckpointError(impostor)
     if not is_installed("torch"):
         raise CheckpointError(
             f"checkpoint folder {folder} holds pickles, which torch reads, and it is not "

@@ -93,7 +93,7 @@ class OpenVINOBackend:
                 self._watch = PrecisionWatch(
                     lambda: network.compile("fp32", settings),
                     checkpoint.metadata,
-                    lambda exact, change: self._use_float32(exact, change, answers, threads),
+                    self._use_float32,
                 )
         else:
             self.precision, compiled = precision, network.compile(precision, settings)
@@ -118,15 +118,16 @@ class OpenVINOBackend:
             result[:] = self._run(image)
         return results
 
-    def _use_float32(self, exact: Any, change: float, answers: Path, threads: int) -> None:
-        """Go on in float32, because bfloat16 changes the depth of real frames too much."""
+    def _use_float32(self, exact: Any, change: float) -> None:
+        """Go on in float32, because bfloat16 changes the depth of real frames too much.
+
+        It is not kept for the next start, which may be in front of another scene.
+        """
         self._watch = None
         self._request = exact.create_infer_request()
         self.precision = "fp32"
-        found = {"precision": "fp32", "change of a camera's depth": change}
-        openvino_precision.keep(answers, threads, found)
         logging.getLogger(__name__).warning(
-            "bfloat16 changes the depth of this camera's images by %.1f %%, more than %.1f %%: "
+            "bfloat16 changes the depth of this camera's images by %.2f %%, more than %.1f %%: "
             "float32 from now on; set precision to 'bf16' where speed counts more",
             100.0 * change,
             100.0 * openvino_precision.LARGEST_CHANGE,

@@ -61,31 +61,18 @@ def choose(
     """
     if not has_bfloat16():
         return "fp32", compile_graph("fp32")
-    key = _key(threads)
+    key = hashlib.sha256(f"{processor_name()} {threads}".encode()).hexdigest()[:16]
     known = _read(file).get(key)
     if isinstance(known, dict) and known.get("precision") in ("fp32", "bf16"):
         return known["precision"], compile_graph(known["precision"])
     compiled = {name: compile_graph(name) for name in ("fp32", "bf16")}
     found = measure(compiled, metadata)
-    keep(file, threads, found)
-    precision = str(found["precision"])
-    return precision, compiled[precision]
-
-
-def keep(file: Path, threads: int, found: dict[str, Any]) -> None:
-    """Keep an answer for this processor; trouble with the file only means to measure again.
-
-    Parameters
-    ----------
-    file : Path
-    threads : int
-    found : dict
-        With "precision", and why.
-    """
     answers = _read(file)
-    answers[_key(threads)] = {**found, "processor": processor_name()}
+    answers[key] = {**found, "processor": processor_name()}
     with contextlib.suppress(OSError):
         write_atomically(file, json.dumps(answers, indent=1).encode())
+    precision = str(found["precision"])
+    return precision, compiled[precision]
 
 
 def measure(compiled: dict[str, Any], metadata: CheckpointMetadata) -> dict[str, Any]:
@@ -132,11 +119,6 @@ def relative_change(
     """Return the mean relative change of depth, given two sigmoid disparities; NaN if one is."""
     depth, changed = _depth(exact, metadata), _depth(rounded, metadata)
     return float(np.mean(np.abs(changed - depth) / depth))
-
-
-def _key(threads: int) -> str:
-    """Name this processor and number of threads."""
-    return hashlib.sha256(f"{processor_name()} {threads}".encode()).hexdigest()[:16]
 
 
 def _depth(sigmoid: NDArray[np.float32], metadata: CheckpointMetadata) -> NDArray[np.float64]:

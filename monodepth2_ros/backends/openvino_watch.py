@@ -22,6 +22,10 @@ from monodepth2_ros.checkpoint import CheckpointMetadata
 _FRAMES = 3
 _SPACING = 10
 
+# Standard deviation of a frame's samples, in levels of 255. A covered lens or a dark room tells
+# nothing about a scene.
+_LEAST_CONTRAST = 8.0
+
 # Frames until the next look: as many as there were until then, within these limits.
 _SHORTEST_PAUSE = 300
 _LONGEST_PAUSE = 3000
@@ -59,7 +63,7 @@ class PrecisionWatch:
     def look_at(self, image: NDArray[np.uint8], disparity: NDArray[np.float32]) -> None:
         """Take a frame: image (H, W, 3) and sigmoid disparity (H, W) of the network's size."""
         self._seen += 1
-        if self._seen < self._due:
+        if self._seen < self._due or image.std() < _LEAST_CONTRAST:
             return
         self._kept.append((image.copy(), disparity.copy()))
         self._due = self._seen + _SPACING

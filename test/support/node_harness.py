@@ -435,12 +435,12 @@ def cloud_array(message: PointCloud2) -> np.ndarray:
 
 def write_model(path: Path, width: int, height: int) -> None:
     """Write a small model with random weights whose depth is not flat."""
-    import torch
-
     from monodepth2_ros.checkpoint import CheckpointMetadata, random_checkpoint, save_checkpoint
+    from monodepth2_ros.weights import StateDicts
 
-    state = random_checkpoint(18, width, height, seed=4).state
+    drawn = random_checkpoint(18, width, height, seed=4).state
+    state = {name: dict(drawn.arrays(name)) for name in ("encoder", "depth")}
     head = state["depth"]["decoder.10.conv.weight"]
-    generator = torch.Generator().manual_seed(4)
-    state["depth"]["decoder.10.conv.weight"] = 3 * torch.randn(head.shape, generator=generator)
-    save_checkpoint(path, CheckpointMetadata(18, width, height), state)
+    values = 3.0 * np.random.default_rng(4).standard_normal(head.shape)
+    state["depth"]["decoder.10.conv.weight"] = values.astype(np.float32)
+    save_checkpoint(path, CheckpointMetadata(18, width, height), StateDicts(state))
