@@ -4,6 +4,7 @@
 #   make install              make .venv with everything in it, ROS 2 included
 #   make demo [BAG=recording] play a recording (or a rendered one) through the depth node
 #   make test [ARGS=...]      run the tests; ARGS go to pytest
+#   make test-robot           the tests of a robot with a CPU, in an environment without torch
 #   make lint                 ruff, mypy and the other static checks
 #   make docs                 build the documentation into docs/_build/html, warnings are errors
 #   make clean                remove what was built, .venv included
@@ -12,6 +13,7 @@
 
 PYTHON3 ?= python3
 VENV := .venv
+ROBOT_VENV := .venv-robot
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 BAG ?=
@@ -30,7 +32,7 @@ SOUND := grep -qsF "$(CURDIR)/$(VENV)" $(VENV)/bin/activate && $(PYTHON) -I -c '
 WHOLE := $(PYTHON) -I -c 'import importlib.util as i, sys; \
 	sys.exit(not all(map(i.find_spec, ("cv2", "monodepth2_ros", "mypy", "pytest", "ruff", "torch"))))'
 
-.PHONY: install demo test lint docs clean again
+.PHONY: install demo test test-robot lint docs clean again
 
 install: $(STAMP)
 
@@ -50,6 +52,13 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(PYTHON) -m pytest -n auto --dist worksteal --durations 10 $(ARGS)
 
+# Tests that need torch skip, with the reason.
+test-robot:
+	$(PYTHON3) -m venv $(ROBOT_VENV)
+	$(ROBOT_VENV)/bin/python -m pip install -e '.[ros,openvino]' pytest pytest-xdist
+	$(ROBOT_VENV)/bin/python -m pytest -n auto --dist worksteal test/test_without_torch.py \
+		test/monodepth2_ros $(ARGS)
+
 lint: $(STAMP)
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
@@ -63,7 +72,7 @@ docs: $(STAMP)
 	@echo "docs/_build/html/index.html"
 
 clean:
-	rm -rf $(VENV) docs/_build build install log dist demo_output *.egg-info \
+	rm -rf $(VENV) $(ROBOT_VENV) docs/_build build install log dist demo_output *.egg-info \
 		.pytest_cache .mypy_cache .ruff_cache
 	find monodepth2_ros training test launch benchmark -name __pycache__ -prune \
 		-exec rm -rf {} + 2>/dev/null || true

@@ -348,7 +348,8 @@ def save_checkpoint(
         Should end in .safetensors.
     metadata : CheckpointMetadata
     networks : mapping of str to Module or state dict
-        "encoder" and "depth", and any other network to keep.
+        "encoder" and "depth", and any other network to keep. A StateDicts needs no torch, where
+        none is installed and `dtype` is not given.
     dtype : torch.dtype, optional
         Store weights in it, float16 for a small file. Vectors (biases and everything of batch
         normalisation) stay as they are: they take no room, and a variance may be too small or too
@@ -359,10 +360,23 @@ def save_checkpoint(
     OSError
         If it cannot be written; what was there before is untouched.
     """
+    path = Path(path)
+    header = {"format_version": FORMAT_VERSION, **dataclasses.asdict(metadata)}
+    described = {_METADATA_KEY: json.dumps(header)}
+    if isinstance(networks, StateDicts) and dtype is None and not is_installed("torch"):
+        import numpy
+        from safetensors import numpy as arrays_format
+
+        arrays = {
+            f"{name}.{key}": numpy.asarray(value, order="C")
+            for name in networks
+            for key, value in networks.arrays(name).items()
+        }
+        write_atomically(path, with_checksum(arrays_format.save(arrays, described)))
+        return
     from safetensors.torch import save
     from torch import nn
 
-    path = Path(path)
     tensors = {}
     for name, network in networks.items():
         state = network.state_dict() if isinstance(network, nn.Module) else network
@@ -371,9 +385,7 @@ def save_checkpoint(
             if dtype is not None and value.is_floating_point() and value.ndim > 1:
                 value = value.to(dtype)
             tensors[f"{name}.{key}"] = value.contiguous().clone()
-    header = {"format_version": FORMAT_VERSION, **dataclasses.asdict(metadata)}
-    content = save(tensors, {_METADATA_KEY: json.dumps(header)})
-    write_atomically(path, with_checksum(content))
+    write_atomically(path, with_checksum(save(tensors, described)))
 
 
 def _parse_metadata(header: str, path: Path) -> CheckpointMetadata:

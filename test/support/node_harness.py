@@ -7,6 +7,7 @@ from __future__ import annotations
 import array
 import contextlib
 import fcntl
+import importlib.util
 import os
 import re
 import signal
@@ -46,6 +47,9 @@ LISTENERS = {
 }
 
 STATE = "/depth/get_state"
+
+#: What runs the network in tests: torch, or what there is on a robot without it.
+BACKEND = "torch" if importlib.util.find_spec("torch") else "openvino"
 
 OUTPUTS = {
     "depth/image_rect": Image,

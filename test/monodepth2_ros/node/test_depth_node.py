@@ -42,7 +42,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def predictor(model):
-    return DepthPredictor(model, backend="torch", device="cpu")
+    return DepthPredictor(model, backend=harness.BACKEND, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def start(model):
     def run(*arguments, **parameters):
         # Reliable: a frame that is lost on the way is the middleware's right otherwise.
         defaults = {
-            **{"checkpoint": model, "backend": "torch", "device": "cpu", "threads": 1},
+            **{"checkpoint": model, "backend": harness.BACKEND, "device": "cpu", "threads": 1},
             **{"precision": "fp32"},  # as the predictor here, on every processor
             **{"input_reliability": "reliable", "diagnostics_period": 0.2},
         }
@@ -179,7 +179,7 @@ def test_every_output_of_a_raw_image(start, make_peer, picture, predictor):
     values = peer.status("publishing at", node, {"frames published": "6"})
     assert values["level"] == "0" and values["state"] == "active"
     assert values["time jumps"] == "1"
-    assert values["backend"] == "torch fp32" and values["device"] == "cpu"
+    assert values["backend"] == f"{harness.BACKEND} fp32" and values["device"] == "cpu"
     assert float(values["network median (ms)"]) > 0
     assert float(values["total 95 % (ms)"]) >= float(values["network median (ms)"])
 

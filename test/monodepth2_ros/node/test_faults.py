@@ -48,7 +48,12 @@ def start(model):
     ends = []
 
     def start(transport="raw", **parameters):
-        defaults = {"checkpoint": model, "backend": "torch", "threads": 1, "precision": "fp32"}
+        defaults = {
+            "checkpoint": model,
+            "backend": harness.BACKEND,
+            "threads": 1,
+            "precision": "fp32",
+        }
         defaults |= {"input_reliability": "reliable", "diagnostics_period": 0.2}
         node = harness.NodeProcess(
             **{**defaults, "image_transport": transport, **parameters},
@@ -123,19 +128,17 @@ def test_parameters_of_the_nodes_own_dump_load_and_the_period_applies(start, mod
 def damage(name):
     """Write a model whose weights compute nothing."""
     from safetensors import safe_open
-    from safetensors.torch import save_file
+    from safetensors.numpy import save_file
 
     def write(source, target):
-        import torch
-
-        with safe_open(source, "pt") as file:
+        with safe_open(source, "np") as file:
             metadata = file.metadata()
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         if name == "variance":
             key = next(key for key in tensors if key.endswith("running_var"))
-            tensors[key] = torch.full_like(tensors[key], -1.0)
+            tensors[key] = np.full_like(tensors[key], -1.0)
         elif name == "nan":
-            tensors["depth.decoder.10.conv.bias"][:] = torch.nan
+            tensors["depth.decoder.10.conv.bias"][:] = np.nan
         elif name == "scale":
             metadata["monodepth2_ros"] = metadata["monodepth2_ros"].replace(
                 '"scale": 1.0', '"scale": Infinity'

@@ -110,7 +110,11 @@ def test_hostile_requests_and_messages_over_dds(tmp_path):
     model = tmp_path / "model.safetensors"
     harness.write_model(model, 64, 64)
     node = harness.NodeProcess(
-        checkpoint=model, backend="torch", threads=1, diagnostics_period=0.2, use_sim_time=True
+        checkpoint=model,
+        backend=harness.BACKEND,
+        threads=1,
+        diagnostics_period=0.2,
+        use_sim_time=True,
     )
     peer = harness.Peer()
     try:

@@ -7,16 +7,21 @@ Over DDS, with the node in a thread of this process.
 
 from __future__ import annotations
 
+import sys
+import types
+
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
-from rclpy.qos import ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from builtin_interfaces.msg import Time
+from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 import node_harness as harness
 from monodepth2_ros.camera import PinholeCamera, turn_image
+from monodepth2_ros.node.frames import TurnedFrame, turn_points
 from monodepth2_ros.node.qos import fitting_reliability
 from monodepth2_ros.node.stamp_gaps import StampGaps
 from monodepth2_ros.predictor import DepthPredictor
@@ -51,7 +56,7 @@ def start(model):
     ends = []
 
     def start(*arguments, reliability="reliable", latched_info=False, **parameters):
-        defaults = {"checkpoint": str(model), "backend": "torch", "threads": 1}
+        defaults = {"checkpoint": str(model), "backend": harness.BACKEND, "threads": 1}
         defaults |= {"precision": "fp32", "diagnostics_period": 0.1}
         node = NodeThread(*arguments, **{**defaults, **parameters})
         peer = Peer(reliability=reliability, latched_info=latched_info)
@@ -165,7 +170,7 @@ def test_a_turned_image_has_turned_intrinsics_and_a_cloud_in_the_cameras_frame(
     image = peer.output("depth/image_rect", SECOND, node)
     info = peer.output("depth/camera_info", SECOND, node)
     cloud = peer.output("points", SECOND, node)
-    predictor = DepthPredictor(model, backend="torch", device="cpu", precision="fp32")
+    predictor = DepthPredictor(model, backend=harness.BACKEND, device="cpu", precision="fp32")
     turned, camera = turn_image(picture, degrees), CAMERA.turned(degrees)
     from monodepth2_ros.options import OutputOptions
 
@@ -191,6 +196,70 @@ def test_a_turned_image_has_turned_intrinsics_and_a_cloud_in_the_cameras_frame(
         found = turn_image(np.ascontiguousarray(points[name]), -degrees % 360)
         np.testing.assert_allclose(found, ray * back, rtol=1e-3, atol=1e-4)
     peer.wait(lambda: "static_transform_publisher" in node.log() or tf2(), "a transform", node)
+
+
+def test_a_topic_of_the_other_type_is_named(start):
+    node, peer = start("--ros-args", "-r", "image:=/other", lazy=False)
+    peer.node.create_publisher(CompressedImage, "/other", 1)
+    text = "set image_transport to 'compressed' and remap image to /other"
+    assert peer.status(text, node)["level"] == "2"
+
+
+def test_another_cameras_info_is_named(start, picture):
+    node, peer = start()
+    peer.listen("depth/image_rect")
+    peer.connect(node)
+    peer.send(harness.info_message(CAMERA), SECOND, "right_camera_optical_frame")
+    peer.send(harness.image_message(picture), SECOND, "left_camera_optical_frame")
+    peer.output("depth/image_rect", SECOND, node)
+    peer.status("of frame 'right_camera_optical_frame', the image of 'left_camera", node)
+
+
+class RecordingPublisher(list):
+    """Keeps what is published."""
+
+    publish = list.append
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_the_transform_of_a_turned_image_turns_its_points_back(degrees, monkeypatch):
+    """tf2_msgs, which the wheels of ROS lack, is a list of transforms."""
+    messages = types.ModuleType("tf2_msgs.msg")
+    messages.TFMessage = lambda transforms: list(transforms)
+    monkeypatch.setitem(sys.modules, "tf2_msgs", types.ModuleType("tf2_msgs"))
+    monkeypatch.setitem(sys.modules, "tf2_msgs.msg", messages)
+    sent = RecordingPublisher()
+    asked = []
+
+    def create_publisher(kind, topic, qos):
+        asked.append((topic, qos.durability))
+        return sent
+
+    now = types.SimpleNamespace(now=lambda: types.SimpleNamespace(to_msg=Time))
+    node = types.SimpleNamespace(create_publisher=create_publisher, get_clock=lambda: now)
+    turned = TurnedFrame(node)
+    for camera in ("left", "right", "left"):
+        turned.announce(camera, f"{camera}_turned", degrees)
+    assert asked == [("/tf_static", DurabilityPolicy.TRANSIENT_LOCAL)]
+    # Whoever comes late gets the last message: it has the transforms of both cameras.
+    assert [len(message) for message in sent] == [1, 2]
+    assert [(t.header.frame_id, t.child_frame_id) for t in sent[-1]] == [
+        ("left", "left_turned"),
+        ("right", "right_turned"),
+    ]
+    q = sent[-1][1].transform.rotation
+    assert q.x == q.y == 0.0
+    rotation = np.array(
+        [
+            [1 - 2 * q.z**2, -2 * q.z * q.w, 0.0],
+            [2 * q.z * q.w, 1 - 2 * q.z**2, 0.0],
+            [0.0, 0.0, 1.0],
+        ]
+    )
+    points = np.random.default_rng(0).standard_normal((4, 5, 4)).astype(np.float32)
+    # From the frame of the turned image to that of the camera, as the cloud is turned.
+    expected = turn_points(points, degrees)[..., :3]
+    np.testing.assert_allclose(points[..., :3] @ rotation.T, expected, atol=1e-6)
 
 
 def tf2():

@@ -49,7 +49,7 @@ def start(model):
 
     def run(**parameters):
         defaults = {
-            **{"checkpoint": model, "backend": "torch", "device": "cpu", "threads": 1},
+            **{"checkpoint": model, "backend": harness.BACKEND, "device": "cpu", "threads": 1},
             **{"precision": "fp32", "input_reliability": "reliable", "diagnostics_period": 0.2},
         }
         node = NodeProcess(**{**defaults, **parameters})
@@ -96,7 +96,7 @@ def test_node_measures_metres_from_odometry_and_withholds_depth_until_then(start
     peer.listen("depth/image_rect")
     peer.connect(node)
     peer.wait(odometry.get_subscription_count, "the node's odom subscription", node)
-    predictor = DepthPredictor(model, backend="torch", device="cpu", precision="fp32")
+    predictor = DepthPredictor(model, backend=harness.BACKEND, device="cpu", precision="fp32")
     for i in range(1, 8):
         stamp, x = i * STEP_NS, 0.06 * i
         message = Odometry(child_frame_id="camera_optical_frame")
@@ -140,7 +140,7 @@ def test_node_measures_metres_from_a_scan(start, model):
     peer.send(harness.info_message(CAMERA), stamp)
     peer.send(harness.image_message(wall(0.0)), stamp)
     scale = peer.wait(stamped(scales, stamp), "depth/scale", node)
-    predictor = DepthPredictor(model, backend="torch", device="cpu", precision="fp32")
+    predictor = DepthPredictor(model, backend=harness.BACKEND, device="cpu", precision="fp32")
     depth = predictor(wall(0.0))
     points = np.stack([-DISTANCE * np.tan(angles), 0 * angles, DISTANCE + 0 * angles], axis=1)
     expected = np.exp(measure_ranges(points, 1.0 / depth, CAMERA).middle)

@@ -21,7 +21,6 @@ CAMERA = PinholeCamera(128, 96, 100.0, 100.0, 63.5, 47.5)
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    pytest.importorskip("torch", reason="the test's model is drawn with torch")
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
     harness.write_model(path, 64, 64)
     return path
@@ -33,7 +32,8 @@ def start(model):
     started = []
 
     def start(*cameras, **parameters):
-        settings = {"checkpoint": str(model), "backend": "torch", "threads": 1}
+        settings = {"checkpoint": str(model), "backend": harness.BACKEND, "threads": 1}
+        settings["precision"] = "fp32"
         node = harness.NodeThread(
             diagnostics_period=0.1, cameras=list(cameras), **settings, **parameters
         )

@@ -47,7 +47,7 @@ def start(model):
     started = []
 
     def start(**options):
-        settings = {"checkpoint": model, "backend": "torch", "threads": 1, **options}
+        settings = {"checkpoint": model, "backend": harness.BACKEND, "threads": 1, **options}
         started.append(harness.NodeProcess(diagnostics_period=0.1, **settings))
         return started[-1]
 
