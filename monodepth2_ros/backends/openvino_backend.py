@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from monodepth2_ros.backends import openvino_precision
 from monodepth2_ros.backends.base import CPU
+from monodepth2_ros.backends.mapped_files import release_pages
 from monodepth2_ros.backends.openvino_graph import GRAPH_VERSION, build_graph
 from monodepth2_ros.backends.openvino_watch import PrecisionWatch
 from monodepth2_ros.checkpoint import Checkpoint
@@ -98,6 +99,10 @@ class OpenVINOBackend:
         else:
             self.precision, compiled = precision, network.compile(precision, settings)
         self._request = compiled.create_infer_request()
+        # The first run copies weights into the layout that the processor likes.
+        metadata = checkpoint.metadata
+        self._run(np.zeros((metadata.height, metadata.width, 3), np.uint8))
+        release_pages(network.folder, ".blob")
 
     def disparity(self, image: Any) -> Any:
         """Run the network; see :meth:`monodepth2_ros.backends.Backend.disparity`."""

@@ -185,7 +185,7 @@ def test_every_output_of_a_raw_image(start, make_peer, picture, predictor):
 
     # Refusals, each with its reason; what was before stays.
     for name, value, reason in (
-        ("backend", "openvino", "deactivate and cleanup first"),
+        ("backend", "auto", "deactivate and cleanup first"),
         ("checkpoint", "/other", "deactivate and cleanup first"),
         ("color_map", "rainbow", "must be one of magma"),
         ("min_range", 200.0, "the first must be the smaller"),
