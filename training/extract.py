@@ -12,12 +12,17 @@ import errno
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from monodepth2_ros.command_guard import guarded
 from monodepth2_ros.command_line import CommandLine
 from monodepth2_ros.extras import require
+from monodepth2_ros.target_lock import exclusive
 from training.extraction.console import Console, Terminal
 from training.extraction.options import ExtractOptions
+
+if TYPE_CHECKING:
+    from training.frames.store import FrameStore
 
 
 @guarded("depth_extract", interrupted="run the same command again to go on")
@@ -65,9 +70,6 @@ def predict(out: Path, model: str, console: Console) -> None:
     ValueError, CheckpointError, BackendError
         If that cannot be done, with the reason and the fix.
     """
-    from monodepth2_ros.predictor import DepthPredictor
-    from training.extraction.job import gigabytes
-    from training.frames.predicted_depth import DEPTH, predict_store
     from training.frames.store import FrameStore
 
     try:
@@ -76,6 +78,16 @@ def predict(out: Path, model: str, console: Console) -> None:
         raise ValueError(
             f"there is no frame store at {out} to predict for; name recordings to extract too"
         ) from error
+    with exclusive(out):
+        _predict(store, out, model, console)
+
+
+def _predict(store: FrameStore, out: Path, model: str, console: Console) -> None:
+    """Predict and write; see :func:`predict`."""
+    from monodepth2_ros.predictor import DepthPredictor
+    from training.extraction.job import gigabytes
+    from training.frames.predicted_depth import DEPTH, predict_store
+
     predictor = DepthPredictor("" if model == "default" else model)
     with console.progress(len(store), "depth") as advance:
         predicted = predict_store(store, predictor, progress=advance)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,10 +64,11 @@ def train(options: TrainOptions) -> int:
 
     processes = join_processes(options.device)
     failure = ""
+    held = ExitStack()  # the lock of the folder, in the first process
     try:
         folder = Path(options.out).expanduser()
         is_run = processes.is_first and run_state.find_run(folder)
-        saved = processes.share_bytes(lambda: _read_saved(folder))
+        saved = processes.share_bytes(lambda: _read_saved(folder, held))
         state = run_state.parse_state(saved, folder) if saved else None
         if processes.is_first and options.pose in ("auto", "tracks", "recorded"):
             print("measuring how the camera moves between frames, once for each", flush=True)
@@ -97,15 +99,18 @@ def train(options: TrainOptions) -> int:
         failure = "interrupted"
         raise
     finally:
+        held.close()
         leave_processes(failure)
 
 
-def _read_saved(folder: Path) -> bytes:
-    """Read what was saved of a run; refuse a folder that cannot be written before any work."""
+def _read_saved(folder: Path, held: ExitStack) -> bytes:
+    """Read what was saved of a run; refuse a folder that cannot be written, or is just now."""
     from monodepth2_ros.atomic_files import check_target
+    from monodepth2_ros.target_lock import exclusive
     from training.learning.run_state import read_saved
 
     check_target(folder / OPTIONS_FILE)
+    held.enter_context(exclusive(folder))
     return read_saved(folder)
 
 

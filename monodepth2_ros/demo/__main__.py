@@ -36,6 +36,7 @@ from monodepth2_ros.demo.options import (
 from monodepth2_ros.demo.report import Outcome, build_report, summarise
 from monodepth2_ros.recordings.playback import Event, Playback, PlaybackError
 from monodepth2_ros.recordings.writer import RecordingWriter
+from monodepth2_ros.target_lock import exclusive
 from monodepth2_ros.visualization.video import can_write
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def _folder_beside(output: Path) -> Iterator[Path]:
     """Make a temporary folder on the file system of the output; remove it in the end."""
     output = output.absolute()
     output.parent.mkdir(parents=True, exist_ok=True)
-    with scratch_folder(output) as folder:
+    with exclusive(output), scratch_folder(output) as folder:
         yield folder
 
 

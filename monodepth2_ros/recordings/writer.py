@@ -12,6 +12,7 @@ from typing import Any
 
 from monodepth2_ros.atomic_files import move_into_place, scratch_folder
 from monodepth2_ros.recordings.playback import PlaybackError
+from monodepth2_ros.target_lock import exclusive
 
 #: Storage plugins of rosbag2 that can be written.
 STORAGES = ("mcap", "sqlite3")
@@ -58,6 +59,7 @@ class RecordingWriter:
         # The file is named after its folder, so the folder has its final name from the start,
         # inside a temporary one.
         self._stack = contextlib.ExitStack()
+        self._stack.enter_context(exclusive(path))
         self._folder = self._stack.enter_context(scratch_folder(path))
         self._writer = Writer(
             self._folder / path.name, version=9, storage_plugin=StoragePlugin[storage.upper()]

@@ -11,7 +11,16 @@ import fuzz_files
 
 @pytest.mark.parametrize(
     "kind",
-    ["checkpoint", "store", "prediction", "extraction progress", "resume.pt", "options", "recipe"],
+    [
+        "checkpoint",
+        "store",
+        "prediction",
+        "extraction progress",
+        "resume.pt",
+        "options",
+        "recipe",
+        "recording",
+    ],
 )
 def test_damaged_files_give_the_errors_that_are_promised(kind: str) -> None:
     """Every mutation is read, or refused by the reader's own error."""

@@ -139,6 +139,7 @@ def make_targets(folder: Path) -> list[Target]:
         _progress_target(folder),
         *_run_targets(folder),
         _recipe_target(folder),
+        *_recording_targets(folder),
     ]
 
 
@@ -307,6 +308,67 @@ def _recipe_target(folder: Path) -> Target:
         return text.decode(errors="replace")
 
     return Target("recipe", mutate, lambda: Recipe.read(path), (RecipeError,))
+
+
+def _recording_targets(folder: Path) -> list[Target]:
+    """Mutate bytes of recordings, and their metadata.yaml."""
+    from rosbags.rosbag2 import StoragePlugin, Writer
+    from rosbags.typesys import Stores, get_typestore
+
+    from monodepth2_ros.recordings.bags import list_topics, open_recording, read_messages
+
+    types = get_typestore(Stores.ROS2_HUMBLE)
+    kinds = types.types
+    kind = "sensor_msgs/msg/Image"
+    targets = []
+    for suffix, plugin in ((".mcap", StoragePlugin.MCAP), (".db3", StoragePlugin.SQLITE3)):
+        path = folder / f"recording_{plugin.name.lower()}"
+        with Writer(path, version=9, storage_plugin=plugin) as writer:
+            connection = writer.add_connection("/image", kind, typestore=types)
+            for number in range(8):
+                time = kinds["builtin_interfaces/msg/Time"](sec=number, nanosec=5)
+                header = kinds["std_msgs/msg/Header"](stamp=time, frame_id="camera")
+                message = kinds[kind](
+                    header=header, height=4, width=4, encoding="mono8", is_bigendian=0, step=4,
+                    data=np.full(16, number, np.uint8),
+                )  # fmt: skip
+                data = types.serialize_cdr(message, kind)
+                writer.write(connection, 10**9 * number, data)
+        file, description = path / f"{path.name}{suffix}", path / "metadata.yaml"
+        whole, text = file.read_bytes(), description.read_bytes()
+        values = yaml.safe_load(text)
+
+        def mutate_file(
+            rng: random.Random, file: Path = file, whole: bytes = whole,
+            description: Path = description, text: bytes = text,
+        ) -> str:  # fmt: skip
+            content = mutate_bytes(whole, rng)
+            file.write_bytes(content)
+            description.unlink(missing_ok=True)
+            if rng.random() < 0.5:
+                description.write_bytes(text)
+            return f"{len(content)} of {len(whole)} bytes"
+
+        def mutate_description(
+            rng: random.Random, file: Path = file, whole: bytes = whole,
+            description: Path = description, values: Any = values,
+        ) -> str:  # fmt: skip
+            file.write_bytes(whole)
+            changed = mutate_text(values, lambda v: yaml.safe_dump(v, allow_unicode=False), rng)
+            description.write_bytes(changed)
+            return changed.decode(errors="replace")
+
+        def read(path: Path = path) -> None:
+            with open_recording(path, []) as reader:
+                for topic in list_topics(reader):
+                    for _ in read_messages(reader, topic.name):
+                        pass
+
+        targets.append(Target(f"recording{suffix}", mutate_file, read, (ValueError,)))
+        targets.append(
+            Target(f"metadata.yaml of {suffix}", mutate_description, read, (ValueError,))
+        )
+    return targets
 
 
 def fuzz(count: int, seed: int, only: str = "") -> tuple[Counter[str], list[str]]:

@@ -23,6 +23,7 @@ from monodepth2_ros.checkpoint import (
 )
 from monodepth2_ros.command_guard import describe as describe_error
 from monodepth2_ros.extras import EXTRAS, is_installed
+from monodepth2_ros.target_lock import TargetInUse, exclusive
 from training.deployment.check import (
     ExportError,
     largest_difference,
@@ -109,7 +110,10 @@ def export_checkpoint(
     size = (2 if half else 4) * sum(weights.numel() for weights in model.parameters())
     stack = contextlib.ExitStack()
     try:
+        stack.enter_context(exclusive(output))
         folder = stack.enter_context(scratch_folder(output))
+    except TargetInUse as error:
+        raise ExportError(str(error)) from error
     except OSError as error:
         raise ExportError(f"{output} cannot be written: {describe_error(error)}") from error
     try:

@@ -27,6 +27,7 @@ from monodepth2_ros.atomic_files import scratch_folder
 from monodepth2_ros.checkpoint import Checkpoint, CheckpointMetadata, open_checkpoint
 from monodepth2_ros.command_guard import describe as describe_error
 from monodepth2_ros.preprocessing import crop_box
+from monodepth2_ros.target_lock import TargetInUse, exclusive
 from training.deployment.calibration_frames import (
     FEWEST_FRAMES,
     QuantizationError,
@@ -377,7 +378,10 @@ def export_int8(
     used = sum(len(selection.frames) for selection in calibration)
     stack = contextlib.ExitStack()
     try:
+        stack.enter_context(exclusive(output))
         folder = stack.enter_context(scratch_folder(output))
+    except TargetInUse as error:
+        raise ExportError(str(error)) from error
     except OSError as error:
         raise ExportError(f"{output} cannot be written: {describe_error(error)}") from error
     try:

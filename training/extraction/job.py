@@ -18,6 +18,7 @@ import torch
 
 from monodepth2_ros.atomic_files import check_target
 from monodepth2_ros.preprocessing import check_crop, crop_box
+from monodepth2_ros.target_lock import exclusive
 from training.extraction.bag_cameras import bag_cameras
 from training.extraction.calibration import read_calibration, read_extrinsics
 from training.extraction.console import Advance, Console
@@ -85,14 +86,14 @@ def extract(options: ExtractOptions, console: Console | None = None) -> FrameSto
     ValueError
         If a recording cannot be read, the options do not fit together or no frame is kept.
     """
-    with _single_threaded():
+    check_target(options.out)
+    with exclusive(options.out), _single_threaded():
         return _extract(options, console or Console())
 
 
 def _extract(options: ExtractOptions, console: Console) -> FrameStore:
     """Extract; see :func:`extract`."""
     out = options.out
-    check_target(out)
     if options.force and (out / "store.json").is_file() and not out.is_symlink():
         shutil.rmtree(out)
     if out.exists() or out.is_symlink():
