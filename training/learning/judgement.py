@@ -73,13 +73,12 @@ def choose_measure(best_by: str, entry: Mapping[str, Any]) -> Measure:
     return "loss"
 
 
-def knows_more_than_nothing(
-    entry: Mapping[str, Any], start: Mapping[str, Any], measure: Measure
-) -> bool:
-    """Tell whether a validation is better than the best constant depth, where that is known.
+def may_replace_start(entry: Mapping[str, Any], start: Mapping[str, Any], measure: Measure) -> bool:
+    """Tell whether a validation may take the place of the trained model that a run began with.
 
-    A trained model that judges badly on few corners may be full of right structure elsewhere; a
-    flat one has none, whatever its figure, and must not take its place.
+    It must be better than the best constant depth, where that is known, and without ground truth
+    it must not be flat: a model that judges badly on few corners may be full of right structure
+    elsewhere (the sky, the road); one that lost most of the spread of log depth has none.
 
     Parameters
     ----------
@@ -89,6 +88,9 @@ def knows_more_than_nothing(
     """
     constant = _constant(start, measure)
     figure = entry.get(measure)
+    left = entry.get("spread", 1.0) / max(start.get("spread", 1.0), 1e-9)
+    if measure != "abs_rel" and left <= _SPREAD_LEFT:
+        return False
     return constant is None or figure is None or bool(figure <= (1 - LEAST_GAIN) * constant)
 
 
@@ -192,7 +194,7 @@ def conclude(
     start = known[0]
     rest = known[1:]
     if from_checkpoint:
-        rest = [entry for entry in rest if knows_more_than_nothing(entry, start, measure)]
+        rest = [entry for entry in rest if may_replace_start(entry, start, measure)]
     best = min([start, *rest], key=lambda entry: float(entry[measure]))
     name, began, came = _NAMES[measure], start[measure], best[measure]
     figures = f"{name} {began:.4f} at the start"
@@ -216,7 +218,7 @@ def conclude(
     if gain < LEAST_GAIN:
         kept = "is the model that training began with"
         if len(rest) < len(known) - 1:
-            kept += ", as later ones were no better than a constant depth"
+            kept += ", as later ones are no better than a constant depth, or flat"
         if came < began:
             kept = "is better by less than the noise"
         return Outcome(False, f"nothing was learned: {figures}. best.safetensors {kept}. {_CAUSES}")

@@ -65,7 +65,7 @@ from training.learning.judgement import (
     collapse,
     conclude,
     describe_entry,
-    knows_more_than_nothing,
+    may_replace_start,
 )
 from training.learning.known_tracks import KnownTracks, default_folder
 from training.learning.learner import Learner, Views, build_learner, load_initial_weights, prepare
@@ -551,7 +551,7 @@ class Trainer:
         figure = own[measure] if keeps_size else figure
         is_best = figure is not None and (self.state.best is None or figure < self.state.best)
         if is_best and step and options.checkpoint:
-            is_best = knows_more_than_nothing(entry, self.state.history[0], measure)
+            is_best = may_replace_start(entry, self.state.history[0], measure)
         size = (own["width"], own["height"]) if keeps_size else None
         self._save(best=figure if is_best else None, best_size=size)
         if self.processes.is_first:
