@@ -24,7 +24,7 @@ from {module} import main
 sys.exit(main())
 """
 
-_WIDTHS: tuple[tuple[Any, str, Any], ...] = (
+FEW: tuple[tuple[Any, str, Any], ...] = (
     (architecture, "STEM_WIDTH", 8),
     (architecture, "STAGE_WIDTHS", (8, 8, 16, 16)),
     (architecture, "DECODER_CHANNELS", (4, 4, 8, 8, 16)),
@@ -33,15 +33,26 @@ _WIDTHS: tuple[tuple[Any, str, Any], ...] = (
 )
 
 
-def narrow(put: Callable[[Any, str, Any], None] = setattr) -> None:
+#: A quarter of the real widths: it still learns depth.
+QUARTER: tuple[tuple[Any, str, Any], ...] = (
+    (architecture, "STEM_WIDTH", 16),
+    (architecture, "STAGE_WIDTHS", (16, 32, 64, 128)),
+    (architecture, "DECODER_CHANNELS", (8, 16, 32, 32, 64)),
+    (pose_decoder, "_WIDTH", 64),
+)
+
+
+def narrow(put: Callable[[Any, str, Any], None] = setattr, widths: tuple[Any, ...] = FEW) -> None:
     """Make the networks built from now on narrow.
 
     Parameters
     ----------
     put : callable
         Sets an attribute of a module: ``setattr``, or that of pytest's monkeypatch.
+    widths : tuple
+        What to set: module, name and value.
     """
-    for module, name, value in _WIDTHS:
+    for module, name, value in widths:
         put(module, name, value)
 
 

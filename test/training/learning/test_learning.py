@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from monodepth2_ros.checkpoint import load_checkpoint, save_checkpoint
+from narrow_networks import QUARTER, narrow
 from training.evaluation.depth import evaluate_depth
 from training.evaluation.predictors import constant_predictor, depth_predictor
 from training.evaluation.protocol import Protocol, Selection, truth_of
@@ -29,6 +30,13 @@ from training.worlds.take import camera_from_field_of_view
 PROTOCOL = Protocol(scaling="median")
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quarter_of_the_channels():
+    with pytest.MonkeyPatch.context() as patch:
+        narrow(patch.setattr, QUARTER)
+        yield
 
 
 @pytest.fixture(scope="module")
