@@ -397,6 +397,8 @@ class Peer:
         self.node.destroy_node()
         self._context.try_shutdown()
 
+    end = close
+
 
 def image_message(rgb: np.ndarray, encoding: str = "rgb8") -> Image:
     channels = 1 if rgb.ndim == 2 else rgb.shape[2]

@@ -35,13 +35,6 @@ CAMERA = PinholeCamera(64, 48, 50.0, 50.0, 32.0, 24.0)
 SECOND = 1_000_000_000
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    harness.write_model(path, 64, 64)
-    return path
-
-
 @pytest.fixture
 def start(model):
     harness.use_private_domain()

@@ -37,13 +37,6 @@ CROP = [0.0, 0.25, 0.0, 0.0]
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    harness.write_model(path, 96, 64)
-    return path
-
-
-@pytest.fixture(scope="module")
 def picture():
     y, x = np.mgrid[0:64, 0:96]
     waves = [np.sin(x / 7), np.cos(y / 5), np.sin((x - y) / 9)]
@@ -51,21 +44,14 @@ def picture():
 
 
 @pytest.fixture
-def start(model):
-    harness.use_private_domain()
-    ends = []
-
+def start(model, end_with_test):
     def start(*arguments, reliability="reliable", latched_info=False, **parameters):
         defaults = {"checkpoint": str(model), "backend": harness.BACKEND, "threads": 1}
         defaults |= {"precision": "fp32", "diagnostics_period": 0.1}
-        node = NodeThread(*arguments, **{**defaults, **parameters})
-        peer = Peer(reliability=reliability, latched_info=latched_info)
-        ends.extend([peer.close, node.end])
-        return node, peer
+        node = end_with_test(NodeThread(*arguments, **{**defaults, **parameters}))
+        return node, end_with_test(Peer(reliability=reliability, latched_info=latched_info))
 
-    yield start
-    for end in ends:
-        end()
+    return start
 
 
 def stereo_info(camera=CAMERA):

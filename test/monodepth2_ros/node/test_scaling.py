@@ -22,7 +22,7 @@ from monodepth2_ros.predictor import DepthPredictor
 from monodepth2_ros.scale.mounting import mounting_pose
 from monodepth2_ros.scale.range_messages import cloud_points
 from monodepth2_ros.scale.ranges import measure_ranges
-from node_harness import NodeProcess, Peer
+from node_harness import NodeThread, Peer
 
 pytestmark = pytest.mark.ros
 
@@ -31,36 +31,13 @@ STEP_NS = 100_000_000
 DISTANCE = 3.0  # metres to the wall
 
 
-@pytest.fixture(scope="module", autouse=True)
-def domain():
-    harness.use_private_domain()
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    harness.write_model(path, 96, 64)
-    return path
-
-
 @pytest.fixture
-def start(model):
-    started = []
-
+def start(node_settings, end_with_test, make_peer):
     def run(**parameters):
-        defaults = {
-            **{"checkpoint": model, "backend": harness.BACKEND, "device": "cpu", "threads": 1},
-            **{"precision": "fp32", "input_reliability": "reliable", "diagnostics_period": 0.2},
-        }
-        node = NodeProcess(**{**defaults, **parameters})
-        peer = Peer()
-        started.append((node, peer))
-        return node, peer
+        node = end_with_test(NodeThread(**{**node_settings, **parameters}))
+        return node, make_peer()
 
-    yield run
-    for node, peer in started:
-        node.end()
-        peer.close()
+    return run
 
 
 def wall(x: float) -> np.ndarray:

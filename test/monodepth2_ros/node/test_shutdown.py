@@ -33,13 +33,6 @@ from monodepth2_ros.node.frame_processor import Frame
 """
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    harness.write_model(path, 64, 64)
-    return path
-
-
 @pytest.fixture
 def start(model):
     """Start nodes that end with the test."""
