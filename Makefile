@@ -5,6 +5,7 @@
 #   make demo [BAG=recording] play a recording (or a rendered one) through the depth node
 #   make test [ARGS=...]      run the tests; ARGS go to pytest
 #   make test-robot           the tests of a robot with a CPU, in an environment without torch
+#   make coverage             the same with the share of lines that run; fails below pyproject's floor
 #   make lint                 ruff, mypy and the other static checks
 #   make docs                 build the documentation into docs/_build/html, warnings are errors
 #   make clean                remove what was built, .venv included
@@ -32,7 +33,7 @@ SOUND := grep -qsF "$(CURDIR)/$(VENV)" $(VENV)/bin/activate && $(PYTHON) -I -c '
 WHOLE := $(PYTHON) -I -c 'import importlib.util as i, sys; \
 	sys.exit(not all(map(i.find_spec, ("cv2", "monodepth2_ros", "mypy", "pytest", "ruff", "torch"))))'
 
-.PHONY: install demo test test-robot lint docs clean again
+.PHONY: install demo test test-robot coverage lint docs clean again
 
 install: $(STAMP)
 
@@ -59,6 +60,11 @@ test-robot:
 	$(ROBOT_VENV)/bin/python -m pytest -n auto --dist worksteal test/test_without_torch.py \
 		test/monodepth2_ros $(ARGS)
 
+# Apart from `make test`, which it makes slower. Programs that the tests start are measured, too.
+coverage: $(STAMP)
+	$(PYTHON) -m pytest -n auto --dist worksteal --durations 10 --cov --cov-report= $(ARGS)
+	$(PYTHON) -m coverage report --skip-covered --sort=cover
+
 lint: $(STAMP)
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
@@ -73,6 +79,6 @@ docs: $(STAMP)
 
 clean:
 	rm -rf $(VENV) $(ROBOT_VENV) docs/_build build install log dist demo_output *.egg-info \
-		.pytest_cache .mypy_cache .ruff_cache
+		.coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache
 	find monodepth2_ros training test launch benchmark -name __pycache__ -prune \
 		-exec rm -rf {} + 2>/dev/null || true

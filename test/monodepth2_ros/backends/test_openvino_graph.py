@@ -46,7 +46,14 @@ def compiled(checkpoint):
 
 @pytest.mark.parametrize(
     ("layers", "width", "height"),
-    [(18, 64, 64), (18, 96, 64), (18, 192, 128), (34, 64, 96), (50, 64, 64), (50, 160, 96)],
+    [
+        (18, 96, 64),
+        (50, 64, 64),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [(18, 64, 64), (18, 192, 128), (34, 64, 96), (50, 160, 96)]
+        ),
+    ],
 )
 def test_it_is_the_torch_network(layers, width, height):
     checkpoint = drawn(layers, width, height)

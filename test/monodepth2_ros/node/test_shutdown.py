@@ -20,7 +20,8 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 import node_harness as harness
 from paths import REPOSITORY
 
-pytestmark = pytest.mark.ros
+# Each starts the node in a process of its own.
+pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
 # Changes to the node follow it.
 HEAD = """
@@ -165,7 +166,6 @@ monodepth2_ros.predictor.DepthPredictor = load
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("cause", "expected"), [(INTERRUPTED, 0), (NOT_LOADED, 1)])
 def test_a_library_that_does_not_come_back_cannot_keep_the_node(run, cause, expected):
     """Fast DDS has been seen to wait for ever in here while it held the GIL."""
@@ -231,7 +231,6 @@ def test_no_shared_memory_outlives_the_node(start, name):
     assert not [path for path in segments if path.exists()]
 
 
-@pytest.mark.slow
 def test_of_shared_memory_only_that_of_dead_nodes_is_removed(start):
     """That is how these tests clean up after a node that had to be killed."""
     dead = start()

@@ -100,7 +100,8 @@ def test_processes_share_what_the_first_has(port: int) -> None:
         assert process.returncode == 0, error
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 3])
 def test_the_failure_of_one_ends_all_with_one_message(port: int, count: int) -> None:
     """The others wait in a collective operation that nothing interrupts."""
     processes = start("raise", count, port)
