@@ -26,8 +26,8 @@ from pathlib import Path
 
 import numpy as np
 
-#: What must be the same after kills. Reports name times; checkpoints are compared by their weights.
-STORE_FILES = ("images.u8", "truth.u16", "stamps.npy", "poses.npy", "segment.npy", "store.json")
+#: Files of a store that must be the same after kills; reports and pictures tell of times.
+STORE_FILES = ("*.u8", "*.f16", "*.npy", "store.json")
 
 #: Statuses of a command that has completed: depth_train says 3 if it learned nothing.
 COMPLETE = (0, 3)
@@ -153,11 +153,17 @@ def compare(kind: str, reference: Path, found: Path) -> list[str]:
     if not found.is_dir():
         return [*differences, f"there is no {found.name}"]
     if kind == "extract":
-        for name in STORE_FILES:
+        names = {
+            path.name
+            for folder in (reference, found)
+            for pattern in STORE_FILES
+            for path in folder.glob(pattern)
+        }
+        for name in sorted(names):
             first, second = reference / name, found / name
             if first.exists() != second.exists():
                 differences.append(f"{name} is missing")
-            elif first.exists() and first.read_bytes() != second.read_bytes():
+            elif first.read_bytes() != second.read_bytes():
                 differences.append(name)
         return differences
     from monodepth2_ros.checkpoint import load_checkpoint

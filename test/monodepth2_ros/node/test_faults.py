@@ -192,3 +192,49 @@ def test_memory_does_not_grow_over_lifecycles():
     assert run.returncode == 0, run.stderr
     growth = float(re.search(r"second half: ([+-][\d.]+) MiB", run.stdout)[1])
     assert growth < 100.0, run.stdout
+
+
+PARAMETER_FILES = {
+    "an empty list": "crop: []",
+    "text for a switch": "use_sim_time: x",
+    "a list of mixed types": "crop: [0.1, a, 0.0, 0.0]",
+    "text for a number": "max_range: far",
+    "a crop of three": "crop: [0.1, 0.1, 0.1]",
+    "a value outside its range": "scale: -1.0",
+    "a tab": "\tscale: 1.0",
+    "an open bracket": "crop: [0.1",
+    "two colons": "scale: 1.0: 2.0",
+}
+
+LOADER = """
+import sys
+import monodepth2_ros.node.__main__ as command
+from monodepth2_ros.node.shutdown import EndSignals
+command.exit_after = lambda *arguments: False  # it would end this process
+for path in sys.argv[1:]:
+    status = command._run(["--ros-args", "--params-file", path], EndSignals())
+    print(f"status {status}", file=sys.stderr, flush=True)
+"""
+
+
+def test_parameter_files_that_are_wrong(tmp_path):
+    """One sentence and status 1 for each, no traceback."""
+    harness.use_private_domain()
+    paths = []
+    for number, line in enumerate(PARAMETER_FILES.values()):
+        paths.append(tmp_path / f"{number}.yaml")
+        paths[-1].write_text(f"depth:\n  ros__parameters:\n    {line}\n")
+    done = subprocess.run(
+        [sys.executable, "-c", LOADER, *map(str, paths)],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    parts = done.stderr.split("status ")
+    assert len(parts) == len(paths) + 1
+    for name, said, status in zip(PARAMETER_FILES, parts, parts[1:], strict=False):
+        assert status.startswith("1"), (name, done.stderr)
+        assert len(said.strip().splitlines()) > 0, name
