@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -18,6 +19,7 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 import node_harness as harness
+from monodepth2_ros.node.shutdown import run_in_thread
 from paths import REPOSITORY
 
 # Each starts the node in a process of its own.
@@ -220,6 +222,46 @@ def load(*arguments, **options):
 monodepth2_ros.predictor.DepthPredictor = load
 """)
     assert status == 0 and f"threads wait: {chosen or 'PASSIVE'}" in log
+
+
+def test_something_else_is_done_while_a_function_takes_long():
+    done = threading.Event()
+    asked = []
+
+    def meanwhile(seconds):
+        asked.append(seconds)
+        done.set()
+
+    def function():
+        assert done.wait(harness.PATIENCE)
+        return 7
+
+    assert run_in_thread(function, "long", meanwhile) == 7
+    assert asked
+
+
+def test_services_answer_while_the_model_is_loaded(start, tmp_path, monkeypatch):
+    """The model comes only when somebody has heard from the node."""
+    heard = tmp_path / "heard"
+    monkeypatch.setenv("HEARD", str(heard))
+    node = start(
+        changes=HEAD
+        + """
+def load(*arguments, **options):
+    while not os.path.exists(os.environ["HEARD"]):
+        time.sleep(0.05)
+    raise KeyboardInterrupt
+monodepth2_ros.predictor.DepthPredictor = load
+"""
+    )
+    peer = harness.Peer()
+    try:
+        assert peer.state(node) == "configuring"
+        assert peer.node.count_publishers("/points")  # others can connect already
+    finally:
+        peer.close()
+        heard.touch()
+    assert node.process.wait(harness.PATIENCE) == 0
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
