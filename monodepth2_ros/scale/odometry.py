@@ -31,6 +31,8 @@ _FRAMES = 40
 _WINDOW_S = 2.5
 # Frames whose triangulated corners are compared with the newest prediction.
 _MAP = 40
+# Of their corners at most about twice so many are compared.
+_MOST_COMPARED = 1500
 # Images that follow each other faster are not all kept.
 _INTERVAL_NS = 60_000_000
 
@@ -137,6 +139,8 @@ class OdometryScale:
         self._corners: _Corners | None = None
         self._map: deque[_Corners] = deque(maxlen=_MAP)
         self._reason = "no odometry"
+        # The corners as seen from the newest frame: depth, rays, noise of inverse depth.
+        self._seen: tuple[NDArray[np.float64], ...] | None = None
         # Distance between two frames at which there is good parallax; learned from the last pair.
         self._baseline = 0.0
         self._median_inverse_depth = 0.0
@@ -174,6 +178,9 @@ class OdometryScale:
         self._reason = self._locate() or self._triangulate()
         if self._reason in _FEW_NOW and len(self._map) >= 3:
             self._reason = ""  # the corners of the frames before are seen in this one, too
+        self._seen = None
+        if not self._reason and self._map:
+            self._seen = self._seen_now()
 
     def measure(self, inverse_depth: NDArray[np.floating]) -> Measurement | str:
         """Compare the newest image's depth with the corners.
@@ -192,13 +199,9 @@ class OdometryScale:
         camera = self._camera
         if self._reason or not self._map or camera is None:
             return self._reason or "no image"
-        frame = self._frames[-1]
-        pose = frame.pose
-        if pose is None:
-            pose = self.poses.at([frame.stamp], AHEAD_S)[0] @ self.mounting
-            if not np.isfinite(pose).all():
-                return "odometry is late"
-        depth, rays, noise = self._seen_from(pose)
+        if self._seen is None:
+            return "odometry is late"
+        depth, rays, noise = self._seen
         height, width = inverse_depth.shape
         scaled = camera.resized(width, height)
         pixels = rays * (scaled.fx, scaled.fy) + (scaled.cx, scaled.cy)
@@ -216,6 +219,18 @@ class OdometryScale:
         good = errors < 2.0 * _LARGEST_ERROR
         return Measurement.of_points(values[good], errors[good], rays[usable][good])
 
+    def _seen_now(
+        self,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | None:
+        """Return the corners as the newest frame sees them, None while its pose is unknown."""
+        frame = self._frames[-1]
+        pose = frame.pose
+        if pose is None:
+            pose = self.poses.at([frame.stamp], AHEAD_S)[0] @ self.mounting
+            if not np.isfinite(pose).all():
+                return None
+        return self._seen_from(pose)
+
     def _seen_from(
         self, pose: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -229,7 +244,9 @@ class OdometryScale:
         points = (directions + inverse[:, None] * (origins - pose[:3, 3])) @ pose[:3, :3]
         ahead = np.maximum(points[:, 2], 1e-6)
         noise = np.concatenate([c.noise for c in self._map])
-        return ahead / inverse, points[:, :2] / ahead[:, None], noise
+        # Some are enough, spread over all frames; time is short once there is depth.
+        some = slice(None, None, max(1, len(noise) // _MOST_COMPARED))
+        return ahead[some] / inverse[some], points[some, :2] / ahead[some, None], noise[some]
 
     def _locate(self) -> str:
         """Give poses to the frames whose odometry has come; return why there are none."""

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 
 import cv2
 import numpy as np
@@ -116,6 +117,51 @@ def test_factor_is_held_with_a_reason(moved, what):
     assert estimate.reason
     assert estimate.age_s > 0.3
     assert {"lost": "behind", "late": "behind"}.get(what, "") in estimate.reason
+
+
+@functools.lru_cache(maxsize=64)
+def view(x: float, turn: float) -> tuple[np.ndarray, np.ndarray]:
+    """Walls from (x, 0, 0), rendered once."""
+    return walls(np.array([x, 0.0, 0.0]), turn)
+
+
+@pytest.mark.parametrize("what", ["still", "turning", "jump", "late", "lost"])
+def test_gates_hold_the_factor_for_long(moved, what):
+    """Simulated time: 60 s of standing, 30 s of turning, a jump of 5 m, 200 ms late, 60 s lost."""
+    ride = copy.deepcopy(moved)
+    estimator, before = ride.estimator, ride.estimator.estimate.factor
+    x = round(float(ride.position[0]), 3)
+    reasons = set()
+    frames = {"still": 600, "turning": 300, "jump": 12, "late": 30, "lost": 600}[what]
+    noise = np.random.default_rng(0)
+    for i in range(1, frames + 1):
+        stamp = ride.stamp + i * STEP_NS
+        turn = 0.0
+        if what == "turning":
+            turn = float(np.round(0.3 * np.sin(2.0 * np.pi * i / 48), 3))
+        if what == "late" or what == "jump":
+            x = round(x + 0.03, 3)
+        # Wheels that stand tell the last bit of their encoders.
+        place = (x + (5.0 if what == "jump" and i > 1 else 0.0), *(1e-4 * noise.normal(size=2)))
+        quaternion = (0.0, float(np.sin(turn / 2)), 0.0, float(np.cos(turn / 2)))
+        if what not in ("late", "lost"):
+            estimator.add_odometry(stamp, place, quaternion)
+        image, inverse = view(x, turn)
+        estimator.track(stamp, image, CAMERA)
+        estimate = estimator.measure(stamp, inverse, CAMERA)
+        assert estimate.factor == pytest.approx(before, rel=0.02), (i, estimate)
+        reasons.add(estimate.reason)
+        if what == "late" and i > 2:
+            estimator.add_odometry(stamp - 2 * STEP_NS, (x - 0.06, 0.0, 0.0), LEVEL)
+    said = {
+        "still": "still", "turning": "turning", "jump": "jump", "late": "behind", "lost": "behind",
+    }[what]  # fmt: skip
+    assert any(said in reason for reason in reasons), reasons
+    if what == "jump":  # it goes on from the new place
+        assert estimate.reason == "" and estimate.age_s == 0.0
+    else:
+        assert estimate.reason and estimate.age_s > 0.9 * frames * 0.1
+        assert estimate.deviation > moved.estimator.estimate.deviation
 
 
 def test_deviation_grows_while_it_is_held(moved):

@@ -1,0 +1,157 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""How good live metres are, on rendered worlds with wheel odometry, camera height and a scanner.
+
+Each world is rendered, a model predicts its depth, and the node's estimator is replayed frame by
+frame with what each source knows at that time. Ground truth is used to judge alone.
+
+    python benchmark/metres.py --layouts street room corridor --seeds 9001 9002
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from monodepth2_ros.predictor import DepthPredictor
+from monodepth2_ros.scale import ScaleEstimate, ScaleEstimator, ScaleOptions
+from monodepth2_ros.scale.poses import quaternion
+from monodepth2_ros.scale.range_messages import transformed
+from monodepth2_ros.scale.ranges import scan_points
+from training.worlds.camera_path import MANNERS
+from training.worlds.film import SyntheticFrame, synthesize
+from training.worlds.odometry import OdometryRecorder, read_errors
+from training.worlds.take import camera_from_field_of_view
+
+Floats = NDArray[np.float64]
+
+#: Seconds of motion after which the factor should be right.
+_SETTLED_S = 3.0
+
+
+def replay(
+    source: str,
+    frames: list[SyntheticFrame],
+    depths: list[NDArray[np.float32]],
+    arguments: argparse.Namespace,
+    height: float,
+) -> list[ScaleEstimate]:
+    """Run the estimator over a world with one source."""
+    recorder = OdometryRecorder(read_errors(arguments.odometry), height, arguments.pitch)
+    pitch = np.radians(arguments.pitch)
+    estimator = ScaleEstimator(
+        ScaleOptions((source,), camera_height=height),
+        recorder.mounting,
+        np.array([0.0, np.cos(pitch), np.sin(pitch)]),
+    )
+    waiting: list[tuple[int, Floats]] = []
+    estimates = []
+    for frame, depth in zip(frames, depths, strict=True):
+        waiting += recorder.advance(frame.stamp, frame.pose)
+        # What is stamped later has not come yet.
+        for stamp, pose in [one for one in waiting if one[0] <= frame.stamp]:
+            estimator.add_odometry(stamp, tuple(pose[:3, 3]), quaternion(pose[:3, :3]))
+        waiting = [one for one in waiting if one[0] > frame.stamp]
+        scan = frame.scan
+        assert scan is not None
+        points = scan_points(
+            scan.ranges, scan.angle_min, scan.angle_increment, scan.range_min, scan.range_max
+        )
+        estimator.add_ranges(frame.stamp, transformed(points, scan.mounting))
+        estimator.track(frame.stamp, frame.image, frame.camera)
+        estimates.append(estimator.measure(frame.stamp, 1.0 / depth, frame.camera))
+    return estimates
+
+
+def abs_rel(depth: NDArray[np.float32], truth: NDArray[Any], factor: float) -> float:
+    """Return the mean absolute relative error where the truth is at most 80 m."""
+    known = np.isfinite(truth) & (truth > 0.0) & (truth < 80.0)
+    return float(np.mean(np.abs(factor * depth[known] / truth[known] - 1.0)))
+
+
+def rows(arguments: argparse.Namespace) -> Iterator[str]:
+    """Yield the rows of the table."""
+    predictor = DepthPredictor(arguments.checkpoint, backend="torch", device="cpu")
+    camera = camera_from_field_of_view(arguments.width, arguments.height, 80.0)
+    for layout in arguments.layouts:
+        figures: dict[str, list[list[float]]] = {}
+        for seed in arguments.seeds:
+            height = MANNERS[layout].height
+            frames = list(
+                synthesize(
+                    seed, layout, camera, arguments.frames, pitch=arguments.pitch, antialias=1,
+                    scan_height=arguments.scan_height,
+                )
+            )  # fmt: skip
+            depths = [predictor(frame.image) for frame in frames]
+            truths = [
+                np.asarray(cv2.resize(f.depth, d.shape[::-1], interpolation=cv2.INTER_NEAREST))
+                for f, d in zip(frames, depths, strict=True)
+            ]
+            best = []
+            for depth, truth in zip(depths, truths, strict=True):
+                known = np.isfinite(truth) & (truth < 80.0)
+                best.append(float(np.median(truth[known]) / np.median(depth[known])))
+            for source in ("odometry", "camera_height", "range"):
+                found = replay(source, frames, depths, arguments, height)
+                start = frames[0].stamp
+                for k, estimate in enumerate(found):
+                    if 1e-9 * (frames[k].stamp - start) < _SETTLED_S:
+                        continue
+                    is_known = bool(estimate.source)
+                    error = np.log(estimate.factor / best[k]) if is_known else np.nan
+                    figures.setdefault(source, []).append(
+                        [
+                            abs_rel(depths[k], truths[k], best[k]),
+                            abs_rel(depths[k], truths[k], estimate.factor) if is_known else np.nan,
+                            error,
+                            (error / estimate.deviation) ** 2 if is_known else np.nan,
+                            float(is_known and not estimate.reason),
+                        ]
+                    )
+        for source, values in figures.items():
+            scaled, live, error, square, measured = np.array(values).T
+            if np.isnan(error).all():
+                yield f"| {layout} | {source} | {scaled.mean():.3f} | refused | | | | 0 % |"
+                continue
+            yield (
+                f"| {layout} | {source} | {scaled.mean():.3f} | {np.nanmean(live):.3f} "
+                f"| {100 * np.expm1(np.nanmedian(error)):+.1f} % "
+                f"| {100 * np.nanmedian(np.abs(error)):.1f} % | {np.nanmean(square):.2f} "
+                f"| {100 * measured.mean():.0f} % |"
+            )
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", default="default")
+    parser.add_argument("--layouts", nargs="+", default=["street", "room", "corridor"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[9001, 9002])
+    parser.add_argument("--frames", type=int, default=60, help="at 10 Hz")
+    parser.add_argument("--width", type=int, default=320)
+    parser.add_argument("--height", type=int, default=192)
+    parser.add_argument("--pitch", type=float, default=5.0, help="degrees down")
+    parser.add_argument("--scan-height", type=float, default=0.5)
+    parser.add_argument("--odometry", default="slip=0.02,delay=0.02")
+    arguments = parser.parse_args()
+    print(
+        "| world | source | median-scaled abs_rel | live abs_rel | factor, median error "
+        "| median absolute error | normalised error squared | measured in |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for row in rows(arguments):
+        print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()
