@@ -26,6 +26,9 @@ _NEAR_CONSTANT, _SPREAD_LEFT, COLLAPSE_PATIENCE = 0.95, 0.35, 2
 #: Or where its error is this many times the start's at so many validations in a row.
 _MUCH_WORSE, WORSE_PATIENCE = 1.25, 4
 
+#: Without ground truth, a model whose spread is at most this share of the start's is not better.
+_SPREAD_KEPT = 0.5
+
 _NAMES = {
     "abs_rel": "abs_rel",
     "sparse": "abs_rel against triangulated depth",
@@ -89,7 +92,7 @@ def may_replace_start(entry: Mapping[str, Any], start: Mapping[str, Any], measur
     constant = _constant(start, measure)
     figure = entry.get(measure)
     left = entry.get("spread", 1.0) / max(start.get("spread", 1.0), 1e-9)
-    if measure != "abs_rel" and left <= _SPREAD_LEFT:
+    if measure != "abs_rel" and left <= _SPREAD_KEPT:
         return False
     return constant is None or figure is None or bool(figure <= (1 - LEAST_GAIN) * constant)
 
