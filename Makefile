@@ -37,7 +37,7 @@ WHOLE := $(PYTHON) -I -c 'import importlib.util as i, sys; \
 
 install: $(STAMP)
 
-# Interrupted half-way, no longer sound, or not whole: made anew. Otherwise brought up to date.
+# Interrupted half-way, no longer sound, or not whole: made again. Otherwise brought up to date.
 $(STAMP): setup.py setup.cfg pyproject.toml $(shell $(SOUND) && $(WHOLE) || echo again)
 	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "make: Python 3.10 or newer is needed: give one with PYTHON3=python3.12" >&2; exit 1; }

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from monodepth2_ros.pipeline import Compute, Outcome
+from monodepth2_ros.pipeline import Compute, PipelineResult
 
 # Recorded combinations that are kept; each holds memory for all that is between its ends.
 _MOST_RECORDED = 4
@@ -86,7 +86,7 @@ class DevicePipeline:
         self._slots.rotate(-1)
         self._pending.append(slot)
 
-    def collect(self) -> Outcome:
+    def collect(self) -> PipelineResult:
         """See :meth:`monodepth2_ros.pipeline.Pipeline.collect`."""
         return self._pending.popleft().outcome()
 
@@ -196,7 +196,7 @@ class _Slot:
         self._places = recorded.places
         self.results.copy_(recorded.packed)
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> PipelineResult:
         """Wait for the results to be on the host, and give views of them."""
         seconds = {}
         if self._is_cuda:
@@ -211,7 +211,7 @@ class _Slot:
         arrays = {
             name: place.view(self.pinned_results).numpy() for name, place in self._places.items()
         }
-        return Outcome(arrays, seconds)
+        return PipelineResult(arrays, seconds)
 
     def mark(self, name: str, stream: torch.cuda.Stream | None) -> None:
         """Mark how far a stream is."""

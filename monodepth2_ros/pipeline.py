@@ -29,7 +29,7 @@ Compute = Callable[[Any, Lap], dict[str, Array]]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PipelineResult:
     """What came of an image.
 
     Attributes
@@ -69,7 +69,7 @@ class Pipeline(Protocol):
         """
         ...
 
-    def collect(self) -> Outcome:
+    def collect(self) -> PipelineResult:
         """Wait for the image that was begun first; its arrays hold until `depth` more are begun."""
         ...
 
@@ -80,16 +80,16 @@ class HostPipeline:
     depth = 1
 
     def __init__(self) -> None:
-        self._done: deque[Outcome] = deque()
+        self._done: deque[PipelineResult] = deque()
 
     def submit(self, image: NDArray[np.uint8], key: Hashable, compute: Compute) -> None:
         """See :meth:`Pipeline.submit`."""
         watch = _Stopwatch()
         arrays: Any = compute(image, watch.lap)
         watch.lap("outputs")
-        self._done.append(Outcome(arrays, watch.seconds()))
+        self._done.append(PipelineResult(arrays, watch.seconds()))
 
-    def collect(self) -> Outcome:
+    def collect(self) -> PipelineResult:
         """See :meth:`Pipeline.collect`."""
         return self._done.popleft()
 

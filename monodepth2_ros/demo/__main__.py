@@ -33,7 +33,7 @@ from monodepth2_ros.demo.options import (
     node_arguments,
     own_recording,
 )
-from monodepth2_ros.demo.report import Outcome, build_report, summarise
+from monodepth2_ros.demo.report import PlayResult, build_report, summarise
 from monodepth2_ros.recordings.playback import Event, Playback, PlaybackError
 from monodepth2_ros.recordings.writer import RecordingWriter
 from monodepth2_ros.target_lock import exclusive
@@ -206,7 +206,7 @@ def _play(
     gallery: Gallery,
     recorder: RecordingWriter | None,
     folder: Path,
-) -> Outcome:
+) -> PlayResult:
     """Start the node, play the recording through it, end the node."""
     from monodepth2_ros.demo.node_client import OUTPUT_TOPICS, Link, PlayError
     from monodepth2_ros.demo.node_process import NodeProcess, prepare_environment
@@ -217,7 +217,7 @@ def _play(
     prepare_environment(os.environ)
     _print_plan(playback, is_own_domain)
     rate = None if options.as_fast_as_possible else options.rate or 1.0
-    outcome = Outcome("as fast as possible" if rate is None else f"{rate:g} x recorded")
+    outcome = PlayResult("as fast as possible" if rate is None else f"{rate:g} x recorded")
     with ExitStack() as stack:
         raise_if_interrupted = stack.enter_context(_interrupts_wait())
         process = stack.enter_context(
@@ -310,7 +310,7 @@ def _frame_count(options: DemoOptions, playback: Playback) -> int:
     return min(left, options.frames) if options.frames else left
 
 
-def _take_counts(link: Link, gallery: Gallery, outcome: Outcome) -> None:
+def _take_counts(link: Link, gallery: Gallery, outcome: PlayResult) -> None:
     """Note what the session amounted to."""
     figures = gallery.figures
     outcome.seconds = link.seconds
@@ -330,7 +330,7 @@ def _take_counts(link: Link, gallery: Gallery, outcome: Outcome) -> None:
         outcome.error = f"no frame came back; the node says: {link.complaint}"
 
 
-def _write(options: DemoOptions, gallery: Gallery, outcome: Outcome) -> dict[str, str]:
+def _write(options: DemoOptions, gallery: Gallery, outcome: PlayResult) -> dict[str, str]:
     """Write pictures, video and cloud."""
     # Who interrupts does not want to wait.
     codec = "mp4v" if outcome.interrupted and options.video == "auto" else options.video

@@ -144,7 +144,7 @@ def _indices(size: int, first: float, last: float, available: int) -> NDArray[np
 
 
 @dataclass
-class Outcome:
+class PlayResult:
     """How playing went.
 
     Attributes
@@ -256,7 +256,7 @@ def build_report(
     playback: Playback,
     model: DemoModel,
     figures: Figures,
-    outcome: Outcome,
+    outcome: PlayResult,
     files: dict[str, str],
     note: str = "",
 ) -> dict[str, Any]:
@@ -267,7 +267,7 @@ def build_report(
     playback : Playback
     model : DemoModel
     figures : Figures
-    outcome : Outcome
+    outcome : PlayResult
     files : dict of str to str
         What each file is, by name.
     note : str

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.checkpoint import random_checkpoint
 from monodepth2_ros.device_pipeline import DevicePipeline, as_tensor
-from monodepth2_ros.pipeline import HostPipeline, Outcome
+from monodepth2_ros.pipeline import HostPipeline, PipelineResult
 from monodepth2_ros.predictor import OUTPUTS, DepthPredictor, OutputOptions
 
 CPU = torch.device("cpu")
@@ -64,7 +64,7 @@ class DirectPipeline:
         self.done.append({name: tensor.numpy() for name, tensor in results.items()})
 
     def collect(self):
-        return Outcome(self.done.pop(0), {})
+        return PipelineResult(self.done.pop(0), {})
 
 
 @pytest.fixture

@@ -365,7 +365,7 @@ def test_automatic_colours_follow_the_scene_slowly(predictor, image):
         color = fresh.predict(frame, options=grey, outputs=("color",)).color[..., 0]
         expected = np.clip(255 * (disparity.numpy() - low) / (high - low), 0, 255)
         np.testing.assert_allclose(color, expected, atol=1.0)
-    fresh.predict(image, options=fixed, outputs=("color",))  # the range begins anew afterwards
+    fresh.predict(image, options=fixed, outputs=("color",))  # the range begins again afterwards
     color = fresh.predict(image, options=grey, outputs=("color",)).color
     other = DepthPredictor(predictor.checkpoint, backend="torch", device="cpu")
     first = other.predict(image, options=grey, outputs=("color",)).color

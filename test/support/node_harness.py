@@ -184,7 +184,7 @@ class NodeThread:
 def remove_orphans(segments: Iterable[Path]) -> None:
     """Remove those segments of Fast DDS whose owners are dead; it does so itself only at an end.
 
-    An owner holds a lock on a file beside its segment for as long as it lives.
+    An owner holds a lock on a file next to its segment for as long as it lives.
     """
     for segment in segments:
         lock = segment.with_name(f"{segment.name}_el")

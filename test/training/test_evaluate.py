@@ -658,7 +658,7 @@ def test_the_command_writes_table_json_and_page(
     assert page.tags["img"] == 5 * 4
     assert page.tags["svg"] == 2
     assert "worst" in page.text
-    # Five rows of four panels: what was predicted looks like the truth beside it.
+    # Five rows of four panels: what was predicted looks like the ground truth next to it.
     picture = cv2.imread(str(tmp_path / "out.png")).astype(int)
     height, width = picture.shape[0] // 5, picture.shape[1] // 4
     truth, found = (

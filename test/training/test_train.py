@@ -240,7 +240,7 @@ def test_signals_save_and_resuming_is_exact(
 def test_kill_at_any_moment_leaves_a_run_that_resumes(options, uninterrupted, tmp_path):
     folder = tmp_path / "run"
     process = start(options, folder)
-    wait_for_save(process, folder)  # it saves after every step: the kill falls beside or into one
+    wait_for_save(process, folder)  # it saves after every step
     process.kill()
     process.communicate(timeout=60)
     load_checkpoint(folder / "last.safetensors")

@@ -63,7 +63,7 @@ EQUALIZATION_FRAMES = 40
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Int8Verdict:
     """How a quantised network compares with its original on held-out frames.
 
     Attributes
@@ -257,7 +257,7 @@ def compare_with_float32(
     held_out: Sequence[Selection],
     is_metric: bool,
     console: Console | None = None,
-) -> Judgement:
+) -> Int8Verdict:
     """Compare a quantised network with its original, and both with ground truth if there is any.
 
     Parameters
@@ -299,7 +299,7 @@ def compare_with_float32(
             progress(1)
     means = [float(mean) for mean in np.mean(errors, axis=0)] if errors else []
     known = len(errors) >= FEWEST_FRAMES
-    return Judgement(
+    return Int8Verdict(
         frames=len(pairs),
         frames_with_truth=len(errors),
         difference=float(np.median(differences)),
@@ -321,12 +321,12 @@ class Int8Result:
     ----------
     path : Path
     calibration_frames : int
-    judgement : Judgement
+    judgement : Int8Verdict
     """
 
     path: Path
     calibration_frames: int
-    judgement: Judgement
+    judgement: Int8Verdict
 
 
 def export_int8(
@@ -447,7 +447,7 @@ def _with_int8(
     stores: Sequence[FrameStore],
     frames: int,
     preset: str,
-    judgement: Judgement | None,
+    judgement: Int8Verdict | None,
 ) -> CheckpointMetadata:
     """Record how the network was quantised: names of the data only, not local paths."""
     import nncf

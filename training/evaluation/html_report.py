@@ -25,7 +25,7 @@ from training.evaluation.pictures import (
 )
 from training.evaluation.report import Report
 from training.evaluation.steadiness import (
-    Recording,
+    RecordingSteadiness,
 )
 from training.evaluation.text_report import (
     TEMPORAL_LEGEND,
@@ -143,7 +143,7 @@ def _charts(report: Report) -> list[_Chart]:
     ]
 
 
-def _recording(report: Report, recording: Recording) -> _RecordingSection:
+def _recording(report: Report, recording: RecordingSteadiness) -> _RecordingSection:
     """Show one recording's temporal figures: table, chart, pictures of two pairs."""
     charts = []
     series = [(f.name, 100.0 * f.flicker) for f in (*recording.candidates, recording.truth)]
@@ -162,7 +162,7 @@ def _recording(report: Report, recording: Recording) -> _RecordingSection:
     return _RecordingSection(describe_recording(recording), temporal_rows(recording), charts, pairs)
 
 
-def _pair_row(report: Report, recording: Recording, label: str, pair: int) -> _PictureRow:
+def _pair_row(report: Report, recording: RecordingSteadiness, label: str, pair: int) -> _PictureRow:
     """Show a pair of neighbours."""
     first, second = recording.pairs[pair].tolist()
     figures = recording.candidates[: len(report.models)]

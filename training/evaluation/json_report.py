@@ -17,7 +17,7 @@ from training.evaluation.odometry import Odometry
 from training.evaluation.outlines import OUTLINE_RADIUS
 from training.evaluation.report import Report
 from training.evaluation.steadiness import (
-    Recording,
+    RecordingSteadiness,
     TemporalFigures,
     summarize_temporal,
 )
@@ -103,7 +103,7 @@ def _outlines_json(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _recording_json(recording: Recording) -> dict[str, Any]:
+def _recording_json(recording: RecordingSteadiness) -> dict[str, Any]:
     """Give the temporal figures of a recording as plain data."""
 
     def plain(values: NDArray[np.float64]) -> list[float | None]:

@@ -17,7 +17,7 @@ from training.evaluation.depth import Evaluation
 from training.evaluation.protocol import aligned_depth, truth_of
 from training.evaluation.report import Report
 from training.evaluation.steadiness import (
-    Recording,
+    RecordingSteadiness,
     camera_motion,
     metres_per_unit,
     view_pair,
@@ -120,14 +120,14 @@ def spread_points(values: NDArray[np.float32], radius: int) -> NDArray[np.float3
 
 
 def pair_pictures(
-    report: Report, recording: Recording, first: int, second: int
+    report: Report, recording: RecordingSteadiness, first: int, second: int
 ) -> dict[str, Image]:
     """Paint two neighbouring frames: the image, each model's depth of both, and the change.
 
     Parameters
     ----------
     report : Report
-    recording : Recording
+    recording : RecordingSteadiness
     first, second : int
         Frames of its store.
 

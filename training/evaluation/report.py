@@ -12,7 +12,7 @@ from training.evaluation.depth import Evaluation
 from training.evaluation.odometry import Odometry
 from training.evaluation.protocol import Predict, Protocol, Selection
 from training.evaluation.steadiness import (
-    Recording,
+    RecordingSteadiness,
 )
 
 
@@ -55,7 +55,7 @@ class Report:
         One, or two to compare.
     baselines : sequence of Evaluation
         Always scaled by the median.
-    temporal : sequence of Recording
+    temporal : sequence of RecordingSteadiness
         How steady the models and the baselines are.
     notes : sequence of str
     """
@@ -65,7 +65,7 @@ class Report:
     protocol: Protocol
     models: Sequence[EvaluatedModel]
     baselines: Sequence[Evaluation] = field(default_factory=tuple)
-    temporal: Sequence[Recording] = field(default_factory=tuple)
+    temporal: Sequence[RecordingSteadiness] = field(default_factory=tuple)
     notes: Sequence[str] = field(default_factory=tuple)
 
     @property

@@ -29,7 +29,7 @@ from training.evaluation.protocol import Frames, Predict, Protocol, Selection
 from training.evaluation.report import EvaluatedModel, Report
 from training.evaluation.sparse_depth import mean_sparse_predictor, with_sparse_truth
 from training.evaluation.splits import frames_of_stretch, training_split
-from training.evaluation.steadiness import Candidate, Recording, evaluate_temporal
+from training.evaluation.steadiness import JudgedPredictor, RecordingSteadiness, evaluate_temporal
 from training.extraction.console import Console
 from training.extraction.open_frames import extract_every_frame, open_frames
 from training.extraction.options import ExtractOptions
@@ -108,7 +108,7 @@ def evaluate(options: EvaluateOptions, scratch: Path, console: Console | None = 
         live = None
         if protocol.scaling == "live":
             predict = live = LiveScale(predict, checkpoint.metadata.crop)
-        candidates.append(Candidate(label, predict, saturation_depth(checkpoint, protocol)))
+        candidates.append(JudgedPredictor(label, predict, saturation_depth(checkpoint, protocol)))
         depth = odometry = None
         if has_truth:
             depth = _depth(label, predict, selections, protocol, options.batch_size, console)
@@ -125,13 +125,13 @@ def evaluate(options: EvaluateOptions, scratch: Path, console: Console | None = 
         scaled = dataclasses.replace(protocol, scaling="median", flip=False)
         for name, predict in _baselines(learnable, protocol, notes, options.sparse_truth).items():
             baselines.append(_depth(name, predict, selections, scaled, options.batch_size, console))
-            candidates.append(Candidate(name, predict, needs_truth=True))
+            candidates.append(JudgedPredictor(name, predict, needs_truth=True))
     elif models[0].odometry is None and not options.temporal:
         raise EvaluationError(
             "there are neither depth nor enough poses to compare with; extract with --truth-topic "
             "TOPIC or --poses-topic TOPIC"
         )
-    temporal: Sequence[Recording] = ()
+    temporal: Sequence[RecordingSteadiness] = ()
     if options.temporal:
         temporal = _temporal(candidates, selections, protocol, options.batch_size, console)
     return Report(
@@ -280,12 +280,12 @@ def _baselines(
 
 
 def _temporal(
-    candidates: Sequence[Candidate],
+    candidates: Sequence[JudgedPredictor],
     selections: Sequence[Selection],
     protocol: Protocol,
     batch_size: int,
     console: Console,
-) -> tuple[Recording, ...]:
+) -> tuple[RecordingSteadiness, ...]:
     """Measure how steady depth is, and show progress."""
     total = sum(len(selection.frames) for selection in selections)
     if not total:

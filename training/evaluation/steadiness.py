@@ -50,7 +50,7 @@ _DENSE = 0.5
 
 
 @dataclass(frozen=True)
-class Candidate:
+class JudgedPredictor:
     """Something that predicts depth, to be measured.
 
     Attributes
@@ -71,7 +71,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class FramePair:
     """Two neighbouring frames, and what is known of them before any depth is predicted.
 
     Attributes
@@ -148,7 +148,7 @@ class TemporalFigures:
 
 
 @dataclass(frozen=True, eq=False)
-class Recording:
+class RecordingSteadiness:
     """What was measured in one camera of one recording.
 
     Attributes
@@ -201,7 +201,7 @@ class TemporalSummary:
     saturated: float | None
 
 
-def summarize_temporal(recording: Recording, figures: TemporalFigures) -> TemporalSummary:
+def summarize_temporal(recording: RecordingSteadiness, figures: TemporalFigures) -> TemporalSummary:
     """Bring the figures of a candidate in a recording down to a few."""
     flicker = _known(figures.flicker)
     in_time = np.argsort(recording.stamps, kind="stable")
@@ -217,17 +217,17 @@ def summarize_temporal(recording: Recording, figures: TemporalFigures) -> Tempor
 
 
 def evaluate_temporal(
-    candidates: Sequence[Candidate],
+    candidates: Sequence[JudgedPredictor],
     selections: Sequence[Selection],
     protocol: Protocol,
     batch_size: int = 8,
     progress: Progress | None = None,
-) -> tuple[Recording, ...]:
+) -> tuple[RecordingSteadiness, ...]:
     """Measure how steady predictions are, recording by recording.
 
     Parameters
     ----------
-    candidates : sequence of Candidate
+    candidates : sequence of JudgedPredictor
     selections : sequence of Selection
         Neighbours are frames that follow each other in a segment of the store.
     protocol : Protocol
@@ -237,7 +237,7 @@ def evaluate_temporal(
 
     Returns
     -------
-    tuple of Recording
+    tuple of RecordingSteadiness
     """
     recordings = []
     for number, selection in enumerate(selections):
@@ -262,7 +262,9 @@ def neighbours(selection: Selection) -> NDArray[np.int64]:
     return np.stack([frames[:-1][is_pair], frames[1:][is_pair]], axis=1)
 
 
-def view_pair(selection: Selection, first: int, second: int, truth: Depth | None = None) -> View:
+def view_pair(
+    selection: Selection, first: int, second: int, truth: Depth | None = None
+) -> FramePair:
     """Find out what can be known of two frames before depth is predicted.
 
     Parameters
@@ -282,7 +284,7 @@ def view_pair(selection: Selection, first: int, second: int, truth: Depth | None
     camera = store.cameras[int(store.camera_index[first])]
     motion = np.linalg.inv(store.poses[second]) @ store.poses[first]
     box = crop_box(store.width, store.height, selection.window)
-    view = View(
+    view = FramePair(
         intrinsics=camera.resized(width, height).matrix4,
         window=crop_box(width, height, selection.window),
         visible=cv2.resize(
@@ -298,12 +300,12 @@ def view_pair(selection: Selection, first: int, second: int, truth: Depth | None
     return replace(view, motion=camera_motion(view, filled, 1.0))
 
 
-def camera_motion(view: View, depth: Depth, metres: float) -> Floats:
+def camera_motion(view: FramePair, depth: Depth, metres: float) -> Floats:
     """Find the motion between two frames, in the unit of a depth image.
 
     Parameters
     ----------
-    view : View
+    view : FramePair
     depth : ndarray, shape (H, W)
         Of the first frame, positive inside the window.
     metres : float
@@ -335,14 +337,16 @@ def camera_motion(view: View, depth: Depth, metres: float) -> Floats:
     return transform
 
 
-def warp_depth(first: Depth, second: Depth, view: View, transform: Floats) -> tuple[Floats, Floats]:
+def warp_depth(
+    first: Depth, second: Depth, view: FramePair, transform: Floats
+) -> tuple[Floats, Floats]:
     """Move a frame's points into the next one.
 
     Parameters
     ----------
     first, second : ndarray, shape (H, W)
         Depth; 0 where unknown.
-    view : View
+    view : FramePair
     transform : ndarray, shape (4, 4)
         Takes points of the first camera's frame to the second's, in the unit of depth.
 
@@ -390,19 +394,19 @@ def metres_per_unit(truth: Depth | None, depth: Depth) -> float:
 
 
 def _measure(
-    candidates: Sequence[Candidate],
+    candidates: Sequence[JudgedPredictor],
     number: int,
     name: str,
     selection: Selection,
     protocol: Protocol,
     batch_size: int,
     progress: Progress | None,
-) -> Recording:
+) -> RecordingSteadiness:
     """Measure all candidates in one recording, frame after frame."""
     store, frames, pairs = selection.store, selection.frames, neighbours(selection)
     has_truth = store.truth is not None
     measured = [c for c in candidates if has_truth or not c.needs_truth]
-    result = Recording(
+    result = RecordingSteadiness(
         number,
         name,
         frames,
@@ -448,7 +452,7 @@ def _unmeasured(name: str, pairs: int, frames: int) -> TemporalFigures:
 
 
 def _measure_frame(
-    candidate: Candidate,
+    candidate: JudgedPredictor,
     figures: TemporalFigures,
     place: int,
     depth: Depth,
@@ -470,7 +474,7 @@ def _measure_pair(
     index: int,
     first: Depth,
     second: Depth,
-    view: View,
+    view: FramePair,
     transform: Floats,
 ) -> None:
     """Measure the flicker from one frame to the next."""
@@ -479,7 +483,7 @@ def _measure_pair(
     figures.compared[index] = _share(np.isfinite(moved), view)
 
 
-def _motion_source(selection: Selection, frame: int, view: View) -> str:
+def _motion_source(selection: Selection, frame: int, view: FramePair) -> str:
     """Say where the motion from a frame's predecessor to it comes from."""
     if view.motion is None:
         return MOTION_SOURCES[2]
@@ -487,7 +491,7 @@ def _motion_source(selection: Selection, frame: int, view: View) -> str:
     return MOTION_SOURCES[0 if is_posed else 1]
 
 
-def _share(pixels: NDArray[np.bool_], view: View) -> float:
+def _share(pixels: NDArray[np.bool_], view: FramePair) -> float:
     """Return the share of the window's pixels."""
     return float(np.count_nonzero(pixels)) / (view.window[2] * view.window[3])
 

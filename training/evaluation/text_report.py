@@ -15,7 +15,7 @@ from training.evaluation.predictors import SATURATED_RANGE
 from training.evaluation.report import Report
 from training.evaluation.steadiness import (
     MOTION_SOURCES,
-    Recording,
+    RecordingSteadiness,
     summarize_temporal,
 )
 from training.metrics import HOLE_FACTOR, METRICS, SNIPPET_LENGTH
@@ -82,7 +82,7 @@ def describe_frames(report: Report) -> str:
     )
 
 
-def describe_recording(recording: Recording) -> str:
+def describe_recording(recording: RecordingSteadiness) -> str:
     """Say which frames the temporal figures are of, and where the motion comes from."""
     counts = {source: recording.motion.count(source) for source in MOTION_SOURCES}
     used = [source for source in MOTION_SOURCES if counts[source]]
@@ -167,7 +167,7 @@ def odometry_rows(report: Report) -> list[list[str]]:
     return rows
 
 
-def temporal_rows(recording: Recording) -> list[list[str]]:
+def temporal_rows(recording: RecordingSteadiness) -> list[list[str]]:
     """Lay out the table of one recording, its header first."""
 
     def figure(value: float | None, form: str = ".2%") -> str:

@@ -37,7 +37,7 @@ from monodepth2_ros.demo.player import Frame
 from monodepth2_ros.demo.report import (
     DepthHistogram,
     Figures,
-    Outcome,
+    PlayResult,
     build_report,
     compare_depth,
     node_stages,
@@ -84,7 +84,7 @@ def test_a_prediction_that_is_right_up_to_scale_is_perfect():
 
 
 def test_the_summary_sets_the_model_beside_the_best_constant():
-    figures, outcome = Figures(published=2), Outcome("1 x recorded", node={"checkpoint": "mine"})
+    figures, outcome = Figures(published=2), PlayResult("1 x recorded", node={"checkpoint": "mine"})
     outcome.counts = {"played": 2, "published": 2, "dropped": 0, "failed": 0}
     for depth in (2.0, 4.0):
         truth = np.full((9, 9), depth, np.float32)
@@ -351,7 +351,7 @@ def test_a_recording_is_rendered_once(tmp_path, monkeypatch):
 
 # The whole of it, over DDS
 
-# Importing it here would start pytest anew.
+# Importing it here would start pytest again.
 needs_ros = pytest.mark.skipif(find_spec("rclpy") is None, reason="rclpy is not installed")
 
 

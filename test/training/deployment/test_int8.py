@@ -33,7 +33,7 @@ from training.deployment.check import ExportError
 from training.deployment.equalization import EqualizedDepthNetwork
 from training.deployment.exporter import export_checkpoint
 from training.deployment.int8 import (
-    Judgement,
+    Int8Verdict,
     check_int8_request,
     compare_with_float32,
     export_int8,
@@ -236,7 +236,7 @@ def test_depth_that_is_no_number_is_named(tmp_path: Path) -> None:
     held_out = [Selection(store, np.arange(12))]
     with pytest.raises(QuantizationError, match="NaN or infinite on frame 0 of a"):
         compare_with_float32(off_by(0.1), off_by(float("nan")), held_out, is_metric=False)
-    assert not Judgement(12, 0, float("nan"), None, None).is_accepted
+    assert not Int8Verdict(12, 0, float("nan"), None, None).is_accepted
 
 
 @pytest.mark.slow

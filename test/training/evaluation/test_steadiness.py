@@ -14,7 +14,7 @@ from training.evaluation.predictors import constant_predictor
 from training.evaluation.protocol import Predict, Protocol, Selection
 from training.evaluation.steadiness import (
     MOTION_SOURCES,
-    Candidate,
+    JudgedPredictor,
     camera_motion,
     evaluate_temporal,
     neighbours,
@@ -92,7 +92,7 @@ def whole(store: FrameStore) -> Selection:
 
 def test_perfect_depth_does_not_flicker(tmp_path: Path) -> None:
     store = wall_store(tmp_path / "wall")
-    perfect = Candidate("perfect", scaled_truth(np.ones(6)))
+    perfect = JudgedPredictor("perfect", scaled_truth(np.ones(6)))
     (recording,) = evaluate_temporal([perfect], [whole(store)], Protocol(), batch_size=4)
     assert recording.name == "wall /image"
     assert recording.motion == [POSES] * 5
@@ -102,7 +102,7 @@ def test_perfect_depth_does_not_flicker(tmp_path: Path) -> None:
     assert recording.truth.flicker.max() < 5e-4
     assert figures.compared.min() > 0.8
     # The constant errs by what the depth changes within 6 cm, and more.
-    constant = Candidate("constant", constant_predictor)
+    constant = JudgedPredictor("constant", constant_predictor)
     (recording,) = evaluate_temporal([constant], [whole(store)], Protocol())
     assert recording.candidates[0].flicker.min() > 0.01
 
@@ -125,7 +125,7 @@ def test_poses_taken_the_wrong_way_round_are_noticed(tmp_path: Path) -> None:
 def test_alternating_factors_flicker_by_their_ratio(tmp_path: Path, scale: float) -> None:
     store = wall_store(tmp_path / "wall")
     factors = scale * np.array([1.1, 0.9, 1.1, 0.9, 1.1, 0.9])
-    candidate = Candidate("alternating", scaled_truth(factors))
+    candidate = JudgedPredictor("alternating", scaled_truth(factors))
     (recording,) = evaluate_temporal([candidate], [whole(store)], Protocol())
     (figures,) = recording.candidates
     down, up = 1 - 0.9 / 1.1, 1.1 / 0.9 - 1
@@ -139,7 +139,7 @@ def test_alternating_factors_flicker_by_their_ratio(tmp_path: Path, scale: float
 def test_a_scale_that_creeps_is_drift_and_no_flicker(tmp_path: Path) -> None:
     store = wall_store(tmp_path / "wall", 10)
     ratios = np.linspace(1.0, 1.18, 10)
-    candidate = Candidate("creeping", scaled_truth(1 / ratios))
+    candidate = JudgedPredictor("creeping", scaled_truth(1 / ratios))
     (recording,) = evaluate_temporal([candidate], [whole(store)], Protocol())
     summary = summarize_temporal(recording, recording.candidates[0])
     assert summary.flicker is not None
@@ -161,7 +161,7 @@ def test_without_truth_the_recorded_translation_is_scaled_by_the_flow(
     true = np.linalg.inv(poses[3]) @ poses[2]
     assert motion[:3, 3] == pytest.approx(factor * true[:3, 3], rel=0.03)
     assert motion[:3, :3] == pytest.approx(true[:3, :3])
-    (recording,) = evaluate_temporal([Candidate("p", predict)], [whole(store)], Protocol())
+    (recording,) = evaluate_temporal([JudgedPredictor("p", predict)], [whole(store)], Protocol())
     assert recording.motion == [POSES] * 5
     summary = summarize_temporal(recording, recording.candidates[0])
     assert summary.flicker is not None
@@ -177,9 +177,9 @@ def test_without_poses_motion_is_solved_from_flow(
     store = wall_store(tmp_path / "wall", posed=False, with_truth=with_truth)
     factors = 2.0 * np.array([1.1, 0.9, 1.1, 0.9, 1.1, 0.9])
     candidates = [
-        Candidate("perfect", scaled_truth(np.full(6, 2.0))),
-        Candidate("alternating", scaled_truth(factors)),
-        Candidate("constant", constant_predictor, needs_truth=True),
+        JudgedPredictor("perfect", scaled_truth(np.full(6, 2.0))),
+        JudgedPredictor("alternating", scaled_truth(factors)),
+        JudgedPredictor("constant", constant_predictor, needs_truth=True),
     ]
     (recording,) = evaluate_temporal(candidates, [whole(store)], Protocol())
     assert recording.motion == [source] * 5
@@ -221,7 +221,7 @@ def test_holes_and_saturation_are_shares(tmp_path: Path) -> None:
         return depth
 
     half = Selection(store, np.arange(2), (0.5, 0.0, 0.0, 0.0))
-    candidate = Candidate("holed", predict, far_depth=3.0)
+    candidate = JudgedPredictor("holed", predict, far_depth=3.0)
     (recording,) = evaluate_temporal([candidate], [half], Protocol())
     (figures,) = recording.candidates
     assert figures.scale == pytest.approx([2.0, np.nan], nan_ok=True)
@@ -304,7 +304,7 @@ def test_drift_is_in_the_order_of_time(tmp_path: Path) -> None:
         segment=np.array([0, 0, 0, 1, 1, 1, 1]),
         truth=truth,
     )
-    constant = Candidate("constant", constant_predictor)
+    constant = JudgedPredictor("constant", constant_predictor)
     (recording,) = evaluate_temporal([constant], [whole(store)], Protocol())
     drift = summarize_temporal(recording, recording.candidates[0]).drift
     assert drift is not None

@@ -124,7 +124,7 @@ def test_their_levels() -> None:
 def truncated(path: Path) -> Path:
     write_drive(path, [0.0, 2.0], "mcap")
     file = path / f"{path.name}.mcap"
-    file.write_bytes(file.read_bytes()[:-2000])
+    file.write_bytes(file.read_bytes()[:1500])  # before the first message: nothing can be saved
     return path
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The monodepth2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Depth predicted beside the frames of a store."""
+"""Depth that is predicted for the frames of a store."""
 
 from __future__ import annotations
 

@@ -547,7 +547,7 @@ def test_a_batch_that_is_ready_early_waits_for_its_turn() -> None:
 
     def before(first: int) -> None:
         if first == 0:
-            assert second_is_read.wait(60), "nothing is loaded beside the first batch"
+            assert second_is_read.wait(60), "nothing is loaded along with the first batch"
         elif first == 1:
             second_is_read.set()
 

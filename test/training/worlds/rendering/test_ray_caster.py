@@ -122,7 +122,7 @@ def test_depth_of_many_boxes_agrees_with_the_slab_method(seed):
         )
         for _ in range(60)
     ]
-    # One beside the camera and partly behind it.
+    # One next to the camera and partly behind it.
     boxes.append(Box((0.0, -1.5, 1.0), (8.0, 1.0, 2.0), GREY))
     pose = look(0.1, 0.2, 1.4, yaw=0.1, pitch=0.05)
     depth = render_frame(make_world(boxes), pose, camera).depth
