@@ -14,14 +14,14 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 from geometry_msgs.msg import Vector3Stamped
 from nav_msgs.msg import Odometry
-from sensor_msgs.msg import LaserScan, PointCloud2, PointField
+from sensor_msgs.msg import LaserScan, PointCloud2, PointField, Range
 
 import node_harness as harness
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.predictor import DepthPredictor
 from monodepth2_ros.scale.mounting import mounting_pose
 from monodepth2_ros.scale.range_messages import cloud_points
-from monodepth2_ros.scale.ranges import measure_ranges
+from monodepth2_ros.scale.ranges import measure_beam, measure_ranges
 from node_harness import NodeThread, Peer
 
 pytestmark = pytest.mark.ros
@@ -127,6 +127,48 @@ def test_node_measures_metres_from_a_scan(start, model):
     expected = scale.vector.x * depth
     inside = (expected > 0.11) & (expected < 99.0)
     np.testing.assert_allclose(published[inside], expected[inside], rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["beam", "cloud"])
+def test_node_measures_metres_from_other_range_sensors(start, model, kind):
+    node, peer = start(scale__source="range")
+    topic, message_type = {"beam": ("range", Range), "cloud": ("range/points", PointCloud2)}[kind]
+    sensor = peer.node.create_publisher(message_type, topic, 10)
+    scales = listen(peer, Vector3Stamped, "depth/scale")
+    peer.listen("depth/image_rect")
+    peer.connect(node)
+    peer.wait(sensor.get_subscription_count, f"the node's subscription of {topic}", node)
+    inverse = 1.0 / DepthPredictor(model, backend="torch", device="cpu", precision="fp32")(
+        wall(0.0)
+    )
+    if kind == "beam":
+        message = Range(field_of_view=0.1, min_range=0.1, max_range=8.0, range=DISTANCE)
+        ahead = np.array([0.0, 0.0, 1.0])
+        expected = measure_beam(DISTANCE, np.zeros(3), ahead, 0.1, inverse, CAMERA)
+    else:
+        y, z = (grid.ravel() for grid in np.meshgrid(np.linspace(-1, 1, 21), [-0.3, 0.0, 0.3]))
+        points = np.stack([np.full(y.shape, DISTANCE), y, z], axis=1).astype(np.float32)
+        message = PointCloud2(height=1, width=len(points), point_step=12, row_step=12 * len(points))
+        message.fields = [
+            PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
+            for i, name in enumerate("xyz")
+        ]
+        message.data = array.array("B", points.tobytes())
+        in_camera = np.stack([-points[:, 1], -points[:, 2], points[:, 0]], axis=1)
+        expected = measure_ranges(in_camera.astype(np.float64), inverse, CAMERA)
+    message.header.frame_id = "sensor"
+    # Topics keep no order among each other: the reading may arrive after the image.
+    for attempt in range(20):
+        message.header.stamp.nanosec = stamp = STEP_NS + 10_000_000 * attempt
+        sensor.publish(message)
+        peer.spin(0.2)
+        peer.send(harness.info_message(CAMERA), stamp)
+        peer.send(harness.image_message(wall(0.0)), stamp)
+        scale = peer.wait(stamped(scales, stamp), "depth/scale", node)
+        if np.isfinite(scale.vector.y):
+            break
+    assert scale.vector.x == pytest.approx(np.exp(expected.middle), rel=0.05)
+    peer.status("publishing", node, {"scale source": "range"})
 
 
 def test_mounting_is_roll_then_pitch_then_yaw():
