@@ -89,6 +89,7 @@ def run_on_both(words: list[str], environment: dict[str, str]) -> None:
             "ip", "netns", "exec", host, sys.executable, "-m", "torch.distributed.run",
             "--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d",
             "--rdzv-endpoint", f"{ADDRESSES[0]}:29511", "--rdzv-id", "two_hosts",
+            "--rdzv-conf", f"is_host={int(host == HOSTS[0])}",
             "--local-addr", address, "-m", "training.train", *words,
         ]  # fmt: skip
         settings = {**environment, "GLOO_SOCKET_IFNAME": end}

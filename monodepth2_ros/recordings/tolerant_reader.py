@@ -160,7 +160,10 @@ class TolerantReader:
 
         kind = _ROS1_NAME.sub(r"\1/msg/\2", connection.msgtype)
         changed = connection._replace(msgtype=kind, digest="", owner=self)
-        if _can_parse(changed):
+        count: Any = connection.msgcount
+        if not isinstance(count, int):  # metadata.yaml says something else
+            changed = changed._replace(msgcount=1)
+        if _can_parse(changed, self._typestore):
             return changed
         if kind in self._typestore.fielddefs:
             text = self._typestore.generate_msgdef(kind, ros_version=2)[0]
@@ -173,8 +176,8 @@ class TolerantReader:
         return None
 
 
-def _can_parse(connection: Connection) -> bool:
-    """Whether the library can parse the definition of a connection's type."""
+def _can_parse(connection: Connection, typestore: Typestore) -> bool:
+    """Whether the definition of a connection's type can be parsed and is no damaged one."""
     from rosbags.interfaces import MessageDefinitionFormat
     from rosbags.typesys import get_types_from_idl, get_types_from_msg
 
@@ -183,7 +186,12 @@ def _can_parse(connection: Connection) -> bool:
         return True
     try:
         if definition.format == MessageDefinitionFormat.MSG:
-            return connection.msgtype in get_types_from_msg(definition.data, connection.msgtype)
+            parsed = get_types_from_msg(definition.data, connection.msgtype)
+            return connection.msgtype in parsed and all(
+                {field for field, _ in typestore.fielddefs[name][1]} <= {f for f, _ in fields}
+                for name, (_, fields) in parsed.items()
+                if name in typestore.fielddefs
+            )
         separator = "=" * 80 + "\n"
         parts = definition.data.split(separator + "IDL: ")
         for part in parts[1:] if len(parts) > 1 else parts:

@@ -174,12 +174,29 @@ def test_type_names_of_ros_1(tmp_path: Path, metadata: bool) -> None:
     assert stamps(path, []) == [0]
 
 
-def test_a_definition_that_is_damaged_is_replaced(tmp_path: Path) -> None:
+def test_a_count_that_is_no_number(tmp_path: Path) -> None:
+    path = tmp_path / "bag"
+    with Bag(path) as bag:
+        bag.image(TOPIC, START, np.zeros((8, 8, 3), np.uint8))
+    text = (path / "metadata.yaml").read_text()
+    assert "message_count: 1" in text
+    (path / "metadata.yaml").write_text(text.replace("message_count: 1", "message_count: []"))
+    assert stamps(path, []) == [0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "encoded_message_definition = 'x { y'",
+        "encoded_message_definition = replace(encoded_message_definition, 'frame_id', 'frame_ie')",
+    ],
+)
+def test_a_definition_that_is_damaged_is_replaced(tmp_path: Path, change: str) -> None:
     path = tmp_path / "bag"
     with Bag(path) as bag:
         bag.image(TOPIC, START, np.zeros((8, 8, 3), np.uint8))
     database = sqlite3.connect(path / "bag.db3")
-    database.execute("UPDATE message_definitions SET encoded_message_definition = 'x { y'")
+    database.execute(f"UPDATE message_definitions SET {change}")
     database.commit()
     database.close()
     assert stamps(path, []) == [0]
