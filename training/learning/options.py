@@ -58,8 +58,9 @@ class TrainOptions:
     width: int = _option(
         0,
         "data",
-        "Width that stored images are shrunk to, a multiple of 32, in proportion; 0 takes them as "
-        "they are or, with a budget, at the largest size at which enough steps fit.",
+        "Image width in pixels, a multiple of 32, to which stored images are shrunk in "
+        "proportion; 0 takes them as they are or, with a budget, at the largest size at which "
+        "enough steps fit.",
         least=0,
     )
     stereo: Literal["none", "add", "only"] = _option(
