@@ -261,7 +261,7 @@ def _open_by_metadata(
             f"{path / 'metadata.yaml'} is damaged and ignored; 'ros2 bag reindex' writes it again"
         )
         return _open_whole(path, _readable(path, files, problems), problems)
-    present = [file for file in listed if file.exists()]
+    present = [file for file in listed if _exists(file)]
     for file in listed:
         if file not in present:
             problems.append(f"{file.name}, which metadata.yaml lists, is missing; the rest is used")
@@ -369,6 +369,14 @@ def _repair(path: Path) -> str:
             "'sqlite3 FILE .recover' saves what is left of a damaged file"
         )
     return "Give a rosbag2 folder, an .mcap or .db3 file, or a ROS 1 .bag file"
+
+
+def _exists(file: Path) -> bool:
+    """Whether a file exists; a name that no file can have does not."""
+    try:
+        return file.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _split_number(file: Path) -> tuple[int, str]:

@@ -158,6 +158,10 @@ class TolerantReader:
         """Return a connection whose definition can be parsed, under the ROS 2 name of its type."""
         from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
 
+        described: tuple[Any, ...] = (connection.topic, connection.msgtype)
+        if not all(isinstance(word, str) for word in described):
+            self._problems.append(f"metadata.yaml names a topic {described[0]!r:.80}; left out")
+            return None
         kind = _ROS1_NAME.sub(r"\1/msg/\2", connection.msgtype)
         changed = connection._replace(msgtype=kind, digest="", owner=self)
         count: Any = connection.msgcount

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import shutil
 import sqlite3
@@ -182,6 +183,20 @@ def test_a_count_that_is_no_number(tmp_path: Path) -> None:
     assert "message_count: 1" in text
     (path / "metadata.yaml").write_text(text.replace("message_count: 1", "message_count: []"))
     assert stamps(path, []) == [0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("type: sensor_msgs/msg/Image", "type: []"), ("- bag.db3", "- " + "a" * 5000)]
+)
+def test_metadata_with_names_that_are_none(tmp_path: Path, old: str, new: str) -> None:
+    path = tmp_path / "bag"
+    with Bag(path) as bag:
+        bag.image(TOPIC, START, np.zeros((8, 8, 3), np.uint8))
+    text = (path / "metadata.yaml").read_text()
+    assert old in text
+    (path / "metadata.yaml").write_text(text.replace(old, new))
+    with contextlib.suppress(ValueError), open_recording(path, []) as reader:
+        list_topics(reader)
 
 
 @pytest.mark.parametrize(
