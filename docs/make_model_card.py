@@ -28,6 +28,7 @@ NAMES = {
     "held_out_worlds": "rendered worlds, other seeds",
     "simulated_flight": "simulated_flight, last 20 %",
     "highway_drive": "highway_drive, last 20 %",
+    "robot_floor": "robot_floor, last 10 %",
     "indoor_walk": "indoor_walk, whole",
     "indoor_walk_last": "indoor_walk, last 20 %",
     "kitchen_scan": "kitchen_scan, whole",

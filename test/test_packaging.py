@@ -177,7 +177,7 @@ def test_imported_ros_packages_are_declared(metadata: dict, manifest: ElementTre
 
 
 def test_extras(metadata: dict) -> None:
-    extras = {"ros", "openvino", "cuda", "int8", "train", "test", "docs"}
+    extras = {"ros", "openvino", "cuda", "int8", "train", "test", "docs", "completion"}
     assert extras == set(metadata["extras_require"])
 
 

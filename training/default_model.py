@@ -79,6 +79,7 @@ class Recipe:
     mean: dict[str, Fraction] = field(default_factory=dict)
     labelled_recordings: dict[str, str] = field(default_factory=dict)
     refine: dict[str, dict[str, Any]] = field(default_factory=dict)
+    refined_share: Fraction = 1.0
 
     @classmethod
     def read(cls, path: Path) -> Recipe:
@@ -131,6 +132,15 @@ class Recipe:
         if both:
             raise RecipeError(f"{path}: {sorted(both)} are learned from, and foreign too")
         return recipe
+
+    def learned_part(self, name: str) -> float:
+        """Return the share of a labelled recording, from its start, that is learned from."""
+        held_out = [
+            float(stage.get("validation_fraction", self.validation_fraction))
+            for stage in {**self.stages, **self.refine}.values()
+            if name in stage["data"]
+        ]
+        return 1.0 - min(held_out, default=1.0)
 
     def check_seeds(self, path: Path) -> None:
         """Refuse worlds to judge by that are learned from, too."""
@@ -276,7 +286,7 @@ def _train(
 
 
 def averaging_steps(recipe: Recipe, out: Path) -> Iterator[Step]:
-    """Average two stages, if the recipe says so.
+    """Average two stages, if the recipe says so, before what refines them.
 
     Parameters
     ----------
@@ -296,11 +306,30 @@ def averaging_steps(recipe: Recipe, out: Path) -> Iterator[Step]:
     yield Step("average two stages", trained, _program(*command))
 
 
+def final_averaging_steps(recipe: Recipe, out: Path) -> Iterator[Step]:
+    """Average what was refined with what it was refined from, if the recipe says so.
+
+    Parameters and steps are as in :func:`averaging_steps`.
+    """
+    if recipe.refine and recipe.refined_share < 1.0:
+        trained = trained_model(recipe, out)
+        command = (
+            "averaging", _before_refining(recipe, out), _refined(recipe, out),
+            "--share", recipe.refined_share, "--out", trained,
+        )  # fmt: skip
+        yield Step("average before and after refining", trained, _program(*command))
+
+
 def trained_model(recipe: Recipe, out: Path) -> Path:
     """Return where the trained model will be."""
-    if recipe.refine:
-        return out / "runs" / list(recipe.refine)[-1] / "last.safetensors"
-    return _before_refining(recipe, out)
+    if not recipe.refine:
+        return _before_refining(recipe, out)
+    return out / "refined.safetensors" if recipe.refined_share < 1.0 else _refined(recipe, out)
+
+
+def _refined(recipe: Recipe, out: Path) -> Path:
+    """Return where the last of the refining stages leaves its model."""
+    return out / "runs" / list(recipe.refine)[-1] / "last.safetensors"
 
 
 def _before_refining(recipe: Recipe, out: Path) -> Path:
@@ -329,7 +358,9 @@ def evaluation_steps(recipe: Recipe, model: Path, out: Path) -> Iterator[Step]:
     judged: list[tuple[str, str, str, tuple[str, ...]]] = [(HELD_OUT, HELD_OUT, "0:1", ())]
     for name in {**recipe.recordings, **recipe.labelled_recordings}:
         labelled = name in recipe.labelled_recordings
-        judged.append((name, name if labelled else f"{name}_judged", last_part, ("--temporal",)))
+        store = name if labelled else f"{name}_judged"
+        part = f"{recipe.learned_part(name):g}:1" if labelled else last_part
+        judged.append((name, store, part, ("--temporal",)))
     for name in recipe.foreign_recordings:
         judged.append((name, name, "0:1", ("--temporal",)))
         judged.append((f"{name}_last", name, last_part, ()))
@@ -516,7 +547,7 @@ def provenance(recipe: Recipe, out: Path, log: Path, commit: str, init: str) -> 
                 for name in recipe.recordings
             },
             **{
-                name: f"first {100 * (1 - recipe.validation_fraction):.0f} %, with its depth"
+                name: f"first {100 * recipe.learned_part(name):.0f} %, with its depth"
                 for name in recipe.labelled_recordings
             },
         },
@@ -608,6 +639,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         training_steps(recipe, options.init, out, options.processes),
         averaging_steps(recipe, out),
         refining_steps(recipe, out, options.processes),
+        final_averaging_steps(recipe, out),
         evaluation_steps(recipe, trained, out),
     )
     if options.dry_run:
