@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import get_args, get_type_hints
 
@@ -200,6 +201,9 @@ def signal_after(monkeypatch):
             real(folder, state)
             if state.step in waiting:
                 waiting.clear()
+                # The default would end the process of the tests.
+                assert threading.current_thread() is threading.main_thread()
+                assert callable(signal.getsignal(number)), signal.getsignal(number)
                 signal.raise_signal(number)
 
         monkeypatch.setattr(trainer_module.run_state, "save_state", save_and_signal)

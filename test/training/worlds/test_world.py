@@ -156,7 +156,7 @@ def test_the_route_is_long_enough_and_free(layout, seed):
 
 
 def test_random_layout_is_one_of_them():
-    drawn = {pick_layout(seed) for seed in range(60)}
+    drawn = {pick_layout(seed) for seed in range(150)}
     assert drawn == set(LAYOUTS)
     world = sample_world(7, "random", 10.0)
     assert world.layout == pick_layout(7)
