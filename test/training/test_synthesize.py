@@ -363,7 +363,14 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path, number):
         "--workers",
         "2",
     ]
-    with subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) as process:
+    # Whoever runs the tests in the background may have let them ignore SIGINT.
+    with subprocess.Popen(
+        command,
+        cwd=REPOSITORY,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         deadline = time.monotonic() + 60.0
         # It is at work once the file of the recording grows.
         while not any(path.stat().st_size for path in tmp_path.glob(".bag.*/bag/*.mcap")):
