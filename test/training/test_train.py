@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from typing import get_args, get_type_hints
 
@@ -189,26 +188,35 @@ def wait_for_save(process, folder, step=0):
         time.sleep(0.01)
 
 
-@pytest.fixture
-def signal_after(monkeypatch):
-    """Let a signal arrive in the run of this process as soon as it has saved a step."""
+#: Lets a signal arrive in a run as soon as it has saved a step.
+SIGNALLED = """\
+import signal
+from training.learning import run_state
+save, waiting = run_state.save_state, [{step}]  # a second signal would end the process
+def save_and_signal(folder, state):
+    save(folder, state)
+    if state.step in waiting:
+        waiting.clear()
+        signal.raise_signal({number})
+run_state.save_state = save_and_signal
+"""
 
-    def arrange(number, step):
-        real = trainer_module.run_state.save_state
-        waiting = [step]  # a second signal would end the process
 
-        def save_and_signal(folder, state):
-            real(folder, state)
-            if state.step in waiting:
-                waiting.clear()
-                # The default would end the process of the tests.
-                assert threading.current_thread() is threading.main_thread()
-                assert callable(signal.getsignal(number)), signal.getsignal(number)
-                signal.raise_signal(number)
+def run_until_signalled(options, out, number, step):
+    """Train in a process of its own; return its exit status and what it printed.
 
-        monkeypatch.setattr(trainer_module.run_state, "save_state", save_and_signal)
-
-    yield arrange
+    In the process of the tests a signal meets what other tests have loaded there.
+    """
+    program = SIGNALLED.format(step=step, number=int(number)) + program_of("training.train")
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments(options, out)],
+        cwd=REPOSITORY,
+        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=300,
+    )
+    return done.returncode, done.stdout
 
 
 @pytest.mark.slow
@@ -228,13 +236,11 @@ def test_ctrl_c_saves_and_resuming_is_exact(options, uninterrupted, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_signals_save_and_resuming_is_exact(
-    options, uninterrupted, tmp_path, signal_after, capsys, number, status
-):
+def test_signals_save_and_resuming_is_exact(options, uninterrupted, tmp_path, number, status):
     folder = tmp_path / "run"
-    signal_after(number, step=3)
-    assert main(arguments(options, folder)) == status
-    assert f"depth_train --resume {folder}" in capsys.readouterr().out
+    ended, said = run_until_signalled(options, folder, number, step=3)
+    assert ended == status
+    assert f"depth_train --resume {folder}" in said
     assert load_checkpoint(folder / "last.safetensors").metadata.training["steps"] == 3
     assert main(["--resume", str(folder)]) in COMPLETE
     assert_same_weights(uninterrupted, load_checkpoint(folder / "last.safetensors"))
@@ -285,17 +291,14 @@ def test_the_same_command_continues_a_run(options, tmp_path, capsys):
     ("pose", "words"),
     [("flow", "motion solved from optical flow"), ("tracks", "motion from tracked corners")],
 )
-def test_run_with_solved_motion_resumes_exactly(
-    options, tmp_path, signal_after, capsys, pose, words
-):
+def test_run_with_solved_motion_resumes_exactly(options, tmp_path, capsys, pose, words):
     solved = dataclasses.replace(options, pose=pose, motion_steps=0)
     assert main(arguments(solved, tmp_path / "whole")) in COMPLETE
     assert words in capsys.readouterr().out
     whole = load_checkpoint(tmp_path / "whole" / "last.safetensors")
     assert set(whole.state) == {"encoder", "depth"}
     folder = tmp_path / "run"
-    signal_after(signal.SIGTERM, step=3)
-    assert main(arguments(solved, folder)) == 0
+    assert run_until_signalled(solved, folder, signal.SIGTERM, step=3)[0] == 0
     assert load_checkpoint(folder / "last.safetensors").metadata.training["steps"] == 3
     capsys.readouterr()
     assert main(["--resume", str(folder)]) in COMPLETE
