@@ -70,7 +70,7 @@ def judge(
     Parameters
     ----------
     samples : Samples
-        Of one store with ground truth.
+        The frames of one store with ground truth.
     models : sequence of str
     degraded : bool
         Whether the depth of each model is judged in worse versions, too.

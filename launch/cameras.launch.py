@@ -34,6 +34,7 @@ from monodepth2_ros.node.launch_arguments import (
     check_params_file,
     join_cameras,
     node_arguments,
+    profile_environment,
     read_boolean,
     read_cameras,
 )
@@ -42,9 +43,6 @@ DEPTH_LAUNCH = Path(__file__).parent / "depth.launch.py"
 
 # Next to this file's folder, in a checkout as in share/.
 CONFIG = Path(__file__).parent.parent / "config"
-
-# Fast DDS 3 (Kilted and later) reads the first, Fast DDS 2 (Humble, Jazzy) only the second.
-PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 
 # What an entry can have besides the arguments for all.
 OF_A_CAMERA = ("namespace", "name", "image", "camera_info", "rviz", "fixed_frame")
@@ -121,10 +119,10 @@ def _one_node(
     params_file = arguments.get("params_file") or str(CONFIG / "depth.yaml")
     file = check_params_file(params_file, pushed, "depth")
     logger = ".".join([*(token for token in pushed.split("/") if token), "depth"])
-    actions: list[LaunchDescriptionEntity] = []
-    if not any(context.environment.get(variable) for variable in PROFILE_VARIABLES):
-        profile = str(CONFIG / "fastdds.xml")
-        actions += [SetEnvironmentVariable(variable, profile) for variable in PROFILE_VARIABLES]
+    profile = profile_environment(context.environment, CONFIG / "fastdds.xml")
+    actions: list[LaunchDescriptionEntity] = [
+        SetEnvironmentVariable(variable, path) for variable, path in profile.items()
+    ]
     actions.append(
         Node(
             package="monodepth2_ros",

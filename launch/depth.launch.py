@@ -25,15 +25,13 @@ from monodepth2_ros.node.launch_arguments import (
     check_params_file,
     input_topics,
     node_arguments,
+    profile_environment,
     read_boolean,
     read_parameters,
 )
 
 # Next to this file's folder, in a checkout as in share/.
 CONFIG = Path(__file__).parent.parent / "config"
-
-# Fast DDS 3 (Kilted and later) reads the first, Fast DDS 2 (Humble, Jazzy) only the second.
-PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 
 NODE_ARGUMENTS = node_arguments(
     "name", "namespace", "params_file", "camera_info", "use_sim_time", "log_level", "fixed_frame"
@@ -104,10 +102,10 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     )
     logger = ".".join([*tokens, value["name"]])
 
-    actions: list[LaunchDescriptionEntity] = []
-    if not any(context.environment.get(variable) for variable in PROFILE_VARIABLES):
-        profile = str(CONFIG / "fastdds.xml")
-        actions += [SetEnvironmentVariable(variable, profile) for variable in PROFILE_VARIABLES]
+    profile = profile_environment(context.environment, CONFIG / "fastdds.xml")
+    actions: list[LaunchDescriptionEntity] = [
+        SetEnvironmentVariable(variable, path) for variable, path in profile.items()
+    ]
     actions.append(
         Node(
             package="monodepth2_ros",

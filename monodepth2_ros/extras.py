@@ -9,7 +9,6 @@ trains ``[train]``. What needs a library that is missing says so before it does 
 from __future__ import annotations
 
 import importlib.util
-import sys
 
 #: The extra that brings a library, by the name under which it is imported.
 EXTRAS = {
@@ -77,21 +76,3 @@ def require(extra: str, *libraries: str) -> None:
     missing = [library for library in libraries if not is_installed(library)]
     if missing:
         raise MissingExtra(how_to_install(*missing, extra=extra))
-
-
-def require_for_command(command: str, extra: str, *libraries: str) -> None:
-    """End the process with one line if a command lacks libraries.
-
-    For the first lines of a command whose modules cannot be imported without them.
-
-    Parameters
-    ----------
-    command : str
-        Its name.
-    extra, libraries
-        See :func:`require`.
-    """
-    try:
-        require(extra, *libraries)
-    except MissingExtra as error:
-        sys.exit(f"{command}: {error}")

@@ -148,7 +148,7 @@ def with_checksum(content: bytes) -> bytes:
     Parameters
     ----------
     content : bytes
-        Of a file with metadata.
+        A file with metadata.
     """
     length = int.from_bytes(content[:8], "little")
     header, data = content[8 : 8 + length].rstrip(b" "), content[8 + length :]

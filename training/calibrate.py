@@ -43,9 +43,9 @@ def _run(options: CalibrateOptions) -> int:
     from monodepth2_ros.atomic_files import write_atomically
     from training.deployment.scale_calibration import measure_scale, write_calibrated
     from training.deployment.scale_picture import draw_factors
-    from training.extraction.console import Console, ProgressBars
+    from training.extraction.console import progress_console
 
-    console = Console() if options.quiet else ProgressBars()
+    console = progress_console(options.quiet)
     with tempfile.TemporaryDirectory(prefix="depth_calibrate.") as scratch:
         found = measure_scale(options, Path(scratch), console)
     print(found.as_text())

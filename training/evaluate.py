@@ -46,9 +46,9 @@ def _run(options: EvaluateOptions) -> int:
     from training.evaluation.picture_report import as_png
     from training.evaluation.run import evaluate
     from training.evaluation.text_report import as_text
-    from training.extraction.console import Console, ProgressBars
+    from training.extraction.console import progress_console
 
-    console = Console() if options.quiet else ProgressBars()
+    console = progress_console(options.quiet)
     with tempfile.TemporaryDirectory(prefix="depth_evaluate.") as scratch:
         report = evaluate(options, Path(scratch), console)
         print(as_text(report))

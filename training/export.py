@@ -47,12 +47,12 @@ def _run(options: ExportOptions) -> int:
     from training.deployment.int8 import Int8Result
     from training.deployment.provenance import summarise
     from training.deployment.run import export
-    from training.extraction.console import Console, ProgressBars
+    from training.extraction.console import progress_console
 
     if options.show:
         print(summarise(open_checkpoint(options.checkpoint)))
         return 0
-    result = export(options, Console() if options.quiet else ProgressBars())
+    result = export(options, progress_console(options.quiet))
     size = _megabytes(result.path)
     if isinstance(result, Int8Result):
         print(

@@ -198,6 +198,19 @@ def hole_share(truth: ArrayLike, prediction: ArrayLike) -> float:
     return float(np.mean(as_array(prediction) > HOLE_FACTOR * as_array(truth)))
 
 
+def weighted_median(values: Floats, weights: Floats) -> float:
+    """Return the smallest value that, with all below it, has half of the weight.
+
+    Parameters
+    ----------
+    values, weights : ndarray, shape (N,)
+        At least one; weights not below 0.
+    """
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(reached, 0.5 * reached[-1])])
+
+
 def flip_postprocess(disparity: ArrayLike, mirrored: ArrayLike) -> Floats:
     """Blend a disparity with the one predicted from the mirrored image.
 

@@ -24,7 +24,7 @@ def release_pages(folder: Path, suffix: str) -> int:
     ----------
     folder : Path
     suffix : str
-        Of the files in it that are meant, such as ".blob".
+        Ending of the files in it that are meant, such as ".blob".
 
     Returns
     -------

@@ -17,7 +17,7 @@ from collections.abc import Callable, MutableMapping, Sequence
 from importlib import resources
 from pathlib import Path
 
-_PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+from monodepth2_ros.node.launch_arguments import profile_environment
 
 # Domains above use ports that Linux gives out to anyone.
 _LAST_DOMAIN = 101
@@ -44,9 +44,8 @@ def prepare_environment(environment: MutableMapping[str, str]) -> None:
     if not environment.get("ROS_DOMAIN_ID"):
         environment["ROS_DOMAIN_ID"] = str(_free_domain())
     profile = find_config("fastdds.xml")
-    if profile is not None and not any(environment.get(name) for name in _PROFILE_VARIABLES):
-        for name in _PROFILE_VARIABLES:
-            environment[name] = str(profile)
+    if profile is not None:
+        environment.update(profile_environment(environment, profile))
 
 
 def find_config(name: str) -> Path | None:

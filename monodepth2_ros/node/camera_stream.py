@@ -48,7 +48,8 @@ class CameraStream:
     ----------
     node : LifecycleNode
     name : str
-        Of the camera; "" for the only one of a node, whose topics have no namespace of their own.
+        The camera's name; "" for the only one of a node, whose topics have no namespace of their
+        own.
     values : mapping
         Its parameters.
     turned_frame : TurnedFrame
@@ -58,7 +59,7 @@ class CameraStream:
     name : str
     statistics : FrameStatistics
     failure : str
-        Of the last frame; "" if it went well.
+        Why the last frame failed; "" if it went well.
     """
 
     def __init__(

@@ -76,7 +76,7 @@ class FrameProcessor:
     is_empty : bool
         Whether the last frame had no depth at all.
     image_camera : ImageCamera or None
-        Of the last frame.
+        The camera of the last frame.
     """
 
     def __init__(

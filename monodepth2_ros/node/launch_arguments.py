@@ -26,6 +26,9 @@ from monodepth2_ros.node.parameters import BY_NAME, PARAMETERS, Parameter
 #: Start of the parameters with which ROS changes the QoS of a topic; their names are not declared.
 QOS_OVERRIDES = "qos_overrides."
 
+# Fast DDS 3 (Kilted and later) reads the first, Fast DDS 2 (Humble, Jazzy) only the second.
+_PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+
 # Arguments that launch takes for itself.
 _OF_LAUNCH = ("launch-prefix", "launch-prefix-filter")
 
@@ -34,6 +37,21 @@ _BOOLEANS = {"true": True, "false": False}
 
 class LaunchArgumentError(RuntimeError):
     """A launch argument is unknown or has an unusable value; the message names it and the fix."""
+
+
+def profile_environment(environment: Mapping[str, str], profile: Path) -> dict[str, str]:
+    """Return the variables that let Fast DDS use a profile; none where the user chose another.
+
+    Parameters
+    ----------
+    environment : mapping
+        As it is.
+    profile : Path
+        config/fastdds.xml.
+    """
+    if any(environment.get(variable) for variable in _PROFILE_VARIABLES):
+        return {}
+    return dict.fromkeys(_PROFILE_VARIABLES, str(profile))
 
 
 @dataclass(frozen=True)
@@ -563,7 +581,7 @@ def join_cameras(
     arguments : dict of str to str
         Those that are the same for all and set no parameter.
     parameters : dict of str to value
-        Of the node; what differs between cameras has the camera's name before it.
+        The node's own; what differs between cameras has the camera's name before it.
     topics : dict of str to str
         The inputs, by the names that the node has for them.
 

@@ -121,9 +121,9 @@ class OutputTopics:
         names : list of str
         header : std_msgs/Header
         camera : PinholeCamera
-            Of the output.
+            The output's camera.
         calibration : Calibration or None
-            Of the input, whose stereo baseline is kept.
+            The input's calibration, whose stereo baseline is kept.
         degrees : int
             By which the image was turned clockwise.
         """

@@ -182,7 +182,7 @@ def messages(
     ----------
     path : Path
     contents : Contents
-        Of the file, from :func:`scan`.
+        What :func:`scan` found in the file.
     wanted : collection of int
         Numbers of channels.
     start, stop : int
@@ -221,7 +221,7 @@ class SalvagedFile:
     ----------
     path : Path
     contents : Contents
-        Of the file, from :func:`scan`.
+        What :func:`scan` found in the file.
     """
 
     def __init__(self, path: Path, contents: Contents) -> None:

@@ -198,6 +198,8 @@ class Peer:
     """The rest of the robot: a camera before the node and a listener behind it.
 
     With `camera`, a camera of that name among several of the node, in the namespace of its name.
+    Several of them share a `context`, which whoever made it ends: one participant in DDS, as in the
+    node, that the two have to discover.
     """
 
     def __init__(
@@ -206,9 +208,12 @@ class Peer:
         latched_info: bool = False,
         reliability: str = "reliable",
         camera: str = "",
+        context: rclpy.Context | None = None,
     ) -> None:
-        self._context = rclpy.Context()
-        self._context.init()
+        self._owned = None if context else rclpy.Context()
+        if self._owned:
+            self._owned.init()
+        self._context = context or self._owned
         self._camera = camera
         self.node = rclpy.create_node("peer", context=self._context, namespace=camera)
         self._executor = rclpy.executors.SingleThreadedExecutor(context=self._context)
@@ -395,7 +400,8 @@ class Peer:
     def close(self) -> None:
         self._executor.shutdown()
         self.node.destroy_node()
-        self._context.try_shutdown()
+        if self._owned:
+            self._owned.try_shutdown()
 
     end = close
 

@@ -18,9 +18,10 @@ import pytest
 from rosbags.highlevel import AnyReader
 
 from monodepth2_ros.camera import Calibration, PinholeCamera
+from monodepth2_ros.scale.poses import quaternion
 from paths import REPOSITORY
 from training.synthesize import main
-from training.worlds.bag_writer import encode_depth, quaternion, write_recording
+from training.worlds.bag_writer import encode_depth, write_recording
 from training.worlds.camera_path import camera_path
 from training.worlds.film import SyntheticFrame, render_sequence, synthesize
 from training.worlds.scenes.layouts import LAYOUTS, sample_world

@@ -10,9 +10,6 @@ from typing import Literal
 
 from monodepth2_ros.option_fields import OptionError, check_options, flag, option, shared_option
 
-#: What the factor can rest on.
-SOURCES = ("ground-truth", "odometry", "camera-height", "range")
-
 _FROM = "what the factor rests on"
 
 

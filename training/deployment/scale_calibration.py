@@ -31,7 +31,7 @@ from training.evaluation.live_scale import LiveScale
 from training.evaluation.predictors import depth_predictor
 from training.evaluation.protocol import Protocol
 from training.evaluation.range_readings import read_ranges
-from training.extraction.console import Console
+from training.extraction.console import Console, WithoutLines
 from training.extraction.open_frames import is_recording, open_frames
 from training.frames.store import FrameStore
 from training.frames.truth_check import truth_problem
@@ -54,7 +54,7 @@ class ScaleCalibration:
     Attributes
     ----------
     source : str
-        What the factor rests on: one of :data:`training.deployment.calibrate_options.SOURCES`.
+        What the factor rests on, as ``--from`` of ``depth_calibrate``.
     model : str
     summary : FactorSummary
     series : list of FactorSeries
@@ -220,7 +220,7 @@ def _open_stores(
     if options.source == "odometry":
         times = max(1, round(TRACKING_WIDTH / metadata.width))
     size = (times * metadata.width, times * metadata.height)
-    bars = _BarsOnly(console)
+    bars = WithoutLines(console)
     stores = []
     for index, path in enumerate(options.data):
         try:
@@ -253,13 +253,6 @@ def _check(options: CalibrateOptions, store: FrameStore) -> None:
         raise ValueError(
             "there are no recorded poses; take another --from, or extract with --poses-topic TOPIC"
         )
-
-
-class _BarsOnly(Console):
-    """Shows the progress of an extraction, and not what it says of the recording's worth."""
-
-    def __init__(self, console: Console) -> None:
-        self.progress = console.progress  # type: ignore[method-assign]
 
 
 def _measure(

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +24,7 @@ class FactorSeries:
     Attributes
     ----------
     name : str
-        Of the recording.
+        The recording's name.
     seconds : ndarray, shape (N,)
         Time of each measured frame, from the first frame of the store.
     factors : ndarray, shape (N,)
@@ -165,10 +164,6 @@ def live_factors(live: LiveScale, store: FrameStore, progress: Progress) -> Fact
         factors.append(estimate.factor)
         deviations.append(estimate.deviation)
     return _series(store, measured, factors, deviations, reasons)
-
-
-#: Measures the factors of one store.
-Measure = Callable[[FrameStore, Progress], FactorSeries]
 
 
 def _series(

@@ -70,7 +70,7 @@ def read_ranges(
     path : Path
         A recording.
     image_topic : str
-        Of the camera.
+        The camera's image topic.
     wanted : str
         Topic of the range sensor; "auto" for the only one.
     mounting : ndarray, shape (4, 4), optional

@@ -30,7 +30,7 @@ from training.evaluation.report import EvaluatedModel, Report
 from training.evaluation.sparse_depth import mean_sparse_predictor, with_sparse_truth
 from training.evaluation.splits import frames_of_stretch, training_split
 from training.evaluation.steadiness import JudgedPredictor, RecordingSteadiness, evaluate_temporal
-from training.extraction.console import Console
+from training.extraction.console import Console, WithoutLines
 from training.extraction.open_frames import extract_every_frame, open_frames
 from training.extraction.options import ExtractOptions
 from training.frames.store import FrameStore
@@ -179,7 +179,7 @@ def _open_data(
         # Corners are followed on images of the camera, which are larger than the network's.
         times = max(1, round(TRACKING_WIDTH / metadata.width))
         size = (times * metadata.width, times * metadata.height)
-    bars = _BarsOnly(console)
+    bars = WithoutLines(console)
     if options.kitti_raw is not None:
         out = scratch / "KITTI"
         kitti = ExtractOptions(out, kitti_raw=options.kitti_raw, kitti_split=options.kitti_split)
@@ -195,13 +195,6 @@ def _open_data(
                 f"--data {path.name}: {error}; give a frame store of depth_extract, or a recording"
             ) from error
     return stores
-
-
-class _BarsOnly(Console):
-    """Shows the progress of an extraction, and not what it says of the recording's worth."""
-
-    def __init__(self, console: Console) -> None:
-        self.progress = console.progress  # type: ignore[method-assign]
 
 
 def _split(

@@ -31,7 +31,7 @@ from training.learning.flow import (
     trusted_cells,
 )
 from training.learning.motion_from_flow import solve_motion
-from training.metrics import ScaleDrift, hole_share, scale_drift
+from training.metrics import ScaleDrift, hole_share, scale_drift, weighted_median
 
 Floats = NDArray[np.float64]
 Depth = NDArray[np.float32]
@@ -534,9 +534,7 @@ def _translation_factor(motion: Floats, depth: Depth, flow: CellFlow) -> float:
     if not counted.any():  # no translation at all
         return 0.0
     lengths, weights = -fixed[counted] / by_length[counted], np.abs(by_length[counted])
-    order = np.argsort(lengths)
-    reached = np.cumsum(weights[order])
-    return max(0.0, float(lengths[order][np.searchsorted(reached, 0.5 * reached[-1])]))
+    return max(0.0, weighted_median(lengths, weights))
 
 
 def _known(values: Floats) -> Floats:

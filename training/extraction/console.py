@@ -35,9 +35,32 @@ class ProgressBars(Console):
             yield bar.update
 
 
+class WithoutLines(Console):
+    """Shows the progress of another console, and no lines: not what is said of a recording's worth.
+
+    Parameters
+    ----------
+    console : Console
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.progress = console.progress  # type: ignore[method-assign]
+
+
 class Terminal(ProgressBars):
     """Prints lines and shows progress bars."""
 
     def say(self, text: str) -> None:
         """Print."""
         print(text)
+
+
+def progress_console(quiet: bool) -> Console:
+    """Return the console of a command that prints its results itself.
+
+    Parameters
+    ----------
+    quiet : bool
+        The command's option.
+    """
+    return Console() if quiet else ProgressBars()

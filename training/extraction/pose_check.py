@@ -71,7 +71,7 @@ class ImageMotion:
     rotation : ndarray, shape (3,)
         Rotation vector of the transform from the first camera's frame to the second's.
     direction : ndarray, shape (3,)
-        Of its translation, unit length; zero where there is too little parallax to tell.
+        Direction of its translation, unit length; zero where there is too little parallax to tell.
     base, seen : ndarray, shape (N, 2)
         Rays (x / z, y / z) of corners in both.
     focal : float
@@ -163,7 +163,7 @@ def measure_image_motion(
     first, second : (int, ndarray)
         Frame number and image, RGB or grey.
     camera : PinholeCamera
-        Of the images, any size.
+        The images' camera, at any size.
 
     Returns
     -------

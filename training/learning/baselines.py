@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from training.learning.dataset import Samples
 from training.learning.motion_from_tracks import SparseGeometry
-from training.metrics import evaluate_frame, valid_mask
+from training.metrics import evaluate_frame, valid_mask, weighted_median
 
 Floats = NDArray[np.float64]
 
@@ -106,9 +106,7 @@ def sparse_error(geometry: SparseGeometry, prediction: NDArray[np.floating]) -> 
     true, found = geometry.points[kept, 2].astype(float), np.asarray(prediction, float)[kept]
     areas = geometry.areas[kept].astype(float)
     ratio = found / true
-    order = np.argsort(ratio)
-    share = np.cumsum(areas[order])
-    middle = ratio[order][np.searchsorted(share, 0.5 * share[-1])]
+    middle = weighted_median(ratio, areas)
     return float(np.average(np.abs(ratio / middle - 1.0), weights=areas))
 
 

@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 
 from monodepth2_ros.atomic_files import check_target as require_writable
 from monodepth2_ros.recordings.writer import RecordingWriter
-from monodepth2_ros.scale.poses import quaternion as quaternion
+from monodepth2_ros.scale.poses import quaternion
 from training.worlds.odometry import OdometryRecorder
 
 if TYPE_CHECKING:

@@ -88,11 +88,11 @@ class OdometryRecorder:
     ----------
     errors : OdometryErrors
     height : float
-        Of the camera above the ground, metres.
+        Height of the camera above the ground, metres.
     pitch, roll : float
         Degrees, of a camera at rest.
     seed : int
-        Of the noise.
+        Seed of the noise.
 
     Attributes
     ----------

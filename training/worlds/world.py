@@ -9,6 +9,7 @@ rectangles of the boxes as a few arrays.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
@@ -368,6 +369,44 @@ class Road:
             y += amplitude * np.sin(frequency * x + phase)
             slope += amplitude * frequency * np.cos(frequency * x + phase)
         return y, slope
+
+    def lane(self, length: float, lateral: float, step: float) -> Route:
+        """Return the route along the road from x = 0.
+
+        Parameters
+        ----------
+        length : float
+            Metres along x; the route is a metre longer.
+        lateral : float
+            Metres to the left of the centre line.
+        step : float
+            Metres along x between its points.
+        """
+        x = np.arange(0.0, length + 1.0, step)
+        y, slope = self.center(x)
+        heading = np.arctan(slope)
+        points = [x - lateral * np.sin(heading), y + lateral * np.cos(heading)]
+        return Route(np.stack(points, axis=1))
+
+    def placed(
+        self, parts: Sequence[Box], x: float, lateral: float, turn: float = 0.0
+    ) -> list[Box]:
+        """Return what is built around the origin, placed on the road or at its side.
+
+        Parameters
+        ----------
+        parts : sequence of Box
+        x : float
+            Metres along the road.
+        lateral : float
+            Metres to the left of the centre line.
+        turn : float
+            Radians to the left of the road's direction.
+        """
+        y, slope = (value.item() for value in self.center(np.array(x)))
+        heading = math.atan(slope)
+        where = (x - lateral * math.sin(heading), y + lateral * math.cos(heading), 0.0)
+        return [part.moved(where, heading + turn) for part in parts]
 
     def lateral(self, x: NDArray[np.floating], y: NDArray[np.floating]) -> NDArray:
         """Return the distance to the left of the centre line, to first order."""

@@ -12,6 +12,8 @@ from monodepth2_ros.node.mailbox import Mailbox
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
+import rclpy
+
 import node_harness as harness
 
 MS = 1_000_000
@@ -29,6 +31,8 @@ def model(tmp_path_factory):
 @pytest.fixture
 def start(model):
     harness.use_private_domain()
+    context = rclpy.Context()
+    context.init()
     started = []
 
     def start(*cameras, **parameters):
@@ -38,7 +42,7 @@ def start(model):
             diagnostics_period=0.1, cameras=list(cameras), **settings, **parameters
         )
         started.append(node)
-        peers = [harness.Peer(camera=camera) for camera in cameras]
+        peers = [harness.Peer(camera=camera, context=context) for camera in cameras]
         started.extend(peers)
         for peer in peers:
             peer.listen("depth/image_rect", "points")
@@ -47,7 +51,8 @@ def start(model):
 
     yield start
     for one in reversed(started):
-        one.close() if isinstance(one, harness.Peer) else one.end()
+        one.end()
+    context.try_shutdown()
 
 
 @pytest.fixture

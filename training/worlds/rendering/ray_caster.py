@@ -382,8 +382,7 @@ def _reflect(
     up, height = turn[2], pose[2, 3]
     steep = up[0] * rays.x + up[1] * rays.y + up[2]  # the ray's climb for a metre of depth
     at = height + rays.depth * steep
-    level = np.zeros(len(view.plane), dtype=bool)
-    level[:] = np.abs(np.asarray(up, np.float32) @ view.normal.T) > 0.999
+    level = np.abs(view.normal @ up.astype(np.float32)) > 0.999
     floor = np.flatnonzero((rays.face >= 0) & level[rays.face] & (np.abs(at) < 1e-3 * rays.depth))
     if not floor.size or height <= _NEAR:
         return

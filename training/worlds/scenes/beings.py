@@ -73,11 +73,12 @@ def figure(rng: Generator, pose: str = "standing", height: float = 0.0) -> list[
             boxes.append(Box((x, y, z), (0.15, 0.15, leg), trousers, tilt=(0.0, swing)))
             boxes.append(Box((2.0 * x + 0.05, y, 0.05), (0.27, 0.1, 0.1), shoe))
     up, ahead = math.cos(lean), math.sin(lean)
-    trunk = drum(0.5 * thick, torso, coat)  # round, and as wide as the shoulders:
     size = (thick, wide, torso)
     place = (0.5 * torso * ahead, 0.0, hip + 0.5 * torso * up)
     boxes.append(Box(place, size, coat, tilt=(0.0, lean)))
-    boxes += [part.moved((0.3 * torso * ahead, 0.0, hip)) for part in trunk[: 4 * (lean < 0.1)]]
+    if lean < 0.1:  # rounds the chest; a drum cannot lean
+        trunk = drum(0.5 * thick, torso, coat)
+        boxes += [part.moved((0.3 * torso * ahead, 0.0, hip)) for part in trunk]
     neck = (torso * ahead, hip + torso * up)
     boxes.append(Box((neck[0], 0.0, neck[1] + 0.02), (0.1, 0.11, 0.12), skin))
     size_of_head = 0.068 * height
@@ -108,16 +109,7 @@ def figure(rng: Generator, pose: str = "standing", height: float = 0.0) -> list[
 
 def dog(rng: Generator) -> list[Box]:
     """Build a dog, or any four-legged animal of up to a metre."""
-    return _four_legged(rng, rng.uniform(0.25, 0.75))
-
-
-def cattle(rng: Generator) -> list[Box]:
-    """Build a cow or a horse."""
-    return _four_legged(rng, rng.uniform(1.2, 1.6))
-
-
-def _four_legged(rng: Generator, shoulder: float) -> list[Box]:
-    """Build an animal of a shoulder height in metres."""
+    shoulder = rng.uniform(0.25, 0.75)
     color = dull(rng, 0.05, 0.8, 0.1)
     spots = darker(color, rng.uniform(0.3, 1.0))
     fur = Material(color, spots, mottle=rng.uniform(0.0, 0.9), contrast=0.3, grain=(0.3, 0.3))

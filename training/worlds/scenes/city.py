@@ -17,7 +17,7 @@ from training.worlds.scenes.finishes import darker, smooth
 from training.worlds.scenes.outdoors import bush, truck, under_the_sky
 from training.worlds.scenes.props import crates, dull, fence, grass, gravel, house, lamp_post
 from training.worlds.scenes.vehicles import bus, modern_car, two_wheeler
-from training.worlds.world import Box, Light, Material, Road, Route, Sky, World
+from training.worlds.world import Box, Light, Material, Road, Sky, World
 
 _STEP = 0.05  # metres between the points of a route
 _AHEAD = 170.0  # metres of street beyond the end of a route
@@ -48,19 +48,13 @@ def city(rng: Generator, length: float, height: float) -> World:
     half, kerb = road.half_width, road.half_width + road.pavement
     on_foot = height < 0.8 or rng.random() < 0.15
     own = -(half + 0.5 * road.pavement) if on_foot else -0.4 * half
-    x = np.arange(0.0, length + 1.0, _STEP)
-    y, slope = road.center(x)
-    heading = np.arctan(slope)
-    route = Route(np.stack([x - own * np.sin(heading), y + own * np.cos(heading)], axis=1))
+    route = road.lane(length, own, _STEP)
 
     end = length + _AHEAD
     boxes: list[Box] = []
 
     def place(at: float, lateral: float, parts: list[Box], turn: float = 0.0) -> None:
-        middle, slant = (value.item() for value in road.center(np.array(at)))
-        angle = float(np.arctan(slant))
-        where = (at - lateral * math.sin(angle), middle + lateral * math.cos(angle), 0.0)
-        boxes.extend(part.moved(where, angle + turn) for part in parts)
+        boxes.extend(road.placed(parts, at, lateral, turn))
 
     green = rng.random() < 0.3  # a suburb: gardens instead of walls of houses
     for side in (-1.0, 1.0):
@@ -158,7 +152,7 @@ def _traffic(rng: Generator, half: float, own: float | None, end: float, place: 
     """Let vehicles drive and people cross; `own` is the lane of the camera, if it has one."""
     for lane, turn in ((-0.4 * half, 0.0), (0.4 * half, math.pi)):
         mine = own is not None and abs(lane - own) < 1.0
-        # What drives ahead keeps a distance; the route ends before it.
+        # The camera's own lane is left to the moving objects.
         at = rng.uniform(-5.0, 40.0)
         while at < end:
             kind = rng.random()

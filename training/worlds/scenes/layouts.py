@@ -151,39 +151,25 @@ def _street(rng: Generator, length: float) -> World:
                 parts, lateral = house(rng, width, depth), front + depth / 2
             else:
                 parts, lateral = fence(rng, width), front
-            boxes += _beside(road, at + width / 2, side * lateral, parts)
+            boxes += road.placed(parts, at + width / 2, side * lateral)
             at += width + rng.choice([0.0, 0.0, rng.uniform(1.5, 7.0)])
         for at in np.arange(-10.0, length + _AHEAD / 2, 7.0) + rng.uniform(0.0, 3.0):
             kind = rng.random()
             if kind < 0.4:
-                boxes += _beside(road, at, side * (kerb - 0.9), tree(rng))
+                boxes += road.placed(tree(rng), at, side * (kerb - 0.9))
             elif kind < 0.7:
-                boxes += _beside(road, at, side * (kerb - 0.5), lamp_post(rng))
+                boxes += road.placed(lamp_post(rng), at, side * (kerb - 0.5))
             elif kind < 0.85:
-                boxes += _beside(road, at, side * (kerb - 0.8), crates(rng))
+                boxes += road.placed(crates(rng), at, side * (kerb - 0.8))
             if rng.random() < 0.45:
                 turn = (0.0 if side < 0 else np.pi) + rng.normal(0.0, 0.02)
                 parked = car(rng, rng.uniform(3.8, 5.2))
-                boxes += _beside(road, at + 3.0, side * (road.half_width - 1.1), parked, turn)
+                boxes += road.placed(parked, at + 3.0, side * (road.half_width - 1.1), turn)
 
     # Drive on the right.
-    x = np.arange(0.0, length + 1.0, _ROUTE_STEP)
-    y, slope = road.center(x)
-    heading = np.arctan(slope)
-    lane = -0.33 * road.half_width
-    route = Route(np.stack([x - lane * np.sin(heading), y + lane * np.cos(heading)], axis=1))
+    route = road.lane(length, -0.33 * road.half_width, _ROUTE_STEP)
     ground = grass(rng) if rng.random() < 0.5 else gravel(rng)
     return _outdoors(rng, boxes, ground, route, "street", road)
-
-
-def _beside(
-    road: Road, x: float, lateral: float, parts: Sequence[Box], turn: float = 0.0
-) -> list[Box]:
-    """Place parts to the left of a road's centre line (to the right where `lateral` < 0)."""
-    y, slope = (value.item() for value in road.center(np.array(x)))
-    heading = float(np.arctan(slope))
-    where = (x - lateral * np.sin(heading), y + lateral * np.cos(heading), 0.0)
-    return [part.moved(where, heading + turn) for part in parts]
 
 
 def _open(rng: Generator, length: float) -> World:

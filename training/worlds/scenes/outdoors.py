@@ -76,19 +76,13 @@ def highway(rng: Generator, length: float, height: float) -> World:
     )
     # Keep to the right, on any lane of one's own.
     own = -inner + (rng.integers(lanes) + 0.5) * lane
-    x = np.arange(0.0, length + 1.0, _STEP)
-    y, slope = road.center(x)
-    heading = np.arctan(slope)
-    route = Route(np.stack([x - own * np.sin(heading), y + own * np.cos(heading)], axis=1))
+    route = road.lane(length, own, _STEP)
 
     end = length + _AHEAD
     boxes: list[Box] = []
 
     def place(at: float, lateral: float, parts: list[Box], turn: float = 0.0) -> None:
-        middle, slant = (value.item() for value in road.center(np.array(at)))
-        angle = float(np.arctan(slant))
-        where = (at - lateral * math.sin(angle), middle + lateral * math.cos(angle), 0.0)
-        boxes.extend(part.moved(where, angle + turn) for part in parts)
+        boxes.extend(road.placed(parts, at, lateral, turn))
 
     # Traffic on all lanes, nobody too near on the camera's own.
     for number in range(round(2 * inner / lane)):

@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.worlds.scenes.beings import being, cattle, dog, figure
+from training.worlds.scenes.beings import being, dog, figure
 from training.worlds.scenes.vehicles import bus, modern_car, two_wheeler
 from training.worlds.world import box_bounds
 
@@ -19,7 +19,6 @@ from training.worlds.world import box_bounds
         (bus, (7.9, 13.2), (2.4, 2.8), (2.8, 3.7)),
         (two_wheeler, (1.6, 2.3), (0.5, 0.95), (1.0, 2.3)),
         (dog, (0.2, 1.9), (0.05, 0.5), (0.25, 1.4)),
-        (cattle, (1.2, 4.0), (0.3, 1.1), (1.2, 2.8)),
     ],
 )
 def test_sizes(builder, length, width, height):
