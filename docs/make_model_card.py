@@ -42,7 +42,7 @@ def tables(figures: dict[str, Any]) -> str:
     Parameters
     ----------
     figures : dict
-        See :func:`training.default_model.summarize`.
+        See :func:`training.default_model.collect_figures`.
     """
     lines = [
         "| frames | number | abs_rel | a1 | best constant depth | mean depth image | "

@@ -153,7 +153,7 @@ class TrainingRecord(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class _Version:
+class _FormatVersion:
     """The one field that metadata of all formats have."""
 
     format_version: Annotated[int, Meta(ge=1)]
@@ -391,7 +391,7 @@ def save_checkpoint(
 def _parse_metadata(header: str, path: Path) -> CheckpointMetadata:
     """Read the JSON header."""
     place = f"checkpoint {path}: metadata"
-    version = parse_json(header, _Version, place, CheckpointError).format_version
+    version = parse_json(header, _FormatVersion, place, CheckpointError).format_version
     if version > FORMAT_VERSION:
         raise CheckpointError(
             f"checkpoint {path} has format {version}; this monodepth2_ros ({__version__}) reads "

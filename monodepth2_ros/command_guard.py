@@ -114,7 +114,7 @@ def report(command: str, error: BaseException) -> int:
     if isinstance(error, BrokenPipeError) and error.filename is None and _is_stdout_closed():
         _settle_stdout()
         return 1
-    _say(f"{command}: {describe(error)}")
+    _say(f"{command}: {describe_error(error)}")
     _settle_stdout()
     return 1
 
@@ -124,7 +124,7 @@ def is_traceback_wanted() -> bool:
     return os.environ.get(TRACEBACK, "") not in ("", "0")
 
 
-def describe(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Say what an exception means, with the path and the fix where they are known.
 
     Parameters

@@ -465,7 +465,7 @@ def _mark_finished(step: Step) -> None:
         step.result.touch()
 
 
-def summarize(recipe: Recipe, out: Path) -> dict[str, Any]:
+def collect_figures(recipe: Recipe, out: Path) -> dict[str, Any]:
     """Collect the figures of the evaluations.
 
     Returns
@@ -557,7 +557,7 @@ def provenance(recipe: Recipe, out: Path, log: Path, commit: str, init: str) -> 
             **recipe.recordings,
             **recipe.labelled_recordings,
         },
-        "figures": summarize(recipe, out),
+        "figures": collect_figures(recipe, out),
     }
 
 

@@ -45,12 +45,12 @@ def _run(options: ExportOptions) -> int:
     """Show or export, and say what came of it."""
     from monodepth2_ros.checkpoint import open_checkpoint
     from training.deployment.int8 import Int8Result
-    from training.deployment.provenance import summarise
+    from training.deployment.provenance import summarize_checkpoint
     from training.deployment.run import export
     from training.extraction.console import progress_console
 
     if options.show:
-        print(summarise(open_checkpoint(options.checkpoint)))
+        print(summarize_checkpoint(open_checkpoint(options.checkpoint)))
         return 0
     result = export(options, progress_console(options.quiet))
     size = _megabytes(result.path)

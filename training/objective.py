@@ -286,7 +286,7 @@ class SelfSupervisedObjective:
         intrinsics: Tensor,
         transforms: list[Tensor],
         noise: list[Tensor],
-    ) -> _Views:
+    ) -> _ScaleViews:
         """Compute what depends on no disparity: once a step, or once a scale at own resolution.
 
         Noise that decides ties is given where unwarped sources compete.
@@ -307,7 +307,7 @@ class SelfSupervisedObjective:
         projections = [
             _Projection.between(intrinsics, transform, height, width) for transform in transforms
         ]
-        return _Views(statistics, sources, projections, unwarped_error)
+        return _ScaleViews(statistics, sources, projections, unwarped_error)
 
     def _combined(self, errors: list[Tensor]) -> Tensor:
         """Combine the errors of the sources."""
@@ -328,7 +328,7 @@ def compile_mode(device: torch.device) -> str | None:
 
 
 @dataclass(frozen=True)
-class _Views:
+class _ScaleViews:
     """Target and sources at one resolution, with what depends on no disparity."""
 
     target: TargetStatistics

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from monodepth2_ros.command_guard import guarded
 from monodepth2_ros.command_line import CommandLine, require
-from training.worlds.bag_writer import check_target, write_recording
+from training.worlds.bag_writer import check_bag_target, write_recording
 from training.worlds.many_worlds import odometry_recorder, render_options, write_worlds
 from training.worlds.options import SynthesisOptions
 from training.worlds.room import check_room
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{options.out}: {made} worlds of {options.frames} frames made, {kept} kept")
             return 0
         # Before anything is rendered.
-        check_target(options.out, options.force)
+        check_bag_target(options.out, options.force)
         frames = render_options(options, options.seed, options.workers)
         count = write_recording(
             options.out,

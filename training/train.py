@@ -138,9 +138,9 @@ def _continued(line: CommandLine[TrainOptions], given: TrainOptions) -> TrainOpt
 
     A killed command can be repeated as it is; what the recipe decided stays decided.
     """
-    from training.learning.run_state import MAY_DIFFER, check_options
+    from training.learning.run_state import MAY_DIFFER, check_same_options
 
-    check_options(Path(given.out).expanduser(), given.as_dict())
+    check_same_options(Path(given.out).expanduser(), given.as_dict())
     saved = line.parse(["--config", str(_saved_options(given.out)), "--out", given.out])
     free = {name: getattr(given, name) for name in MAY_DIFFER if name != "budget"}
     return dataclasses.replace(saved, **free)

@@ -30,10 +30,10 @@ from monodepth2_ros.demo.options import (
     asked_rectify,
     choose_model,
     make_command_line,
-    node_arguments,
+    node_command_line,
     own_recording,
 )
-from monodepth2_ros.demo.report import PlayResult, build_report, summarise
+from monodepth2_ros.demo.report import PlayResult, build_report, summarize_playback
 from monodepth2_ros.recordings.playback import Event, Playback, PlaybackError
 from monodepth2_ros.recordings.writer import RecordingWriter
 from monodepth2_ros.target_lock import exclusive
@@ -42,7 +42,7 @@ from monodepth2_ros.visualization.video import can_write
 if TYPE_CHECKING:
     from monodepth2_ros.demo.gallery import Gallery
     from monodepth2_ros.demo.node_client import Link
-    from monodepth2_ros.demo.player import Frame
+    from monodepth2_ros.demo.player import PlayedFrame
 
 _END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -122,7 +122,7 @@ def _run(options: DemoOptions) -> int:
         if recorder:
             recorder.finish(replace=options.force)
         _move(folder, options.out)
-    print(summarise(report, options.out))
+    print(summarize_playback(report, options.out))
     if recorder:
         counts = ", ".join(f"{count} on {topic}" for topic, count in recorder.counts.items())
         print(f"{options.record}: {counts}")
@@ -221,7 +221,9 @@ def _play(
     with ExitStack() as stack:
         raise_if_interrupted = stack.enter_context(_interrupts_wait())
         process = stack.enter_context(
-            NodeProcess(node_arguments(options, playback.topics, model), folder / "node.log", _say)
+            NodeProcess(
+                node_command_line(options, playback.topics, model), folder / "node.log", _say
+            )
         )
 
         def check() -> None:
@@ -238,7 +240,7 @@ def _play(
             )
         )
 
-        def draw(frame: Frame) -> None:
+        def draw(frame: PlayedFrame) -> None:
             gallery.add(frame)
             if recorder:
                 for name, data in frame.data.items():

@@ -38,7 +38,7 @@ from monodepth2_ros.visualization.pictures import (
 from monodepth2_ros.visualization.video import CODEC_NOTES, Spool, choose_codec, write_video
 
 if TYPE_CHECKING:
-    from monodepth2_ros.demo.player import Frame
+    from monodepth2_ros.demo.player import PlayedFrame
     from monodepth2_ros.recordings.playback import Event
 
 _VIDEO_AREA = 110_000  # pixels of a panel
@@ -127,7 +127,7 @@ class Gallery:
         """Keep a depth image of the recording until its frame comes."""
         self._truths.append(event)
 
-    def add(self, frame: Frame) -> None:
+    def add(self, frame: PlayedFrame) -> None:
         """Take a frame: count it, and draw it if its depth came back."""
         self._stamps.append(frame.event.stamp_ns)
         for name, arrival in frame.arrivals.items():
@@ -199,7 +199,7 @@ class Gallery:
         self._spool.remove()
         return files
 
-    def _look_at(self, frame: Frame) -> _Shot:
+    def _look_at(self, frame: PlayedFrame) -> _Shot:
         """Decode a frame and what belongs to it."""
         source = frame.event.message
         image = decode_compressed(source) if hasattr(source, "format") else decode_image(source)

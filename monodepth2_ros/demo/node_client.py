@@ -25,9 +25,9 @@ from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from monodepth2_ros.conversions import stamp_ns
-from monodepth2_ros.demo.player import Frame
+from monodepth2_ros.demo.player import PlayedFrame
 from monodepth2_ros.demo.republish import image_message, info_message
-from monodepth2_ros.recordings.playback import CAMERA_INFO, IMAGE, POINT_CLOUD, Event, Topics
+from monodepth2_ros.recordings.playback import CAMERA_INFO, IMAGE, POINT_CLOUD, Event, PlayedTopics
 
 #: Topics and types of the node's outputs.
 OUTPUT_TOPICS = {
@@ -67,7 +67,7 @@ class Link:
 
     Parameters
     ----------
-    topics : Topics
+    topics : PlayedTopics
         Of the recording; images and camera_info are published under their names there.
     outputs : tuple of str
         Of :data:`OUTPUT_TOPICS`.
@@ -87,7 +87,9 @@ class Link:
         The node's latest sentence about itself.
     """
 
-    def __init__(self, topics: Topics, outputs: tuple[str, ...], check: Callable[[], None]) -> None:
+    def __init__(
+        self, topics: PlayedTopics, outputs: tuple[str, ...], check: Callable[[], None]
+    ) -> None:
         self.played = 0
         self.strangers = 0
         self.diagnostics: dict[str, str] = {}
@@ -96,8 +98,8 @@ class Link:
         self._outputs = outputs
         self.check = check
         self._changed = threading.Condition()
-        self._pending: dict[int, Frame] = {}
-        self._last: Frame | None = None
+        self._pending: dict[int, PlayedFrame] = {}
+        self._last: PlayedFrame | None = None
         self._last_arrival = time.monotonic()
         self._sent_since = 0
         self._slowest = 0.0
@@ -250,7 +252,7 @@ class Link:
             self._info_publisher.publish(info_message(event.message, event.stamp_ns))
             return
         message = image_message(event.message, event.stamp_ns)
-        frame = Frame(self.played, event, self._info, time.monotonic())
+        frame = PlayedFrame(self.played, event, self._info, time.monotonic())
         with self._changed:
             if self._sent_since == 0:
                 self._last_arrival = frame.sent
@@ -312,7 +314,7 @@ class Link:
                 f"nothing came back for {silence:.0f} s; the node says: {self.complaint}"
             )
 
-    def take_finished(self, everything: bool = False) -> list[Frame]:
+    def take_finished(self, everything: bool = False) -> list[PlayedFrame]:
         """Take the frames that are complete or were passed over, oldest first.
 
         A frame is left until the next has been sent, for its truth may have been recorded after
@@ -347,7 +349,7 @@ class Link:
         count = self._diagnostics_count + 2
         self._wait(lambda: self._diagnostics_count >= count, 3.0)
 
-    def _is_complete(self, frame: Frame) -> bool:
+    def _is_complete(self, frame: PlayedFrame) -> bool:
         """Tell whether everything that is to be expected has come back."""
         optional = (
             () if self._expects_points and frame.info is not None else ("points", "camera_info")

@@ -17,7 +17,7 @@ import yaml
 from monodepth2_ros import __version__
 from monodepth2_ros.command_line import CommandLine
 from monodepth2_ros.option_fields import OptionError, check_options, option, shared_option
-from monodepth2_ros.recordings.playback import Topics
+from monodepth2_ros.recordings.playback import PlayedTopics
 from monodepth2_ros.visualization.video import CODECS
 
 #: What a demo leaves in its output folder.
@@ -237,7 +237,7 @@ def asked_rectify(options: DemoOptions) -> str:
     return "auto" if value is None else str(value).lower()
 
 
-def node_arguments(options: DemoOptions, topics: Topics, model: DemoModel) -> list[str]:
+def node_command_line(options: DemoOptions, topics: PlayedTopics, model: DemoModel) -> list[str]:
     """Return the node's command line, what follows ``--ros-args``."""
     image = topics.image
     words = ["-r", f"image:={image.base_name}"]

@@ -17,7 +17,7 @@ _BACKLOG = 30  # finished frames until drawing goes before punctuality
 
 
 @dataclass
-class Frame:
+class PlayedFrame:
     """An image that was sent, and what came back for it.
 
     Attributes
@@ -52,7 +52,7 @@ def play(
     link: Link,
     rate: float | None,
     truth: Callable[[Event], None],
-    draw: Callable[[Frame], None],
+    draw: Callable[[PlayedFrame], None],
 ) -> None:
     """Play a recording through the node.
 
@@ -76,7 +76,7 @@ def play(
     """
     started, first_ns = time.monotonic(), None
     drawing = 0.0  # seconds that a frame took to draw
-    backlog: list[Frame] = []
+    backlog: list[PlayedFrame] = []
     for event in events:
         link.check()
         if event.kind == "depth":

@@ -324,7 +324,7 @@ def build_report(
     }
 
 
-def summarise(report: Mapping[str, Any], output: Path) -> str:
+def summarize_playback(report: Mapping[str, Any], output: Path) -> str:
     """Say in a few lines what came out.
 
     Parameters

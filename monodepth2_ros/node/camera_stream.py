@@ -17,9 +17,14 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from monodepth2_ros.conversions import stamp_ns
 from monodepth2_ros.node.camera_input import CameraInput, image_topic
-from monodepth2_ros.node.diagnostics import FrameStatistics, NodeStatus, judge, pairing_problem
+from monodepth2_ros.node.diagnostics import (
+    FrameStatistics,
+    NodeStatus,
+    assess_health,
+    pairing_problem,
+)
 from monodepth2_ros.node.fixed_scale import make_scaling
-from monodepth2_ros.node.frame_processor import Frame, FrameProcessor
+from monodepth2_ros.node.frame_processor import FrameProcessor, ReceivedFrame
 from monodepth2_ros.node.frames import TurnedFrame, frame_problem
 from monodepth2_ros.node.log_limit import LogLimit
 from monodepth2_ros.node.output_topics import OUTPUT_TOPICS, OutputTopics
@@ -38,7 +43,7 @@ _SILENCE_PATIENCE = 5.0
 _SILENCE_REPEAT = 30.0
 
 #: Leaves a frame for the worker; returns whether an older one was dropped for it.
-Hand = Callable[[Frame], bool]
+Hand = Callable[[ReceivedFrame], bool]
 
 
 class CameraStream:
@@ -235,12 +240,12 @@ class CameraStream:
 
     def _forward(self, pairs: list[tuple[Any, Any]]) -> None:
         for (image, received), info in pairs:
-            if self._hand is not None and self._hand(Frame(image, info, received)):
+            if self._hand is not None and self._hand(ReceivedFrame(image, info, received)):
                 self.statistics.count("dropped")
 
     # Worker thread
 
-    def process(self, frame: Frame) -> None:
+    def process(self, frame: ReceivedFrame) -> None:
         """Turn a frame into messages; what fails is raised."""
         assert self._processor is not None  # released only after the worker has ended
         seconds = self._processor.process(frame)
@@ -251,7 +256,7 @@ class CameraStream:
         self.statistics.count("published")
         self.statistics.add_latencies(seconds)
 
-    def note_failure(self, frame: Frame, error: Exception) -> None:
+    def note_failure(self, frame: ReceivedFrame, error: Exception) -> None:
         """Count and log what a frame raised."""
         self.statistics.count("failed")
         self.failure = f"{type(error).__name__}: {error}"
@@ -303,7 +308,7 @@ class CameraStream:
             weights_are_random=bool(predictor and predictor.checkpoint.is_random),
             output_rate=statistics.rate("published"),
         )
-        level, message = judge(status)
+        level, message = assess_health(status)
         self._tell_silence(status, message)
         values = {
             "state": lifecycle,

@@ -27,7 +27,7 @@ from rclpy.time import Time
 
 from monodepth2_ros.node.camera_stream import CameraStream, nanoseconds
 from monodepth2_ros.node.diagnostics import diagnostic_status
-from monodepth2_ros.node.frame_processor import Frame
+from monodepth2_ros.node.frame_processor import ReceivedFrame
 from monodepth2_ros.node.frames import TurnedFrame
 from monodepth2_ros.node.log_limit import LogLimit
 from monodepth2_ros.node.mailbox import Mailbox
@@ -108,7 +108,7 @@ class DepthNode(LifecycleNode):
         self._turned_frame = TurnedFrame(self)
         self._streams: list[CameraStream] = []
         self._make_streams()
-        self._mailbox: Mailbox[tuple[CameraStream, Frame]] = Mailbox()
+        self._mailbox: Mailbox[tuple[CameraStream, ReceivedFrame]] = Mailbox()
         self._worker: threading.Thread | None = None
         self._limit = LogLimit()
         # Wakes the executor that spins while a model is loaded.
@@ -239,7 +239,7 @@ class DepthNode(LifecycleNode):
     @_logging_errors
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the worker and subscribe."""
-        mailbox: Mailbox[tuple[CameraStream, Frame]] = Mailbox(len(self._streams))
+        mailbox: Mailbox[tuple[CameraStream, ReceivedFrame]] = Mailbox(len(self._streams))
         self._mailbox = mailbox
         self._worker = threading.Thread(
             target=self._work, args=(mailbox,), name="depth_worker", daemon=True
@@ -381,7 +381,7 @@ class DepthNode(LifecycleNode):
 
     # Worker thread
 
-    def _work(self, mailbox: Mailbox[tuple[CameraStream, Frame]]) -> None:
+    def _work(self, mailbox: Mailbox[tuple[CameraStream, ReceivedFrame]]) -> None:
         """Process frames until the mailbox closes; nothing a frame does ends the node."""
         while (item := mailbox.take()) is not None:
             stream, frame = item
@@ -392,13 +392,16 @@ class DepthNode(LifecycleNode):
                     return  # publishing fails once ROS is shut down
                 stream.note_failure(frame, error)
 
-    def _process(self, stream: CameraStream, frame: Frame) -> None:
+    def _process(self, stream: CameraStream, frame: ReceivedFrame) -> None:
         """Turn one frame into messages."""
         stream.process(frame)
 
 
 def _hand_over(
-    mailbox: Mailbox[tuple[CameraStream, Frame]], stream: CameraStream, slot: int, frame: Frame
+    mailbox: Mailbox[tuple[CameraStream, ReceivedFrame]],
+    stream: CameraStream,
+    slot: int,
+    frame: ReceivedFrame,
 ) -> bool:
     """Leave a frame for the worker; return whether an older one was dropped for it."""
     return mailbox.put((stream, frame), slot)

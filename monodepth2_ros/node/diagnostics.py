@@ -116,7 +116,7 @@ class FrameStatistics:
 
 @dataclass
 class NodeStatus:
-    """What :func:`judge` needs to know.
+    """What :func:`assess_health` needs to know.
 
     Attributes
     ----------
@@ -192,7 +192,7 @@ _TOLERATED_LOSS = 0.1
 OK, WARN, ERROR = 0, 1, 2
 
 
-def judge(status: NodeStatus) -> tuple[int, str]:
+def assess_health(status: NodeStatus) -> tuple[int, str]:
     """Say in one sentence how the node is: the first thing that is wrong, with its reason.
 
     Parameters

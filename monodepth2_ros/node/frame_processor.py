@@ -35,7 +35,7 @@ _CAMERAS_KEPT = 4
 
 
 @dataclass(frozen=True)
-class Frame:
+class ReceivedFrame:
     """An image on its way to the worker.
 
     Attributes
@@ -113,7 +113,7 @@ class FrameProcessor:
         self.image_camera = None
         self.is_empty = False
 
-    def process(self, frame: Frame) -> dict[str, float] | None:
+    def process(self, frame: ReceivedFrame) -> dict[str, float] | None:
         """Process a frame.
 
         Returns

@@ -66,7 +66,7 @@ MEASUREMENT_ENCODINGS = ("16UC1", "32FC1", "64FC1", "16SC1")
 
 
 @dataclass(frozen=True)
-class Topic:
+class RecordedTopic:
     """A topic of a recording, with the evidence for what it holds.
 
     Attributes
@@ -385,7 +385,7 @@ def _split_number(file: Path) -> tuple[int, str]:
     return (int(number.group(1)) if number else -1, file.name)
 
 
-def list_topics(reader: AnyReader) -> list[Topic]:
+def list_topics(reader: AnyReader) -> list[RecordedTopic]:
     """Describe the topics of an open recording, looking at the first messages of each that matters.
 
     Parameters
@@ -394,7 +394,7 @@ def list_topics(reader: AnyReader) -> list[Topic]:
 
     Returns
     -------
-    list of Topic
+    list of RecordedTopic
         Those with messages, by name. Where messages of several types were recorded on a topic,
         the type with the most messages counts and the others are its `strays`.
     """
@@ -412,7 +412,7 @@ def list_topics(reader: AnyReader) -> list[Topic]:
             if topic is not None:
                 topics.append(topic)
         elif counts[kind]:
-            topics.append(Topic(name, kind, counts[kind], strays=strays))
+            topics.append(RecordedTopic(name, kind, counts[kind], strays=strays))
     return topics
 
 
@@ -423,7 +423,7 @@ def _describe(
     count: int,
     connections: list[Connection],
     strays: tuple[str, ...],
-) -> Topic | None:
+) -> RecordedTopic | None:
     """Describe a topic with headers; None if no message of it can be read."""
     first, frames, stamps = None, Counter[str](), []
     calibrations: dict[str, Calibration] = {}
@@ -456,7 +456,7 @@ def _describe(
             picture = decode_compressed(first) if kind == COMPRESSED_IMAGE else decode_image(first)
     ordered = tuple(frame for frame, _ in frames.most_common())
     fields = {f.name for f in getattr(first, "fields", ())} if kind == POINT_CLOUD else set()
-    return Topic(
+    return RecordedTopic(
         name,
         kind,
         count,

@@ -7,7 +7,8 @@ order of the tables of docs/reference/joins.md; a choice says why it was made, w
 how to choose otherwise. Where the evidence does not tell candidates apart nothing is chosen and
 the candidates are named: ties are never broken by the alphabet.
 
-The functions take :class:`monodepth2_ros.recordings.bags.Topic` and know neither ROS nor rosbags.
+The functions take :class:`monodepth2_ros.recordings.bags.RecordedTopic` and know neither ROS nor
+rosbags.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from monodepth2_ros.camera import Calibration, same_aspect
-from monodepth2_ros.recordings.bags import CAMERA_INFO, IMAGE, POINT_CLOUD, Topic
+from monodepth2_ros.recordings.bags import CAMERA_INFO, IMAGE, POINT_CLOUD, RecordedTopic
 from monodepth2_ros.recordings.topic_kinds import (
     COLOUR,
     NEUTRAL,
@@ -40,14 +41,14 @@ class JoinError(ValueError):
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenTopic:
     """A join: what was chosen, and everything the user should know about it.
 
     Attributes
     ----------
     what : str
         "image", "camera_info" or "truth".
-    chosen : Topic or None
+    chosen : RecordedTopic or None
     why : str
         The evidence for `chosen`, or why nothing was chosen.
     others : tuple of (str, str)
@@ -59,7 +60,7 @@ class Choice:
     """
 
     what: str
-    chosen: Topic | None
+    chosen: RecordedTopic | None
     why: str
     others: tuple[tuple[str, str], ...] = ()
     choose: str = ""
@@ -110,12 +111,12 @@ class CameraGroup:
 
     Attributes
     ----------
-    variants : tuple of Topic
+    variants : tuple of RecordedTopic
     kind : str
         "image", or "infrared", "intensity", "amplitude".
     """
 
-    variants: tuple[Topic, ...]
+    variants: tuple[RecordedTopic, ...]
     kind: str = "image"
 
 
@@ -124,7 +125,7 @@ class CameraGroup:
 
 def group_cameras(candidates: Candidates) -> list[CameraGroup]:
     """Sort the image topics by camera: those of one frame that differ in processing only."""
-    groups: dict[tuple[str, tuple[str, ...]], list[Topic]] = {}
+    groups: dict[tuple[str, tuple[str, ...]], list[RecordedTopic]] = {}
     kinds: dict[tuple[str, tuple[str, ...]], str] = {}
     for finding in candidates.findings:
         if finding.kind not in ("image", *OTHER_LIGHT):
@@ -136,7 +137,7 @@ def group_cameras(candidates: Candidates) -> list[CameraGroup]:
     return [CameraGroup(tuple(variants), kinds[key]) for key, variants in groups.items()]
 
 
-def _identity(topic: Topic) -> tuple[str, ...]:
+def _identity(topic: RecordedTopic) -> tuple[str, ...]:
     """Return the words of a name that tell cameras apart, and not processing steps."""
     *namespaces, base = segments(topic.name)
     kept = [part for part in namespaces if not set(part) <= NEUTRAL]
@@ -144,13 +145,13 @@ def _identity(topic: Topic) -> tuple[str, ...]:
 
 
 def choose_cameras(
-    topics: Sequence[Topic], wanted: Sequence[str] = (), ways: Ways = DEFAULT_WAYS
-) -> list[Choice]:
+    topics: Sequence[RecordedTopic], wanted: Sequence[str] = (), ways: Ways = DEFAULT_WAYS
+) -> list[ChosenTopic]:
     """Choose an image topic for each camera of a recording.
 
     Parameters
     ----------
-    topics : sequence of Topic
+    topics : sequence of RecordedTopic
     wanted : sequence of str
         Names given by the user, with or without the transport's last part.
     ways : Ways
@@ -181,15 +182,15 @@ def choose_cameras(
     )
     if choices and left_out:
         first = choices[0]
-        choices[0] = Choice(
+        choices[0] = ChosenTopic(
             first.what, first.chosen, first.why, (*first.others, *left_out), first.choose
         )
     return choices
 
 
 def choose_one_camera(
-    topics: Sequence[Topic], wanted: str = "", ways: Ways = DEFAULT_WAYS
-) -> Choice:
+    topics: Sequence[RecordedTopic], wanted: str = "", ways: Ways = DEFAULT_WAYS
+) -> ChosenTopic:
     """Choose the image topic to play, of several cameras the best.
 
     Raises
@@ -207,10 +208,10 @@ def choose_one_camera(
         names = ", ".join(c.chosen.name for c in equal if c.chosen is not None)
         raise JoinError(f"{len(equal)} cameras are equally good: {names}; choose with {ways.image}")
     others = tuple((c.chosen.name, "another camera") for c in ranked[1:] if c.chosen is not None)
-    return Choice("image", best.chosen, best.why, (*best.others, *others), best.choose)
+    return ChosenTopic("image", best.chosen, best.why, (*best.others, *others), best.choose)
 
 
-def _camera_rank(choice: Choice, topics: Sequence[Topic]) -> tuple[Any, ...]:
+def _camera_rank(choice: ChosenTopic, topics: Sequence[RecordedTopic]) -> tuple[Any, ...]:
     """Rank cameras: calibrated, with depth, then as the variants of one camera."""
     camera = choice.chosen
     assert camera is not None
@@ -219,7 +220,7 @@ def _camera_rank(choice: Choice, topics: Sequence[Topic]) -> tuple[Any, ...]:
     return (info.chosen is not None, has_depth, camera.count, *_variant_rank(camera))
 
 
-def _named_image(candidates: Candidates, name: str, ways: Ways) -> Choice:
+def _named_image(candidates: Candidates, name: str, ways: Ways) -> ChosenTopic:
     """Return the topic that the user named."""
     pictures = [f for f in candidates.findings if f.topic.is_image or f.topic.is_depth]
     for candidate in (name, f"{name}/compressed"):
@@ -228,12 +229,12 @@ def _named_image(candidates: Candidates, name: str, ways: Ways) -> Choice:
                 why = "named by the user"
                 if finding.kind != "image":
                     why += f", although it was taken for {finding.kind}: {finding.why}"
-                return Choice("image", finding.topic, why, choose=ways.image)
+                return ChosenTopic("image", finding.topic, why, choose=ways.image)
     known = ", ".join(f.topic.name for f in pictures) or "none"
     raise JoinError(f"there is no image topic {name}; there are: {known}")
 
 
-def _variant_rank(topic: Topic) -> tuple[Any, ...]:
+def _variant_rank(topic: RecordedTopic) -> tuple[Any, ...]:
     """Rank topics of one camera with as many images: rectified, colour, raw, large."""
     name = {word for part in segments(topic.name) for word in part}
     encoding = topic.pixel_encoding
@@ -247,7 +248,7 @@ def _variant_rank(topic: Topic) -> tuple[Any, ...]:
     )
 
 
-def _choose_variant(group: CameraGroup, ways: Ways) -> Choice:
+def _choose_variant(group: CameraGroup, ways: Ways) -> ChosenTopic:
     """Choose among the topics of one camera."""
     most = max(topic.count for topic in group.variants)
     covered = max(topic.covered for topic in group.variants)
@@ -282,10 +283,10 @@ def _choose_variant(group: CameraGroup, ways: Ways) -> Choice:
         why += ", rectified by its name"
     if group.kind != "image":
         why += f"; the only camera, {group.kind} by its name"
-    return Choice("image", best, why, tuple(others), ways.image)
+    return ChosenTopic("image", best, why, tuple(others), ways.image)
 
 
-def _difference(best: Topic, other: Topic) -> str:
+def _difference(best: RecordedTopic, other: RecordedTopic) -> str:
     """Say in which respect a topic ranks behind the best one."""
     names = ("not rectified", "not named colour", "grey", "compressed", "smaller")
     for name, a, b in zip(names, _variant_rank(best), _variant_rank(other), strict=True):
@@ -298,14 +299,17 @@ def _difference(best: Topic, other: Topic) -> str:
 
 
 def choose_camera_info(
-    camera: Topic, topics: Sequence[Topic], wanted: str = "", ways: Ways = DEFAULT_WAYS
-) -> Choice:
+    camera: RecordedTopic,
+    topics: Sequence[RecordedTopic],
+    wanted: str = "",
+    ways: Ways = DEFAULT_WAYS,
+) -> ChosenTopic:
     """Choose the camera_info of an image topic.
 
     Parameters
     ----------
-    camera : Topic
-    topics : sequence of Topic
+    camera : RecordedTopic
+    topics : sequence of RecordedTopic
     wanted : str
         Named by the user, who may name one of another frame.
     ways : Ways
@@ -331,10 +335,10 @@ def choose_camera_info(
         why = "named by the user"
         if not own_frames and same_frame(frame, camera.frame_id) is False:
             why += f", although its frame is '{frame}' and the image's '{camera.frame_id}'"
-        return Choice("camera_info", named, why, choose=ways.camera_info, frame_id=frame)
+        return ChosenTopic("camera_info", named, why, choose=ways.camera_info, frame_id=frame)
     own = own_outputs(topics)
     own_prefixes = {n.rpartition("/")[0] for n, f in own.items() if f.topic.is_depth}
-    fitting: list[tuple[tuple[Any, ...], Topic, str, Calibration | None]] = []
+    fitting: list[tuple[tuple[Any, ...], RecordedTopic, str, Calibration | None]] = []
     others: list[tuple[str, str]] = []
     for info in infos:
         if info.namespace and f"/{info.namespace}" in own_prefixes:
@@ -361,7 +365,7 @@ def choose_camera_info(
             fitting.append((rank, info, frame, calibration))
     if not fitting:
         why = "no camera_info belongs to it" if infos else "the recording has no camera_info"
-        return Choice("camera_info", None, why, tuple(others), ways.camera_info)
+        return ChosenTopic("camera_info", None, why, tuple(others), ways.camera_info)
     fitting.sort(key=lambda item: item[0], reverse=True)
     rank, best, frame, calibration = fitting[0]
     equal = [item for item in fitting if item[0] == rank]
@@ -382,11 +386,14 @@ def choose_camera_info(
         why = "the only one for the only camera, without a frame_id to compare"
     if len(best.frames) > 1:
         why += f"; its messages of {', '.join(f for f in best.frames if f != frame)} are ignored"
-    return Choice("camera_info", best, why, tuple(others), ways.camera_info, frame)
+    return ChosenTopic("camera_info", best, why, tuple(others), ways.camera_info, frame)
 
 
 def _may_belong(
-    info: Topic, camera: Topic, infos: Sequence[Topic], topics: Sequence[Topic]
+    info: RecordedTopic,
+    camera: RecordedTopic,
+    infos: Sequence[RecordedTopic],
+    topics: Sequence[RecordedTopic],
 ) -> bool:
     """Return whether an info without frame may belong to a camera, by names."""
     foreign = _foreign_words(info, camera)
@@ -396,17 +403,19 @@ def _may_belong(
     return info.namespace == camera.namespace and not foreign
 
 
-def _foreign_words(info: Topic, camera: Topic) -> set[str]:
+def _foreign_words(info: RecordedTopic, camera: RecordedTopic) -> set[str]:
     """Return the words of an info's name that its camera's name does not have."""
     return _all_words(info) - _all_words(camera) - {"camera", "info", "cam"} - NEUTRAL
 
 
-def _all_words(topic: Topic) -> set[str]:
+def _all_words(topic: RecordedTopic) -> set[str]:
     """Return all words of a topic's name."""
     return {word for part in segments(topic.name) for word in part}
 
 
-def _closer_camera(info: Topic, camera: Topic, topics: Sequence[Topic]) -> Topic | None:
+def _closer_camera(
+    info: RecordedTopic, camera: RecordedTopic, topics: Sequence[RecordedTopic]
+) -> RecordedTopic | None:
     """Return another image of the same frame that an info stands next to: another robot's camera.
 
     Robots that are copies of one another use the same frames under other namespaces.
@@ -426,7 +435,7 @@ def _closer_camera(info: Topic, camera: Topic, topics: Sequence[Topic]) -> Topic
 
 
 def _info_rank(
-    info: Topic, camera: Topic, calibration: Calibration | None, same: bool
+    info: RecordedTopic, camera: RecordedTopic, calibration: Calibration | None, same: bool
 ) -> tuple[Any, ...]:
     """Rank infos: same frame, calibrated, size, words of the name, nearness, count."""
     fits = calibration is not None and size_relation(calibration, camera) == "same"
@@ -442,7 +451,7 @@ def _info_rank(
     )
 
 
-def size_relation(calibration: Calibration, image: Topic) -> str:
+def size_relation(calibration: Calibration, image: RecordedTopic) -> str:
     """Compare the size that a camera_info is for with an image's.
 
     Returns
@@ -461,7 +470,9 @@ def size_relation(calibration: Calibration, image: Topic) -> str:
 # Ground truth depth
 
 
-def rank_depth(camera: Topic, candidates: Candidates) -> list[tuple[tuple[Any, ...], Topic]]:
+def rank_depth(
+    camera: RecordedTopic, candidates: Candidates
+) -> list[tuple[tuple[Any, ...], RecordedTopic]]:
     """Rank depth images for a camera: same frame, nearness, words, number, transport, encoding."""
     ranked = []
     for topic in candidates.of("depth"):
@@ -482,7 +493,9 @@ def rank_depth(camera: Topic, candidates: Candidates) -> list[tuple[tuple[Any, .
     return sorted(ranked, key=lambda item: item[0], reverse=True)
 
 
-def camera_in_its_place(topic: Topic, camera: Topic, topics: Sequence[Topic]) -> Topic | None:
+def camera_in_its_place(
+    topic: RecordedTopic, camera: RecordedTopic, topics: Sequence[RecordedTopic]
+) -> RecordedTopic | None:
     """Return the camera of the same frame whose namespace a depth topic is in, if not this one's.
 
     Robots that are copies of one another use the same frames: /robot1/depth is not ground truth of

@@ -19,13 +19,13 @@ from monodepth2_ros.recordings.bags import (
     COMPRESSED_IMAGE,
     IMAGE,
     POINT_CLOUD,
-    Topic,
+    RecordedTopic,
     list_topics,
     open_recording,
     read_timed,
 )
 from monodepth2_ros.recordings.joins import (
-    Choice,
+    ChosenTopic,
     JoinError,
     Ways,
     camera_in_its_place,
@@ -45,8 +45,8 @@ __all__ = [
     "Event",
     "Playback",
     "PlaybackError",
-    "Topic",
-    "Topics",
+    "PlayedTopics",
+    "RecordedTopic",
 ]
 
 #: How a user of the demo chooses topics.
@@ -64,15 +64,15 @@ class PlaybackError(ValueError):
 
 
 @dataclass(frozen=True)
-class Topics:
+class PlayedTopics:
     """The topics that are played; `depth` is only read, as ground truth.
 
     `info_frame` is the frame of the camera_info messages that are the camera's.
     """
 
-    image: Topic
-    camera_info: Topic | None = None
-    depth: Topic | None = None
+    image: RecordedTopic
+    camera_info: RecordedTopic | None = None
+    depth: RecordedTopic | None = None
     info_frame: str = ""
 
     @property
@@ -115,12 +115,12 @@ class Playback:
     Attributes
     ----------
     path : Path
-    topics : Topics
+    topics : PlayedTopics
     others : list of str
         Further image topics that could have been played.
     unreadable : int
         Messages left out because they are damaged.
-    choices : list of Choice
+    choices : list of ChosenTopic
         What was chosen and why, see :mod:`monodepth2_ros.recordings.joins`.
     problems : list of str
         Files of the recording that cannot be read.
@@ -211,7 +211,7 @@ class Playback:
         """Read messages of some kinds; leave out damaged ones."""
         kind_of = {}
         for kind in kinds:
-            topic: Topic | None = getattr(self.topics, kind)
+            topic: RecordedTopic | None = getattr(self.topics, kind)
             if topic is not None:
                 kind_of[topic.name] = kind
         try:
@@ -234,8 +234,8 @@ class Playback:
 
 
 def _choose(
-    topics: list[Topic], image: str, camera_info: str, depth: str
-) -> tuple[Topics, list[Choice]]:
+    topics: list[RecordedTopic], image: str, camera_info: str, depth: str
+) -> tuple[PlayedTopics, list[ChosenTopic]]:
     """Choose what to play: what was asked for, or what belongs together by the evidence."""
     try:
         camera = choose_one_camera(topics, image, WAYS)
@@ -248,17 +248,19 @@ def _choose(
     if truth is not None:
         choices.append(truth)
     chosen = truth.chosen if truth is not None else None
-    return Topics(camera.chosen, info.chosen, chosen, info.frame_id), choices
+    return PlayedTopics(camera.chosen, info.chosen, chosen, info.frame_id), choices
 
 
-def _choose_depth(camera: Topic, topics: list[Topic], wanted: str) -> Choice | None:
+def _choose_depth(
+    camera: RecordedTopic, topics: list[RecordedTopic], wanted: str
+) -> ChosenTopic | None:
     """Choose the depth images of the camera's own frame; None if the recording has none."""
     candidates = classify(topics)
     if wanted:
         depths = [topic for topic in topics if topic.is_depth]
         for topic in depths:
             if wanted in (topic.name, topic.base_name):
-                return Choice("truth", topic, "named by the user")
+                return ChosenTopic("truth", topic, "named by the user")
         known = ", ".join(topic.name for topic in depths) or "none"
         raise PlaybackError(f"there is no depth topic {wanted}; there are: {known}")
     refused = list(refused_as_truth(candidates))
@@ -279,4 +281,4 @@ def _choose_depth(camera: Topic, topics: list[Topic], wanted: str) -> Choice | N
     if chosen is None and not refused:
         return None
     why = "named depth, of the image's frame" if chosen is not None else "no depth of this camera"
-    return Choice("truth", chosen, why, tuple(refused), WAYS.truth)
+    return ChosenTopic("truth", chosen, why, tuple(refused), WAYS.truth)

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from monodepth2_ros.recordings.bags import CAMERA_INFO, POINT_CLOUD, Topic
+from monodepth2_ros.recordings.bags import CAMERA_INFO, POINT_CLOUD, RecordedTopic
 from monodepth2_ros.topic_names import segments
 
 
@@ -92,14 +92,14 @@ class Finding:
 
     Attributes
     ----------
-    topic : Topic
+    topic : RecordedTopic
     kind : str
         "image", "depth", "points", "camera_info", one of the kinds of measurements and pictures
         ("confidence", "labels", "infrared", …), "own output", "unclear" or "other".
     why : str
     """
 
-    topic: Topic
+    topic: RecordedTopic
     kind: str
     why: str = ""
 
@@ -110,11 +110,11 @@ class Candidates:
 
     findings: tuple[Finding, ...] = field(default=())
 
-    def of(self, *kinds: str) -> list[Topic]:
+    def of(self, *kinds: str) -> list[RecordedTopic]:
         """Return the topics of some kinds."""
         return [finding.topic for finding in self.findings if finding.kind in kinds]
 
-    def find(self, topic: Topic) -> Finding:
+    def find(self, topic: RecordedTopic) -> Finding:
         """Return what a topic is taken for."""
         return next(finding for finding in self.findings if finding.topic == topic)
 
@@ -128,12 +128,12 @@ class Candidates:
         )
 
 
-def classify(topics: Sequence[Topic]) -> Candidates:
+def classify(topics: Sequence[RecordedTopic]) -> Candidates:
     """Find out what each topic of a recording holds.
 
     Parameters
     ----------
-    topics : sequence of Topic
+    topics : sequence of RecordedTopic
 
     Returns
     -------
@@ -145,7 +145,7 @@ def classify(topics: Sequence[Topic]) -> Candidates:
     return Candidates(tuple(own.get(topic.name) or _classify(topic) for topic in topics))
 
 
-def _classify(topic: Topic) -> Finding:
+def _classify(topic: RecordedTopic) -> Finding:
     """Find out what a topic holds by itself."""
     if topic.type == CAMERA_INFO:
         return Finding(topic, "camera_info", "by its type")
@@ -184,7 +184,7 @@ def _classify(topic: Topic) -> Finding:
     return Finding(topic, "image", "an image encoding, and nothing in its name says otherwise")
 
 
-def _kind_by_name(topic: Topic) -> tuple[str, str]:
+def _kind_by_name(topic: RecordedTopic) -> tuple[str, str]:
     """Return what a topic's name says that it holds, with the word; the end of the name counts."""
     *namespaces, base = segments(topic.name)
     for number, part in enumerate([base, *reversed(namespaces)]):
@@ -243,7 +243,7 @@ def picture_content(picture: NDArray[np.uint8] | None) -> str:
     return ""
 
 
-def _has_stamps_of_an_image(depth: Topic, topics: Sequence[Topic]) -> bool:
+def _has_stamps_of_an_image(depth: RecordedTopic, topics: Sequence[RecordedTopic]) -> bool:
     """Return whether all stamps are those of an image of the same frame, in another namespace."""
     return any(
         image.is_image
@@ -254,7 +254,7 @@ def _has_stamps_of_an_image(depth: Topic, topics: Sequence[Topic]) -> bool:
     )
 
 
-def own_outputs(topics: Sequence[Topic]) -> dict[str, Finding]:
+def own_outputs(topics: Sequence[RecordedTopic]) -> dict[str, Finding]:
     """Find the outputs of this package's node, as ``ros2 bag record -a`` records them.
 
     The node publishes depth/image_rect, depth/camera_info, depth/image_color and points. A depth

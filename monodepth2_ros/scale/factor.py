@@ -164,11 +164,13 @@ def relative_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -
     So points that are measured far too far, by lost parallax or because something nearer hides
     them, count little.
     """
-    shift = np.clip(values - weighted_median(values, weights), -2.0, 2.0)
-    return weighted_median(values, weights * np.exp(-shift))
+    shift = np.clip(values - interpolated_weighted_median(values, weights), -2.0, 2.0)
+    return interpolated_weighted_median(values, weights * np.exp(-shift))
 
 
-def weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+def interpolated_weighted_median(
+    values: NDArray[np.float64], weights: NDArray[np.float64]
+) -> float:
     """Return the value that halves the weights, between two values linearly."""
     order = np.argsort(values)
     cumulative = np.cumsum(weights[order])

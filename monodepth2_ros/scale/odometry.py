@@ -368,7 +368,7 @@ def sample_smooth(
 
 
 @dataclass(frozen=True)
-class _Solution:
+class _ScaleSolution:
     """See :func:`_solve`."""
 
     good: NDArray[np.bool_]
@@ -384,7 +384,7 @@ def _solve(
     motion: NDArray[np.float64],
     noise: float,
     rotation_noise: float,
-) -> _Solution | str:
+) -> _ScaleSolution | str:
     """Triangulate corners of two frames, the rotation between which is known roughly.
 
     A point of inverse depth ρ on the ray r is seen, in the reference frame, along R r + ρ t. The
@@ -447,7 +447,7 @@ def _solve(
     error = np.sqrt(max(float(free @ free) - explained * noise**2, 0.0) / 3.0)
     turning = along[:, :1] * first + along[:, 1:] * second
     shared = np.einsum("ni,ij,nj->n", turning, covariance, turning)
-    return _Solution(
+    return _ScaleSolution(
         good=good,
         inverse_depth=-corrected / length,
         noise=np.sqrt(2.0 * noise**2 + shared) / length,

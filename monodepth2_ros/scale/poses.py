@@ -23,7 +23,7 @@ _JUMP_DEGREES = 20.0
 _ANGULAR_ACCELERATION = 3000.0  # degrees/s²
 
 
-def pose_matrix(translation: ArrayLike, quaternion: ArrayLike) -> NDArray[np.float64]:
+def quaternion_pose_matrix(translation: ArrayLike, quaternion: ArrayLike) -> NDArray[np.float64]:
     """Return poses as matrices.
 
     Parameters
@@ -259,7 +259,9 @@ def interpolate(
     share = ((stamps - known[before]) / np.maximum(length, 1))[usable, None]
     before, after = before[usable], after[usable]
     translation = (1.0 - share) * rows[before, :3] + share * rows[after, :3]
-    poses[usable] = pose_matrix(translation, slerp(rows[before, 3:], rows[after, 3:], share))
+    poses[usable] = quaternion_pose_matrix(
+        translation, slerp(rows[before, 3:], rows[after, 3:], share)
+    )
     return poses
 
 

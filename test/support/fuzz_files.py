@@ -37,7 +37,13 @@ from training.frames.predicted_depth import PredictedDepth, PredictionError
 from training.frames.store import FrameStore, Source
 from training.frames.writer import FrameStoreWriter, write_frame_store
 from training.learning.options import TrainOptions
-from training.learning.run_state import RunError, RunState, check_options, parse_state, save_state
+from training.learning.run_state import (
+    RunError,
+    RunState,
+    check_same_options,
+    parse_state,
+    save_state,
+)
 
 #: Values that found something once, or look as if they could.
 VALUES: tuple[Any, ...] = (
@@ -293,7 +299,9 @@ def _run_targets(folder: Path) -> list[Target]:
 
     return [
         Target("resume.pt", mutate_state, lambda: parse_state(content[0], folder), (RunError,)),
-        Target("options.yaml", mutate_options, lambda: check_options(folder, options), (RunError,)),
+        Target(
+            "options.yaml", mutate_options, lambda: check_same_options(folder, options), (RunError,)
+        ),
     ]
 
 

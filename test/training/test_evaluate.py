@@ -45,7 +45,7 @@ from training.evaluation.depth import (
     win_share,
 )
 from training.evaluation.odometry import evaluate_odometry, motion_model, pose_chains, trajectory
-from training.evaluation.pictures import choose_frames, error_picture, spread_points
+from training.evaluation.pictures import choose_shown_frames, error_picture, spread_points
 from training.evaluation.predictors import (
     constant_predictor,
     depth_predictor,
@@ -368,10 +368,10 @@ def test_who_wins_more_frames() -> None:
     assert win_share(first, second, "a1") == 1 - (1 + 0.5 + 0 + 1) / 4
     with pytest.raises(ValueError, match="different frames"):
         win_share(first, scored([0.1]))
-    leads = choose_frames([first, dataclasses.replace(second, name="rival")])
+    leads = choose_shown_frames([first, dataclasses.replace(second, name="rival")])
     assert leads["rival ahead by most"] == 2
     assert leads["scored ahead by most"] in (0, 3)
-    single = choose_frames([scored([0.5, 0.1, 0.3, 0.9, 0.2])])
+    single = choose_shown_frames([scored([0.5, 0.1, 0.3, 0.9, 0.2])])
     assert list(single.values()) == [1, 4, 2, 0, 3]
 
 

@@ -28,7 +28,7 @@ class QuantizationError(ValueError):
     """The network cannot be quantised; the message says why and what to do."""
 
 
-def choose_frames(
+def choose_calibration_frames(
     stores: Sequence[FrameStore], metadata: CheckpointMetadata, count: int
 ) -> tuple[list[Selection], list[Selection]]:
     """Choose the frames that calibrate, and others that judge.

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from monodepth2_ros.checkpoint import (
     CheckpointMetadata,
     load_checkpoint,
 )
-from training.deployment.depth_model import DepthModel, Images, describe
+from training.deployment.depth_model import DepthModel, Images, metadata_json
 
 
 class ExportError(RuntimeError):
@@ -35,16 +34,11 @@ class WrittenModel:
     run: Callable[[Images], tuple[Images, Images]]
 
 
-def is_installed(name: str) -> bool:
-    """Say whether a module can be imported."""
-    return importlib.util.find_spec(name) is not None
-
-
 def open_written_checkpoint(path: Path) -> WrittenModel:
     """Open what this package itself loads."""
     checkpoint = load_checkpoint(path)
     model = DepthModel(checkpoint.depth_network(), checkpoint.metadata)
-    description = json.loads(describe(checkpoint.metadata))
+    description = json.loads(metadata_json(checkpoint.metadata))
 
     def run(images: Images) -> tuple[Images, Images]:
         with torch.inference_mode():

@@ -64,7 +64,7 @@ class DepthModel(nn.Module):
         return metadata.scale * depth, sigmoid
 
 
-def describe(metadata: CheckpointMetadata) -> str:
+def metadata_json(metadata: CheckpointMetadata) -> str:
     """Return the metadata that exported models carry: the checkpoint's, and the graph's contract.
 
     Returns

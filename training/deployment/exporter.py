@@ -21,7 +21,7 @@ from monodepth2_ros.checkpoint import (
     Checkpoint,
     save_checkpoint,
 )
-from monodepth2_ros.command_guard import describe as describe_error
+from monodepth2_ros.command_guard import describe_error
 from monodepth2_ros.extras import EXTRAS, is_installed
 from monodepth2_ros.target_lock import TargetInUse, exclusive
 from training.deployment.check import (
@@ -29,7 +29,7 @@ from training.deployment.check import (
     largest_difference,
     open_written_checkpoint,
 )
-from training.deployment.depth_model import DepthModel, describe
+from training.deployment.depth_model import DepthModel, metadata_json
 from training.deployment.onnx_format import open_onnx, write_onnx
 from training.deployment.openvino_format import open_openvino, write_openvino
 from training.deployment.options import FORMATS, HALF_TOLERANCE, TOLERANCE
@@ -136,7 +136,7 @@ def export_checkpoint(
         if not difference <= tolerance:  # NaN fails too
             problem = f"its disparity differs from torch by up to {difference:.3g}"
         elif format != "published" and written.description != json.loads(
-            describe(checkpoint.metadata)
+            metadata_json(checkpoint.metadata)
         ):
             problem = "its metadata is not the checkpoint's"
         if problem:
@@ -144,7 +144,7 @@ def export_checkpoint(
                 f"{output} was not written: run by {written.engine}, {problem} (allowed "
                 f"{tolerance:g}); please report it with the versions of torch and the engine"
             )
-        move_into_place(part, output, format)
+        move_export_into_place(part, output, format)
     except ExportError:
         raise
     except Exception as error:
@@ -235,7 +235,7 @@ def check_request(output: Path, format: str, batch: int, half: bool) -> None:
         raise ExportError(f"the folder {output.parent} does not exist; make it first")
 
 
-def move_into_place(part: Path, output: Path, format: str) -> None:
+def move_export_into_place(part: Path, output: Path, format: str) -> None:
     """Give the complete export its name."""
     files = [path for path in part.parent.rglob("*") if path.is_file()]
     for file in files:

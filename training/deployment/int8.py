@@ -25,24 +25,24 @@ from numpy.typing import NDArray
 
 from monodepth2_ros.atomic_files import scratch_folder
 from monodepth2_ros.checkpoint import Checkpoint, CheckpointMetadata, open_checkpoint
-from monodepth2_ros.command_guard import describe as describe_error
+from monodepth2_ros.command_guard import describe_error
 from monodepth2_ros.preprocessing import crop_box
 from monodepth2_ros.target_lock import TargetInUse, exclusive
 from training.deployment.calibration_frames import (
     FEWEST_FRAMES,
     QuantizationError,
     calibration_images,
-    choose_frames,
+    choose_calibration_frames,
     network_input,
 )
 from training.deployment.check import ExportError, test_images
-from training.deployment.depth_model import METADATA_KEY, DepthModel, describe
+from training.deployment.depth_model import METADATA_KEY, DepthModel, metadata_json
 from training.deployment.equalization import EqualizedDepthNetwork
 from training.deployment.exporter import (
     check_request,
     failure_of_disk,
     format_of,
-    move_into_place,
+    move_export_into_place,
 )
 from training.deployment.openvino_format import compile_openvino, convert_openvino, open_openvino
 from training.deployment.options import (
@@ -55,7 +55,7 @@ from training.deployment.options import (
 from training.evaluation.predictors import depth_predictor
 from training.evaluation.protocol import Predict, Protocol, Selection, compare, truth_of
 from training.extraction.console import Console
-from training.extraction.open_frames import open_frames as open_source
+from training.extraction.open_frames import open_frames
 from training.frames.store import FrameStore, depth_size
 
 #: Calibration frames on which the ranges of channels are measured before quantisation.
@@ -149,7 +149,7 @@ def check_int8_request(
         )
 
 
-def open_frames(
+def open_calibration_frames(
     paths: Sequence[Path],
     metadata: CheckpointMetadata,
     scratch: Path,
@@ -186,7 +186,7 @@ def open_frames(
         out = scratch / str(index) / path.stem
         size = (metadata.width, metadata.height)
         try:
-            stores.append(open_source(path, out, size, metadata.crop, console=console))
+            stores.append(open_frames(path, out, size, metadata.crop, console=console))
         except (OSError, ValueError) as error:
             raise QuantizationError(
                 f"--calibrate {path} cannot be read as frames: {error}; give a frame store of "
@@ -347,7 +347,7 @@ def export_int8(
     output : path
         An .xml that does not exist yet.
     stores : sequence of FrameStore
-        To calibrate with, and to judge with: see :func:`training.deployment.int8.choose_frames`.
+        To calibrate with, and to judge with: see :func:`choose_calibration_frames`.
     frames : int
         Frames to calibrate with, and the most to judge with.
     preset : {"performance", "mixed"}
@@ -370,7 +370,7 @@ def export_int8(
     check_int8_request(format_of(output), 1, False, None, frames, preset)
     check_request(output, "openvino", 1, False)
     metadata = checkpoint.metadata
-    calibration, held_out = choose_frames(stores, metadata, frames)
+    calibration, held_out = choose_calibration_frames(stores, metadata, frames)
     samples = calibration_images(calibration, metadata, EQUALIZATION_FRAMES)
     equalized = EqualizedDepthNetwork(checkpoint.depth_network(), samples)
     plain = convert_openvino(DepthModel(equalized, metadata), 1)
@@ -389,7 +389,7 @@ def export_int8(
 
         # Compared is what the node would load, run as the node would run it.
         noted = _with_int8(metadata, stores, used, preset, None)
-        graph.set_rt_info(describe(noted), [METADATA_KEY])
+        graph.set_rt_info(metadata_json(noted), [METADATA_KEY])
         candidate = folder / "candidate.xml"
         openvino.save_model(graph, candidate, compress_to_fp16=False)
         protocol = Protocol(scaling="metric")  # the metadata's scale; 1 if it is not metric
@@ -407,7 +407,7 @@ def export_int8(
                 "with float32"
             )
         metadata = _with_int8(metadata, stores, used, preset, judgement)
-        graph.set_rt_info(describe(metadata), [METADATA_KEY])
+        graph.set_rt_info(metadata_json(metadata), [METADATA_KEY])
         quantized = compile_openvino(graph)
         part = folder / output.name
         openvino.save_model(graph, part, compress_to_fp16=False)
@@ -420,14 +420,14 @@ def export_int8(
             difference = float(np.maximum(difference, np.abs(found - expected).max()))
         # Rounding to integers makes the last digit of a sum a whole step now and then.
         problem = "" if difference <= HALF_TOLERANCE else f"differs by up to {difference:.3g}"
-        if written.description != json.loads(describe(metadata)):
+        if written.description != json.loads(metadata_json(metadata)):
             problem = "has other metadata"
         if problem:
             raise ExportError(
                 f"{output} was not written: read back it {problem} (disparity, allowed "
                 f"{HALF_TOLERANCE:g}); please report it with the versions of openvino and nncf"
             )
-        move_into_place(part, output, "openvino")
+        move_export_into_place(part, output, "openvino")
     except ExportError:
         raise
     except Exception as error:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import torch
 
-from training.deployment.check import WrittenModel, is_installed
-from training.deployment.depth_model import METADATA_KEY, DepthModel, Images, describe
+from monodepth2_ros.extras import is_installed
+from training.deployment.check import WrittenModel
+from training.deployment.depth_model import METADATA_KEY, DepthModel, Images, metadata_json
 from training.deployment.openvino_format import open_openvino
 
 # Reflection padding, resize and the rest exist in it, and every current engine reads it.
@@ -47,7 +48,7 @@ def write_onnx(path: Path, model: DepthModel, batch: int) -> None:
             dynamo=False,
         )
     graph = onnx.load(path)
-    onnx.helper.set_model_props(graph, {METADATA_KEY: describe(model.metadata)})
+    onnx.helper.set_model_props(graph, {METADATA_KEY: metadata_json(model.metadata)})
     onnx.checker.check_model(graph)
     onnx.save(graph, path)
 

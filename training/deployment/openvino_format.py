@@ -15,7 +15,7 @@ import torch
 from monodepth2_ros.networks.depth_network import DepthNetwork
 from monodepth2_ros.networks.fused import FusedDepthNetwork
 from training.deployment.check import WrittenModel
-from training.deployment.depth_model import METADATA_KEY, DepthModel, Images, describe
+from training.deployment.depth_model import METADATA_KEY, DepthModel, Images, metadata_json
 
 
 def write_openvino(path: Path, model: DepthModel, batch: int, half: bool) -> None:
@@ -53,7 +53,7 @@ def convert_openvino(model: DepthModel, batch: int) -> Any:
     graph.input(0).set_names({"image"})
     for index, name in enumerate(("depth", "disparity")):
         graph.output(index).set_names({name})
-    graph.set_rt_info(describe(model.metadata), [METADATA_KEY])
+    graph.set_rt_info(metadata_json(model.metadata), [METADATA_KEY])
     return graph
 
 

@@ -62,7 +62,7 @@ def with_provenance(checkpoint: Checkpoint, path: Path) -> Checkpoint:
     return dataclasses.replace(checkpoint, metadata=metadata)
 
 
-def summarise(checkpoint: Checkpoint) -> str:
+def summarize_checkpoint(checkpoint: Checkpoint) -> str:
     """Return what a checkpoint holds and what it says of itself, as YAML.
 
     Parameters

@@ -16,7 +16,7 @@ from monodepth2_ros.checkpoint import (
 )
 from monodepth2_ros.preprocessing import NO_CROP
 from training.deployment.check import ExportError
-from training.deployment.depth_model import describe
+from training.deployment.depth_model import metadata_json
 
 # What tools for the published layout take for granted.
 _PUBLISHED_RANGE = (0.1, 100.0)
@@ -71,7 +71,7 @@ def write_published(folder: Path, checkpoint: Checkpoint) -> tuple[str, ...]:
                 "use_stereo": use_stereo,
             }
         torch.save(state, folder / f"{name}.pth")
-    (folder / "monodepth2_ros.json").write_text(describe(metadata) + "\n", encoding="utf-8")
+    (folder / "monodepth2_ros.json").write_text(metadata_json(metadata) + "\n", encoding="utf-8")
     return tuple(notes)
 
 

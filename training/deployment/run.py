@@ -14,7 +14,12 @@ from training.deployment.exporter import (
     export_checkpoint,
     format_of,
 )
-from training.deployment.int8 import Int8Result, check_int8_request, export_int8, open_frames
+from training.deployment.int8 import (
+    Int8Result,
+    check_int8_request,
+    export_int8,
+    open_calibration_frames,
+)
 from training.deployment.options import CALIBRATION_FRAMES, PRESETS, ExportOptions
 from training.deployment.provenance import depth_only, with_provenance
 from training.extraction.console import Console
@@ -66,5 +71,7 @@ def _export_int8(
     check_int8_request(format, batch, options.half, options.tolerance, frames, preset)
     check_request(output.expanduser(), format, batch, False)
     with tempfile.TemporaryDirectory(prefix="depth_export.") as scratch:
-        stores = open_frames(options.calibrate, checkpoint.metadata, Path(scratch), console)
+        stores = open_calibration_frames(
+            options.calibrate, checkpoint.metadata, Path(scratch), console
+        )
         return export_int8(checkpoint, output, stores, frames, preset, console)

@@ -19,7 +19,7 @@ from training.evaluation.pictures import (
     ERROR_FACTOR,
     FLICKER_FACTOR,
     Image,
-    choose_frames,
+    choose_shown_frames,
     frame_pictures,
     pair_pictures,
 )
@@ -223,7 +223,7 @@ def _gallery(report: Report) -> list[_PictureRow]:
     """Show chosen frames: image, ground truth, and each model's prediction and error."""
     evaluations = [model.depth for model in report.models if model.depth is not None]
     rows = []
-    for label, place in choose_frames(evaluations).items():
+    for label, place in choose_shown_frames(evaluations).items():
         score = evaluations[0].scores[place]
         store = report.selections[score.selection].store
         figures = []

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from monodepth2_ros.visualization.pictures import Panel, Picture, side_by_side
-from training.evaluation.pictures import choose_frames, frame_pictures
+from training.evaluation.pictures import choose_shown_frames, frame_pictures
 from training.evaluation.report import Report
 
 _AREA = 240 * 160  # pixels of a panel
@@ -36,7 +36,7 @@ def as_png(report: Report) -> bytes:
     if not evaluations:
         raise ValueError("--picture: no frame has truth, so there is none to choose by its error")
     rows: list[Picture] = []
-    for label, place in choose_frames(evaluations).items():
+    for label, place in choose_shown_frames(evaluations).items():
         figures = [e.scores[place].result.metrics["abs_rel"] for e in evaluations]
         words = " and ".join(f"{figure:.3f}" for figure in figures)
         panels = [

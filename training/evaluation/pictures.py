@@ -38,7 +38,7 @@ _SPARSE = 0.25  # truth known in a smaller share of the pixels is drawn with lar
 Image = NDArray[np.uint8]
 
 
-def choose_frames(evaluations: Sequence[Evaluation]) -> dict[str, int]:
+def choose_shown_frames(evaluations: Sequence[Evaluation]) -> dict[str, int]:
     """Choose the frames to look at.
 
     Of one model from its best abs_rel to its worst, of two from the first one's greatest lead to

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monodepth2_ros.camera import PinholeCamera
-from monodepth2_ros.recordings.bags import Topic, list_topics, open_recording, read_messages
+from monodepth2_ros.recordings.bags import RecordedTopic, list_topics, open_recording, read_messages
 from monodepth2_ros.scale import Beam
 from monodepth2_ros.scale.mounting import OPTICAL
 from monodepth2_ros.scale.poses import invert_pose
@@ -126,7 +126,7 @@ def read_ranges(
 
 
 def _converter(
-    kind: str, topics: Sequence[Topic], name: str
+    kind: str, topics: Sequence[RecordedTopic], name: str
 ) -> Callable[[Any, NDArray[np.float64]], Reading]:
     """Return what reads messages of a type."""
     if kind == _SCAN:
@@ -139,7 +139,7 @@ def _converter(
     return lambda message, pose: read_depth_image(message, pose, camera)
 
 
-def _depth_camera(topics: Sequence[Topic], name: str) -> PinholeCamera:
+def _depth_camera(topics: Sequence[RecordedTopic], name: str) -> PinholeCamera:
     """Return the camera of a depth image topic: its sister's, or that of the same frame."""
     (own,) = (topic for topic in topics if topic.name == name)
     infos = [topic for topic in topics if topic.calibrations]

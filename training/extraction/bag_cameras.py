@@ -25,14 +25,14 @@ from monodepth2_ros.conversions import (
 from monodepth2_ros.recordings.bags import (
     COMPRESSED_IMAGE,
     POINT_CLOUD,
-    Topic,
+    RecordedTopic,
     list_topics,
     open_recording,
     read_messages,
 )
 from monodepth2_ros.recordings.joins import (
     DEFAULT_WAYS,
-    Choice,
+    ChosenTopic,
     choose_camera_info,
     choose_cameras,
     size_relation,
@@ -103,14 +103,14 @@ class BagCamera:
     ----------
     path : Path
         Of the bag.
-    image : Topic
+    image : RecordedTopic
     calibration : Calibration
         Of the first frame.
-    info : Topic or None
+    info : RecordedTopic or None
         The camera_info; None where the calibration was given.
     truth_source : TruthSource or None
         Depth images or point clouds.
-    choices : tuple of Choice
+    choices : tuple of ChosenTopic
         How image, camera_info and ground truth were chosen.
     wanted_poses : str
         "auto", "none" or a topic.
@@ -133,11 +133,11 @@ class BagCamera:
     """
 
     path: Path
-    image: Topic
+    image: RecordedTopic
     calibration: Calibration
-    info: Topic | None
+    info: RecordedTopic | None
     truth_source: TruthSource | None
-    choices: tuple[Choice, ...] = ()
+    choices: tuple[ChosenTopic, ...] = ()
     wanted_poses: str = "auto"
     notes: tuple[str, ...] = ()
     filters_motion: bool = True
@@ -173,7 +173,7 @@ class BagCamera:
         return self.image.count
 
     @property
-    def truth(self) -> Topic | None:
+    def truth(self) -> RecordedTopic | None:
         """The ground truth's topic."""
         return self.truth_source.topic if self.truth_source is not None else None
 
@@ -376,7 +376,7 @@ def bag_cameras(
     return cameras
 
 
-def _calibration_of(choice: Choice) -> Calibration:
+def _calibration_of(choice: ChosenTopic) -> Calibration:
     """Return the calibration of a chosen camera_info.
 
     Raises
@@ -405,7 +405,7 @@ def _calibration_of(choice: Choice) -> Calibration:
     return found
 
 
-def _fitted(calibration: Calibration, image: Topic, scale: bool) -> Calibration:
+def _fitted(calibration: Calibration, image: RecordedTopic, scale: bool) -> Calibration:
     """Return the calibration for the images' size.
 
     Raises
@@ -431,7 +431,7 @@ def _fitted(calibration: Calibration, image: Topic, scale: bool) -> Calibration:
     )
 
 
-def _bits_of(reader: AnyReader, image: Topic, wanted: int | None) -> tuple[int, list[str]]:
+def _bits_of(reader: AnyReader, image: RecordedTopic, wanted: int | None) -> tuple[int, list[str]]:
     """Return how many bits the samples use, and what to say about it."""
     if not has_deep_samples(image.encoding):
         return 8, []
@@ -451,7 +451,7 @@ def _bits_of(reader: AnyReader, image: Topic, wanted: int | None) -> tuple[int, 
     return bits, [note]
 
 
-def _no_truth(choice: Choice) -> str:
+def _no_truth(choice: ChosenTopic) -> str:
     """Say why there is no ground truth."""
     names = ", ".join(name for name, _ in choice.others)
     reasons = "; ".join(f"{name}: {reason}" for name, reason in choice.others)

@@ -13,7 +13,7 @@ import yaml
 from numpy.typing import NDArray
 
 from monodepth2_ros.camera import Calibration, RegionOfInterest
-from monodepth2_ros.scale.poses import pose_matrix
+from monodepth2_ros.scale.poses import quaternion_pose_matrix
 
 
 def read_calibration(path: Path) -> Calibration:
@@ -262,7 +262,7 @@ def read_extrinsics(path: Path) -> NDArray[np.float64]:
         )
     if len(translation) != 3 or len(rotation) != 4 or not np.any(rotation):
         raise ValueError(f"{path}: translation takes 3 numbers, rotation 4, not all zero")
-    return pose_matrix(translation, rotation)
+    return quaternion_pose_matrix(translation, rotation)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

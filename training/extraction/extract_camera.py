@@ -39,7 +39,7 @@ from training.extraction.progress import Book, CameraReport
 from training.extraction.selection import FrameSelector
 from training.extraction.stamps import StampMatcher
 from training.extraction.stored_view import StoredView, make_view
-from training.extraction.verdict import judge
+from training.extraction.verdict import assess_motion
 from training.frames.read_ahead import in_parallel
 from training.frames.store import SHORTEST_SEGMENT, Source
 from training.frames.writer import FrameStoreWriter
@@ -321,7 +321,7 @@ def _remarks(view: StoredView) -> Iterator[str]:
         )
 
 
-class _Views:
+class _ViewCache:
     """The views of a camera's calibrations, computed when they first appear."""
 
     def __init__(self, camera: CameraSource, rules: Rules) -> None:
@@ -345,7 +345,7 @@ def _prepared_frames(
     camera: CameraSource, rules: Rules, report: CameraReport
 ) -> Iterator[_Prepared | str]:
     """Decode and resize a camera's frames in parallel; for an unusable one the reason."""
-    views = _Views(camera, rules)
+    views = _ViewCache(camera, rules)
 
     def prepare(frame: DeliveredFrame | str) -> _Prepared | str:
         if isinstance(frame, str):
@@ -404,7 +404,7 @@ def _choose_spacings(
         max(0, length - 2 * spacing) for length, spacing in zip(lengths, spacings, strict=True)
     )
     report.verdict = asdict(
-        judge(
+        assess_motion(
             measured,
             report.seen,
             report.samples,

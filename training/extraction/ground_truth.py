@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from monodepth2_ros.camera import Calibration, PinholeCamera, same_aspect
 from monodepth2_ros.conversions import decode_compressed_depth, decode_depth
-from monodepth2_ros.recordings.bags import POINT_CLOUD, Topic, read_messages
+from monodepth2_ros.recordings.bags import POINT_CLOUD, RecordedTopic, read_messages
 from monodepth2_ros.recordings.joins import (
-    Choice,
+    ChosenTopic,
     JoinError,
     Ways,
     camera_in_its_place,
@@ -86,7 +86,7 @@ class TruthSource:
 
     Attributes
     ----------
-    topic : Topic
+    topic : RecordedTopic
     unit : float
         Metres per unit of the messages; 1 for point clouds.
     offset_ns, tolerance_ns : int
@@ -97,7 +97,7 @@ class TruthSource:
         cloud, to look it up at each stamp.
     """
 
-    topic: Topic
+    topic: RecordedTopic
     unit: float = 1.0
     offset_ns: int = 0
     tolerance_ns: int = DEPTH_TOLERANCE_NS
@@ -155,13 +155,13 @@ class TruthContent:
     problems: tuple[str, ...] = field(default=())
 
 
-def decode_truth(message: Any, topic: Topic, unit: float) -> NDArray[np.float32]:
+def decode_truth(message: Any, topic: RecordedTopic, unit: float) -> NDArray[np.float32]:
     """Decode a depth image to metres; NaN where unknown.
 
     Parameters
     ----------
     message : Image or CompressedImage
-    topic : Topic
+    topic : RecordedTopic
     unit : float
         Metres per unit of the message.
     """
@@ -173,12 +173,12 @@ def decode_truth(message: Any, topic: Topic, unit: float) -> NDArray[np.float32]
     return np.where(depth > 0.0, depth, np.float32(np.nan))
 
 
-def default_unit(topic: Topic) -> float:
+def default_unit(topic: RecordedTopic) -> float:
     """Return metres per unit as REP 118 has it: millimetres in 16 bits, else metres."""
     return 0.001 if topic.pixel_encoding in ("16UC1", "mono16") else 1.0
 
 
-def read_unit(text: str, topic: Topic) -> float:
+def read_unit(text: str, topic: RecordedTopic) -> float:
     """Return the metres per unit that the user gave.
 
     Raises
@@ -202,7 +202,7 @@ def read_unit(text: str, topic: Topic) -> float:
     return value
 
 
-def look_at_content(reader: AnyReader, topic: Topic, unit: float) -> TruthContent:
+def look_at_content(reader: AnyReader, topic: RecordedTopic, unit: float) -> TruthContent:
     """Decode a few depth images of a topic and describe their depth."""
     values, total, problems = [], 0, []
     step = max(1, topic.count // _SAMPLES)
@@ -231,7 +231,7 @@ def look_at_content(reader: AnyReader, topic: Topic, unit: float) -> TruthConten
     )
 
 
-def content_problem(content: TruthContent, topic: Topic, unit: float) -> str:
+def content_problem(content: TruthContent, topic: RecordedTopic, unit: float) -> str:
     """Say why the content is no depth in this unit; "" if it may be."""
     if content.problems and not content.valid_share:
         return content.problems[0]
@@ -303,13 +303,13 @@ def stamp_problem(images: Sequence[int], truths: Sequence[int], tolerance: int, 
 
 def choose_truth(
     reader: AnyReader,
-    camera: Topic,
+    camera: RecordedTopic,
     calibration: Calibration,
-    topics: Sequence[Topic],
+    topics: Sequence[RecordedTopic],
     tree: FrameTree,
     settings: TruthSettings,
     ways: Ways,
-) -> tuple[TruthSource | None, Choice | None]:
+) -> tuple[TruthSource | None, ChosenTopic | None]:
     """Choose the ground truth of a camera.
 
     Returns
@@ -329,7 +329,7 @@ def choose_truth(
     clouds = candidates.of("points")
     if settings.topic != "auto":
         source = _named_truth(reader, camera, calibration, topics, tree, settings)
-        return source, Choice("truth", source.topic, "named by the user", choose=ways.truth)
+        return source, ChosenTopic("truth", source.topic, "named by the user", choose=ways.truth)
     refused = list(refused_as_truth(candidates))
     accepted: list[tuple[tuple[Any, ...], TruthSource, str]] = []
     for rank, topic in rank_depth(camera, candidates):
@@ -351,21 +351,21 @@ def choose_truth(
     if not accepted:
         if not refused:
             return None, None
-        return None, Choice("truth", None, "nothing fits", tuple(refused), ways.truth)
+        return None, ChosenTopic("truth", None, "nothing fits", tuple(refused), ways.truth)
     rank, source, why = accepted[0]
     equal = [item[1].topic.name for item in accepted if item[0] == rank]
     if len(equal) > 1:
         reason = f"{', '.join(equal)} fit equally well"
-        return None, Choice("truth", None, reason, tuple(refused), ways.truth)
+        return None, ChosenTopic("truth", None, reason, tuple(refused), ways.truth)
     refused += [(item[1].topic.name, "ranks behind by name or number") for item in accepted[1:]]
-    return source, Choice("truth", source.topic, why, tuple(refused), ways.truth)
+    return source, ChosenTopic("truth", source.topic, why, tuple(refused), ways.truth)
 
 
 def _named_truth(
     reader: AnyReader,
-    camera: Topic,
+    camera: RecordedTopic,
     calibration: Calibration,
-    topics: Sequence[Topic],
+    topics: Sequence[RecordedTopic],
     tree: FrameTree,
     settings: TruthSettings,
 ) -> TruthSource:
@@ -388,10 +388,10 @@ def _named_truth(
 
 def _judge(
     reader: AnyReader,
-    camera: Topic,
+    camera: RecordedTopic,
     calibration: Calibration,
-    topics: Sequence[Topic],
-    topic: Topic,
+    topics: Sequence[RecordedTopic],
+    topic: RecordedTopic,
     tree: FrameTree,
     settings: TruthSettings,
     is_named: bool,
@@ -454,7 +454,11 @@ def _judge(
 
 
 def _judge_cloud(
-    reader: AnyReader, camera: Topic, cloud: Topic, tree: FrameTree, settings: TruthSettings
+    reader: AnyReader,
+    camera: RecordedTopic,
+    cloud: RecordedTopic,
+    tree: FrameTree,
+    settings: TruthSettings,
 ) -> tuple[TruthSource, str] | str:
     """Accept a point cloud, with the reason, or say why it cannot be used."""
     frames = camera.frame_id.lstrip("/"), cloud.frame_id.lstrip("/")
@@ -479,7 +483,10 @@ def _tolerance(settings: TruthSettings, default: int) -> int:
 
 
 def _own_calibration(
-    topic: Topic, camera: Topic, calibration: Calibration, topics: Sequence[Topic]
+    topic: RecordedTopic,
+    camera: RecordedTopic,
+    calibration: Calibration,
+    topics: Sequence[RecordedTopic],
 ) -> Calibration | None:
     """Return the calibration of a depth topic if its view is another one than the image's."""
     own = _any_calibration(topic, topics)
@@ -497,7 +504,7 @@ def _own_calibration(
     return None if any(_is_same_view(mine, other) for other in cameras) else own
 
 
-def _any_calibration(topic: Topic, topics: Sequence[Topic]) -> Calibration | None:
+def _any_calibration(topic: RecordedTopic, topics: Sequence[RecordedTopic]) -> Calibration | None:
     """Return the calibration that belongs to a depth topic."""
     try:
         choice = choose_camera_info(topic, topics)

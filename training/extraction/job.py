@@ -37,7 +37,7 @@ from training.extraction.report import (
     CONTACT_SHEET,
     FLOW_HISTOGRAM,
     REPORT_JSON,
-    describe,
+    describe_reports,
     save_report,
 )
 from training.extraction.stored_view import make_view, stored_size
@@ -123,7 +123,7 @@ def _extract(options: ExtractOptions, console: Console) -> FrameStore:
             with console.progress(total, name) as advance:
                 _run(job, writer, book, rules, advance)
             writer.save({"fingerprint": fingerprint, "book": book.to_state()})
-        console.say(describe(book.reports))
+        console.say(describe_reports(book.reports))
         if not len(writer):
             shutil.rmtree(writer.partial, ignore_errors=True)
             raise ValueError(f"no frame is worth keeping, so {out} was not written; see above why")

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monodepth2_ros.camera import Calibration
-from monodepth2_ros.recordings.joins import Choice
+from monodepth2_ros.recordings.joins import ChosenTopic
 from training.extraction.bag_cameras import DeliveredFrame, DeliveredTruth
 from training.extraction.stored_view import StoredView, truth_from_points
 from training.frames.store import Source
@@ -63,7 +63,7 @@ class KittiCamera:
     truth_tolerance: int = 0
     filters_motion: bool = False
     notes: tuple[str, ...] = ()
-    choices: tuple[Choice, ...] = ()
+    choices: tuple[ChosenTopic, ...] = ()
     bits: int = 8
 
     def opened(self) -> AbstractContextManager[KittiCamera]:

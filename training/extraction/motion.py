@@ -116,7 +116,7 @@ def motion_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 @dataclass(frozen=True)
-class Tracks:
+class PixelTracks:
     """Where textured pixels of an image went in another; see :func:`track`.
 
     Attributes
@@ -150,7 +150,7 @@ class Tracks:
         return float(self.matched.mean())
 
 
-def track(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Tracks:
+def track(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> PixelTracks:
     """Follow the textured pixels of one image into another, and back.
 
     Parameters
@@ -179,7 +179,7 @@ def track(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Tracks:
         back, ends[None, :, 0], ends[None, :, 1], cv2.INTER_LINEAR, borderValue=(1e3, 1e3)
     )[0]
     error = np.hypot(*(flow + returned).T)
-    return Tracks(
+    return PixelTracks(
         points=points.astype(np.float64),
         flow=flow.astype(np.float64),
         matched=error < np.maximum(1.0, 0.05 * np.hypot(*flow.T)),
@@ -189,7 +189,7 @@ def track(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Tracks:
     )
 
 
-def measure_motion(tracks: Tracks, camera: PinholeCamera) -> Motion:
+def measure_motion(tracks: PixelTracks, camera: PinholeCamera) -> Motion:
     """Measure the motion between two images, and what is left of it without the rotation.
 
     The rotation is the one that explains most of the flow. It also swallows some of the flow of
@@ -197,7 +197,7 @@ def measure_motion(tracks: Tracks, camera: PinholeCamera) -> Motion:
 
     Parameters
     ----------
-    tracks : Tracks
+    tracks : PixelTracks
         From :func:`track`.
     camera : PinholeCamera
         Of any size with this field of view.

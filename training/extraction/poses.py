@@ -16,11 +16,11 @@ from monodepth2_ros.recordings.bags import (
     POSE,
     ROS1_TRANSFORMS,
     TRANSFORMS,
-    Topic,
+    RecordedTopic,
     read_messages,
 )
 from monodepth2_ros.scale.mounting import OPTICAL
-from monodepth2_ros.scale.poses import invert_pose, pose_matrix, slerp
+from monodepth2_ros.scale.poses import invert_pose, quaternion_pose_matrix, slerp
 
 if TYPE_CHECKING:
     from rosbags.highlevel import AnyReader
@@ -87,7 +87,7 @@ class Trajectory:
         before, after = before[known], after[known]
         translation = (1 - share) * self.translations[before] + share * self.translations[after]
         rotation = slerp(self.quaternions[before], self.quaternions[after], share)
-        poses[known] = pose_matrix(translation, rotation)
+        poses[known] = quaternion_pose_matrix(translation, rotation)
         return poses
 
 
@@ -152,7 +152,7 @@ class FrameTree:
         return pose
 
 
-def read_frame_tree(reader: AnyReader, topics: Sequence[Topic]) -> FrameTree:
+def read_frame_tree(reader: AnyReader, topics: Sequence[RecordedTopic]) -> FrameTree:
     """Read /tf and /tf_static of an open recording."""
     tree = FrameTree()
     rows: dict[str, list[tuple[int, Any, Any]]] = {}
@@ -234,7 +234,7 @@ class PoseSource:
 
 
 def find_poses(
-    reader: AnyReader, topics: Sequence[Topic], camera_frame: str, wanted: str
+    reader: AnyReader, topics: Sequence[RecordedTopic], camera_frame: str, wanted: str
 ) -> PoseSource | str:
     """Find where a camera's poses are recorded.
 
@@ -244,7 +244,7 @@ def find_poses(
     Parameters
     ----------
     reader : AnyReader
-    topics : sequence of Topic
+    topics : sequence of RecordedTopic
     camera_frame : str
         The camera's optical frame.
     wanted : str

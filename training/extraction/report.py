@@ -32,14 +32,14 @@ _CURVES = 8  # cameras that the picture of the motion tells apart
 _TRUTH_RANGE = (2.0, 98.0)  # percentiles
 
 
-def describe(reports: Sequence[CameraReport]) -> str:
+def describe_reports(reports: Sequence[CameraReport]) -> str:
     """Write the reports as text for the terminal."""
     return "\n\n".join(_describe_camera(report) for report in reports)
 
 
 def save_report(store: FrameStore, reports: Sequence[CameraReport]) -> None:
     """Put report.txt, report.json, contact_sheet.png and flow_histogram.png into a store."""
-    text = describe(reports) + "\n"
+    text = describe_reports(reports) + "\n"
     # Names of recordings may hold bytes that are not UTF-8.
     write_atomically(store.path / REPORT_TEXT, text.encode(errors="backslashreplace"))
     cameras = [{**asdict(report), "flow": _percentiles(report.flow)} for report in reports]

@@ -45,7 +45,7 @@ class Verdict:
     advice: tuple[str, ...] = ()
 
 
-def judge(
+def assess_motion(
     measured: list[SpacingMotion],
     frames: int,
     samples: int,

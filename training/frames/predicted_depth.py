@@ -54,7 +54,7 @@ class PredictionError(ValueError):
 
 
 @dataclass(frozen=True)
-class _Version:
+class _PredictionVersion:
     """What predicted.json holds in all versions."""
 
     version: Annotated[int, Meta(ge=1)]
@@ -79,7 +79,7 @@ class _Description:
 
 
 @dataclass(frozen=True)
-class _Progress:
+class _PredictionProgress:
     """The content of the progress file."""
 
     done: Count
@@ -129,7 +129,7 @@ class PredictedDepth:
         def unusable(message: str) -> PredictionError:
             return PredictionError(f"{message}; {again}")
 
-        version = parse_json(text, _Version, path, unusable).version
+        version = parse_json(text, _PredictionVersion, path, unusable).version
         if version > VERSION:
             raise PredictionError(
                 f"{path} has version {version}, this program knows {VERSION}; update it, or {again}"
@@ -258,7 +258,7 @@ def _resume(store: FrameStore, description: dict[str, Any]) -> int:
     if not path.exists():
         return 0
     try:
-        state = parse_json(path.read_bytes(), _Progress, path, PredictionError)
+        state = parse_json(path.read_bytes(), _PredictionProgress, path, PredictionError)
     except PredictionError:
         return 0
     partial = store.path / _PARTIAL

@@ -39,7 +39,7 @@ PROGRESS = "progress.npz"
 
 
 @dataclass(frozen=True)
-class _Progress:
+class _WriterProgress:
     """The JSON in the progress file."""
 
     image_size: tuple[ImageSide, ImageSide]
@@ -364,7 +364,7 @@ class FrameStoreWriter:
                 text = saved["progress"].tobytes()
         except Exception as error:  # NumPy and zipfile raise many kinds for damaged files
             raise ValueError(f"{path} is damaged ({error}); remove {self.partial}") from error
-        progress = parse_json(text, _Progress, path, self._unusable)
+        progress = parse_json(text, _WriterProgress, path, self._unusable)
         count = len(np.atleast_1d(arrays["stamps"]))
         for name, array in arrays.items():
             shape = (count, 4, 4) if name == "poses" else (count,)

@@ -92,7 +92,7 @@ def depth_spread(disparity: Tensor, min_depth: float, max_depth: float) -> Tenso
     return (depth.std(dim=(1, 2, 3)) / depth.mean(dim=(1, 2, 3))).mean()
 
 
-def all_finite(model: nn.Module) -> bool:
+def weights_are_finite(model: nn.Module) -> bool:
     """Whether all weights and statistics are numbers."""
     values = [*model.parameters(), *(b for b in model.buffers() if b.is_floating_point())]
     return bool(torch.stack([value.detach().sum() for value in values]).isfinite().all())

@@ -38,7 +38,7 @@ _NAMES = {
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """What a run came to.
 
     Attributes
@@ -179,7 +179,7 @@ _CAUSES = (
 
 def conclude(
     history: Sequence[Mapping[str, Any]], measure: Measure, from_checkpoint: bool
-) -> Outcome:
+) -> RunOutcome:
     """Compare the best validation with the start and with a constant depth.
 
     Parameters
@@ -193,7 +193,7 @@ def conclude(
     """
     known = [entry for entry in history if entry.get(measure) is not None]
     if not known or known[0]["step"] != 0 or measure == "train_loss":
-        return Outcome(True, "not judged: nothing was held out (--validation-fraction)")
+        return RunOutcome(True, "not judged: nothing was held out (--validation-fraction)")
     start = known[0]
     rest = known[1:]
     if from_checkpoint:
@@ -213,8 +213,8 @@ def conclude(
             "neither ground truth nor measurable parallax in what was held out"
         )
         if gain < LEAST_GAIN:
-            return Outcome(False, f"nothing was learned: {figures} ({hint})")
-        return Outcome(True, f"better by {100 * gain:.0f} %: {figures} ({hint})")
+            return RunOutcome(False, f"nothing was learned: {figures} ({hint})")
+        return RunOutcome(True, f"better by {100 * gain:.0f} %: {figures} ({hint})")
     constant = _constant(start, measure)
     if constant is not None:
         figures += f", {constant:.4f} for the best constant depth"
@@ -224,13 +224,15 @@ def conclude(
             kept += ", as later ones are no better than a constant depth, or flat"
         if came < began:
             kept = "is better by less than the noise"
-        return Outcome(False, f"nothing was learned: {figures}. best.safetensors {kept}. {_CAUSES}")
+        return RunOutcome(
+            False, f"nothing was learned: {figures}. best.safetensors {kept}. {_CAUSES}"
+        )
     if not from_checkpoint and constant is not None and came > (1 - LEAST_GAIN) * constant:
-        return Outcome(
+        return RunOutcome(
             False,
             f"nothing was learned: no better than a constant depth: {figures}. {_CAUSES}",
         )
-    return Outcome(True, f"better by {100 * gain:.0f} %: {figures}")
+    return RunOutcome(True, f"better by {100 * gain:.0f} %: {figures}")
 
 
 def _constant(start: Mapping[str, Any], measure: Measure) -> float | None:

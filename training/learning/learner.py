@@ -34,7 +34,7 @@ from training.learning.depth_and_motion import (
 )
 from training.learning.flow import mirror_flow
 from training.learning.motion_from_flow import solve_motion
-from training.learning.motion_from_tracks import TrackedMotion, sparse_loss, weighted_median
+from training.learning.motion_from_tracks import TrackedMotion, sparse_loss, weighted_medians
 from training.learning.options import SOLVED, OptionError, TrainOptions
 from training.learning.recorded_motion import length_loss
 from training.learning.truth_loss import truth_loss
@@ -45,7 +45,7 @@ ANCHOR_WEIGHT = 0.1
 
 
 @dataclass(frozen=True)
-class Views:
+class TrainingViews:
     """A batch on its device, ready to be learned from.
 
     Attributes
@@ -73,7 +73,7 @@ class Views:
     tracked: TrackedMotion | None = None
 
 
-def prepare(batch: Batch, draws: Draws | None = None, compiled: bool = False) -> Views:
+def prepare(batch: Batch, draws: Draws | None = None, compiled: bool = False) -> TrainingViews:
     """Turn a loaded batch into views.
 
     Parameters
@@ -90,7 +90,9 @@ def prepare(batch: Batch, draws: Draws | None = None, compiled: bool = False) ->
     flow = None if batch.flow is None else batch.flow.float()
     truth, count = batch.truth, batch.self_supervised
     if draws is None:
-        return Views(images, images, intrinsics, baselines, flow, truth, count, batch.tracked)
+        return TrainingViews(
+            images, images, intrinsics, baselines, flow, truth, count, batch.tracked
+        )
     turns = truth is not None and is_turned(draws)
     draws = draws.to(images.device)
     images, intrinsics, baselines = mirror_samples(images, intrinsics, baselines, draws.mirror)
@@ -106,7 +108,7 @@ def prepare(batch: Batch, draws: Draws | None = None, compiled: bool = False) ->
         images = torch.cat([images[:count], part[0]])
         truth = torch.cat([truth[:count], part[1]])
     inputs = jitter_colors(images, draws, compiled)
-    return Views(images, inputs, intrinsics, baselines, flow, truth, count, tracked)
+    return TrainingViews(images, inputs, intrinsics, baselines, flow, truth, count, tracked)
 
 
 @dataclass(frozen=True)
@@ -183,13 +185,16 @@ class Learner:
         return learner
 
     def evaluate(
-        self, views: Views, generator: torch.Generator | None = None, keep_images: bool = False
+        self,
+        views: TrainingViews,
+        generator: torch.Generator | None = None,
+        keep_images: bool = False,
     ) -> tuple[Predictions, ObjectiveOutput]:
         """Predict, and judge the predictions.
 
         Parameters
         ----------
-        views : Views
+        views : TrainingViews
         generator : torch.Generator, optional
             Of the device; draws the noise that breaks ties.
         keep_images : bool
@@ -222,7 +227,7 @@ class Learner:
             if self.in_metres:
                 length = torch.zeros(len(ratio), device=ratio.device)
             else:
-                length = weighted_median(ratio.detach(), weights)
+                length = weighted_medians(ratio.detach(), weights)
             predictions = predictions._replace(transforms=tracked.lengthened(length.exp()))
             sparse = sparse_loss(ratio, weights, length)
         if count > 0:
@@ -249,7 +254,7 @@ class Learner:
 
     def _judge_views(
         self,
-        views: Views,
+        views: TrainingViews,
         predictions: Predictions,
         count: int,
         generator: torch.Generator | None,

@@ -295,7 +295,7 @@ def sample_at(values: Tensor, points: Tensor) -> Tensor:
     return read[:, 0, 0]
 
 
-def weighted_median(values: Tensor, weights: Tensor) -> Tensor:
+def weighted_medians(values: Tensor, weights: Tensor) -> Tensor:
     """Return the weighted median of each row.
 
     Parameters

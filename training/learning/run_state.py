@@ -111,7 +111,7 @@ def read_saved(folder: Path) -> bytes:
         raise RunError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def check_options(folder: Path, options: Mapping[str, Any]) -> None:
+def check_same_options(folder: Path, options: Mapping[str, Any]) -> None:
     """Refuse to continue a run with other options than it was started with.
 
     Parameters
@@ -159,7 +159,7 @@ def prepare_folder(folder: Path, options: dict[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"--out {folder} cannot be made: {error.strerror}") from error
-    remove_leftovers(folder)
+    remove_run_leftovers(folder)
     save_options(folder, options)
 
 
@@ -256,7 +256,7 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else repr(error)
 
 
-def remove_leftovers(folder: Path) -> None:
+def remove_run_leftovers(folder: Path) -> None:
     """Delete what a killed process left half-written."""
     names = {RESUME_FILE, OPTIONS_FILE, HISTORY_FILE, "last.safetensors", "best.safetensors"}
     names |= {path.name for path in folder.glob("epoch_*.safetensors")}

@@ -26,7 +26,7 @@ NARROWEST = 128
 
 
 @dataclass(frozen=True)
-class Choice:
+class SizeChoice:
     """A size, and what was found out on the way.
 
     Attributes
@@ -66,7 +66,7 @@ def choose_size(
     seconds: float,
     between: int,
     enough: int,
-) -> Choice:
+) -> SizeChoice:
     """Choose the largest size at which enough steps fit; else that with the most steps.
 
     Parameters
@@ -100,7 +100,7 @@ def choose_size(
         while place > 0 and place - 1 not in tried and fits(place - 1):
             place -= 1
     found = tuple((sizes[index], tried[index]) for index in sorted(tried))
-    return Choice(sizes[place], tried[place], found)
+    return SizeChoice(sizes[place], tried[place], found)
 
 
 def size_of_width(stored: Size, width: int) -> Size:

@@ -52,15 +52,15 @@ from training.learning.flow import remember_flow
 from training.learning.health import (
     Health,
     TrainingFailure,
-    all_finite,
     are_numbers,
     depth_spread,
     explain_not_finite,
+    weights_are_finite,
 )
 from training.learning.interrupt import StopRequest
 from training.learning.judgement import (
     Measure,
-    Outcome,
+    RunOutcome,
     choose_measure,
     collapse,
     conclude,
@@ -68,7 +68,13 @@ from training.learning.judgement import (
     may_replace_start,
 )
 from training.learning.known_tracks import KnownTracks, default_folder
-from training.learning.learner import Learner, Views, build_learner, load_initial_weights, prepare
+from training.learning.learner import (
+    Learner,
+    TrainingViews,
+    build_learner,
+    load_initial_weights,
+    prepare,
+)
 from training.learning.logbook import Logbook, Meter
 from training.learning.motion_from_tracks import MeasureTracks, standing_geometry
 from training.learning.options import SOLVED, WITHOUT_NETWORK, TrainOptions
@@ -86,7 +92,7 @@ from training.learning.recorded_motion import remember_lengths, remember_recorde
 from training.learning.run_state import RunState
 from training.learning.size_choice import (
     ENOUGH_SAMPLES,
-    Choice,
+    SizeChoice,
     candidate_sizes,
     choose_size,
     shrunk,
@@ -137,7 +143,7 @@ class Trainer:
         self, options: TrainOptions, processes: Processes, state: RunState | None = None
     ) -> None:
         stores = [FrameStore.open(os.path.expanduser(path)) for path in options.data]
-        self.size_choice: Choice | None = None
+        self.size_choice: SizeChoice | None = None
         if options.budget and not options.width and state is None:
             self.size_choice = _affordable(options, stores, processes)
         if self.size_choice is not None:
@@ -501,7 +507,7 @@ class Trainer:
     def _validate(self, bar: tqdm[Any]) -> None:
         """Evaluate on held-out samples, save, and note what was best."""
         options, step = self.options, self.state.step
-        if not all_finite(self.model):
+        if not weights_are_finite(self.model):
             if step == 0:
                 return  # the first step says why
             self._fail_weights()
@@ -616,7 +622,7 @@ class Trainer:
         return collapse(self.state.history, self.measure)
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> RunOutcome:
         """What the run has come to."""
         return conclude(self.state.history, self.measure, bool(self.options.checkpoint))
 
@@ -639,7 +645,7 @@ class Trainer:
         best_size : tuple of int, optional
             Width and height that the best one is for, if not those of the training.
         """
-        if not all_finite(self.model):
+        if not weights_are_finite(self.model):
             self._fail_weights()
         meter = self._meter.state(self.processes)
         if not self.processes.is_first:
@@ -751,7 +757,7 @@ class Trainer:
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
 
-    def _fail_not_finite(self, views: Views, predictions: Predictions) -> None:
+    def _fail_not_finite(self, views: TrainingViews, predictions: Predictions) -> None:
         """Stop with a diagnosis."""
         reason = explain_not_finite(self.model, views.inputs, views.intrinsics, predictions)
         raise TrainingFailure(
@@ -819,7 +825,7 @@ def _at_width(stores: Sequence[FrameStore], width: int) -> list[FrameStore]:
 
 def _affordable(
     options: TrainOptions, stores: Sequence[FrameStore], processes: Processes
-) -> Choice | None:
+) -> SizeChoice | None:
     """Time steps at some sizes and choose the one that a budget is best spent at.
 
     Returns

@@ -61,7 +61,7 @@ _DAMPING = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class Tracks:
+class CornerTracks:
     """Corners of a frame, found again in its sources.
 
     Attributes
@@ -115,7 +115,7 @@ class Triangulation:
     residual: float
 
 
-def track_corners(image: NDArray[np.uint8], sources: Sequence[NDArray[np.uint8]]) -> Tracks:
+def track_corners(image: NDArray[np.uint8], sources: Sequence[NDArray[np.uint8]]) -> CornerTracks:
     """Track the corners of an image to others (pyramidal Lucas-Kanade, there and back).
 
     Parameters
@@ -133,7 +133,7 @@ def track_corners(image: NDArray[np.uint8], sources: Sequence[NDArray[np.uint8]]
     corners: Any = cv2.goodFeaturesToTrack(grey, _CORNERS, _CORNER_QUALITY, distance, blockSize=5)
     if corners is None:
         nothing = np.zeros((len(sources), 0), bool)
-        return Tracks(np.zeros((0, 2)), np.zeros((len(sources), 0, 2)), nothing)
+        return CornerTracks(np.zeros((0, 2)), np.zeros((len(sources), 0, 2)), nothing)
     corners = corners.reshape(-1, 1, 2).astype(np.float32)
     height, width = grey.shape
     side = 11 if width <= 256 else 15
@@ -155,7 +155,7 @@ def track_corners(image: NDArray[np.uint8], sources: Sequence[NDArray[np.uint8]]
         ends.append(there[:, 0])
     table = np.array(seen)
     kept = table.sum(axis=0) >= min(2, len(sources))
-    return Tracks(
+    return CornerTracks(
         corners[kept, 0].astype(np.float64),
         np.array(ends)[:, kept].astype(np.float64),
         table[:, kept],
@@ -177,12 +177,12 @@ def _sharpness(grey: NDArray[np.uint8], corners: NDArray[np.float32], side: int)
     return np.einsum("nk,nki,nkj->nij", roots, vectors, vectors)
 
 
-def median_parallax(tracks: Tracks, intrinsics: Floats) -> Floats:
+def median_parallax(tracks: CornerTracks, intrinsics: Floats) -> Floats:
     """Return the median displacement of the corners that is left without the rotation.
 
     Parameters
     ----------
-    tracks : Tracks
+    tracks : CornerTracks
     intrinsics : ndarray, shape (3, 3) or more
 
     Returns
@@ -203,12 +203,12 @@ def median_parallax(tracks: Tracks, intrinsics: Floats) -> Floats:
     return result
 
 
-def triangulate(tracks: Tracks, intrinsics: Floats) -> Triangulation | None:
+def triangulate(tracks: CornerTracks, intrinsics: Floats) -> Triangulation | None:
     """Solve the motions and the depths that explain some tracks.
 
     Parameters
     ----------
-    tracks : Tracks
+    tracks : CornerTracks
     intrinsics : ndarray, shape (3, 3) or more
         In pixels, the same for all images.
 
@@ -259,7 +259,7 @@ def triangulate(tracks: Tracks, intrinsics: Floats) -> Triangulation | None:
     if not solutions:
         return None
     solution = min(solutions, key=lambda candidate: candidate.cost)
-    return _summarise(tracks, every, solution)
+    return _summarize(tracks, every, solution)
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,7 +278,7 @@ class _Observed:
 
 
 @dataclass(eq=False)
-class _Solution:
+class _PosesAndDepths:
     rotations: Floats  # (S, 3, 3)
     translations: Floats  # (S, 3)
     inverse_depth: Floats  # (N,)
@@ -340,17 +340,17 @@ def _start(
     best: int,
     rotation: Floats,
     translation: Floats,
-) -> _Solution:
+) -> _PosesAndDepths:
     """Begin with a guess of one motion; the other sources turn, but do not move yet."""
     rotations = np.array(turns)
     rotations[best] = rotation
     translations = np.zeros((len(data.ends), 3))
     translations[best] = translation
-    guess = _Solution(rotations, translations, np.ones(len(data.rays)), np.inf)
+    guess = _PosesAndDepths(rotations, translations, np.ones(len(data.rays)), np.inf)
     return _with_depths(guess, data, best)
 
 
-def _with_depths(solution: _Solution, data: _Observed, best: int) -> _Solution:
+def _with_depths(solution: _PosesAndDepths, data: _Observed, best: int) -> _PosesAndDepths:
     """Triangulate all corners with the motion to one source, and bring their median to 1."""
     rotation, translation = solution.rotations[best], solution.translations[best]
     turned = data.rays @ rotation.T
@@ -360,13 +360,13 @@ def _with_depths(solution: _Solution, data: _Observed, best: int) -> _Solution:
     if not np.isfinite(scale) or scale <= 0:
         scale = float(np.median(np.abs(inverse[seen]))) + 1e-12
     inverse = np.where(seen, np.clip(inverse / scale, 0.02, 20.0), 1.0)
-    return _Solution(
+    return _PosesAndDepths(
         solution.rotations.copy(), solution.translations * scale, inverse, solution.cost
     )
 
 
 def _refine(
-    solution: _Solution,
+    solution: _PosesAndDepths,
     data: _Observed,
     best: int,
     iterations: int,
@@ -400,14 +400,14 @@ def _linear_inverse_depth(
     return np.asarray((left * right).sum(axis=1) / np.maximum((left**2).sum(axis=1), 1e-12))
 
 
-def _project(solution: _Solution, rays: Floats, source: int) -> tuple[Floats, Floats]:
+def _project(solution: _PosesAndDepths, rays: Floats, source: int) -> tuple[Floats, Floats]:
     moved = rays @ solution.rotations[source].T
     moved = moved + solution.inverse_depth[:, None] * solution.translations[source]
     moved[:, 2] = np.maximum(moved[:, 2], 0.05)
     return moved, moved[:, :2] / moved[:, 2:]
 
 
-def _cost(solution: _Solution, data: _Observed) -> float:
+def _cost(solution: _PosesAndDepths, data: _Observed) -> float:
     total = 0.0
     for source, end in enumerate(data.ends):
         seen = _project(solution, data.rays, source)[1]
@@ -420,7 +420,7 @@ def _cost(solution: _Solution, data: _Observed) -> float:
 
 
 def _iterate(
-    solution: _Solution,
+    solution: _PosesAndDepths,
     data: _Observed,
     moving: Sequence[int],
     depth: bool,
@@ -496,7 +496,7 @@ def _iterate(
     return True
 
 
-def _summarise(tracks: Tracks, data: _Observed, solution: _Solution) -> Triangulation:
+def _summarize(tracks: CornerTracks, data: _Observed, solution: _PosesAndDepths) -> Triangulation:
     """Keep the corners that are explained and whose parallax is measurable."""
     rays, focal = data.rays, data.focal
     information = np.zeros(len(rays))

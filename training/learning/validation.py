@@ -18,9 +18,9 @@ from monodepth2_ros.preprocessing import to_network_input
 from training.learning.baselines import sparse_error
 from training.learning.dataset import Samples, iterate_batches
 from training.learning.depth_and_motion import Predictions
-from training.learning.learner import Learner, Views, prepare
+from training.learning.learner import Learner, TrainingViews, prepare
 from training.learning.logbook import training_picture
-from training.learning.motion_from_tracks import MeasureTracks, sample_at, weighted_median
+from training.learning.motion_from_tracks import MeasureTracks, sample_at, weighted_medians
 from training.learning.processes import Processes
 from training.metrics import evaluate_frame
 
@@ -218,7 +218,7 @@ def judge_at_size(
     )
 
 
-def _log_scales(learner: Learner, views: Views, predictions: Predictions) -> Tensor:
+def _log_scales(learner: Learner, views: TrainingViews, predictions: Predictions) -> Tensor:
     """Return by what depth falls short of recorded poses, as logarithms, sample by sample.
 
     By the triangulated corners of the samples that have some; of a motion network, by the lengths
@@ -236,7 +236,7 @@ def _log_scales(learner: Learner, views: Views, predictions: Predictions) -> Ten
     known = weights.sum(dim=1) > 0.0
     depth = _full_depth(learner, predictions.disparities[0][: len(weights)])
     ratio = tracked.log_ratio(depth)
-    return -weighted_median(ratio[known], weights[known]).double().cpu()
+    return -weighted_medians(ratio[known], weights[known]).double().cpu()
 
 
 def _full_depth(learner: Learner, disparity: Tensor) -> Tensor:

@@ -113,7 +113,7 @@ def write_recording(
             f"depth_encoding is '{depth_encoding}'; give {' or '.join(DEPTH_ENCODINGS)}"
         )
     target = Path(target)
-    check_target(target, force)
+    check_bag_target(target, force)
     typestore = get_typestore(Stores.ROS2_JAZZY)
     types = {
         CAMERA_INFO_TOPIC: "sensor_msgs/msg/CameraInfo",
@@ -157,7 +157,7 @@ def write_recording(
     return count
 
 
-def check_target(target: Path, force: bool) -> None:
+def check_bag_target(target: Path, force: bool) -> None:
     """Raise FileExistsError where writing would replace what should stay."""
     require_writable(target)
     if not target.exists():

@@ -51,7 +51,7 @@ def write_worlds(
         If the folder holds recordings made with other options.
     """
     folder: Path = options.out
-    check_options(folder, options)
+    pin_options(folder, options)
     count = options.worlds or 0
     seeds = range(options.seed, options.seed + count)
     missing = [
@@ -139,7 +139,7 @@ def write_world(options: SynthesisOptions, seed: int) -> int:
     )
 
 
-def check_options(folder: Path, options: SynthesisOptions) -> None:
+def pin_options(folder: Path, options: SynthesisOptions) -> None:
     """Note the options in a new folder; refuse to mix worlds made with others into an old one."""
     wanted = {name: value for name, value in sorted(asdict(options).items()) if name not in _FREE}
     path = folder / OPTIONS_FILE

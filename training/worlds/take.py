@@ -138,7 +138,7 @@ def camera_from_field_of_view(width: int, height: int, degrees: float) -> Pinhol
 
 
 @dataclass(frozen=True)
-class Choice:
+class TakeChoice:
     """What one recording is made with, as the options say or a seed has drawn.
 
     Attributes
@@ -167,7 +167,7 @@ class Choice:
     moving_objects: int = 0
 
 
-def complete(options: SynthesisOptions, seed: int) -> Choice:
+def complete(options: SynthesisOptions, seed: int) -> TakeChoice:
     """Settle what the options leave open.
 
     Parameters
@@ -199,7 +199,7 @@ def complete(options: SynthesisOptions, seed: int) -> Choice:
         camera = take.camera
     sensor = options.sensor or ("random" if options.vary else "none")
     vary = options.vary
-    return Choice(
+    return TakeChoice(
         layout,
         camera,
         given("speed", take.speed if vary else manner.speed),

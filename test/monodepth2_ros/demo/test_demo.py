@@ -32,8 +32,13 @@ from monodepth2_ros.demo import __main__ as demo
 from monodepth2_ros.demo import node_process
 from monodepth2_ros.demo import options as demo_options
 from monodepth2_ros.demo.gallery import Gallery, Style, find_window
-from monodepth2_ros.demo.options import DemoError, choose_model, make_command_line, node_arguments
-from monodepth2_ros.demo.player import Frame
+from monodepth2_ros.demo.options import (
+    DemoError,
+    choose_model,
+    make_command_line,
+    node_command_line,
+)
+from monodepth2_ros.demo.player import PlayedFrame
 from monodepth2_ros.demo.report import (
     DepthHistogram,
     Figures,
@@ -42,10 +47,16 @@ from monodepth2_ros.demo.report import (
     compare_depth,
     node_stages,
     sample_nearest,
-    summarise,
+    summarize_playback,
 )
 from monodepth2_ros.preprocessing import crop_box
-from monodepth2_ros.recordings.playback import COMPRESSED_IMAGE, IMAGE, Playback, Topic, Topics
+from monodepth2_ros.recordings.playback import (
+    COMPRESSED_IMAGE,
+    IMAGE,
+    Playback,
+    PlayedTopics,
+    RecordedTopic,
+)
 from monodepth2_ros.visualization.pictures import Window
 from paths import REPOSITORY
 from training.metrics import depth_metrics
@@ -91,7 +102,7 @@ def test_the_summary_sets_the_model_beside_the_best_constant():
         truth[:3] *= 2.0
         figures.truth.append(compare_depth(truth, truth / 3.0, Window()))
     playback = SimpleNamespace(
-        topics=Topics(RAW.image, None, Topic("/truth", IMAGE, 2)),
+        topics=PlayedTopics(RAW.image, None, RecordedTopic("/truth", IMAGE, 2)),
         path="bag",
         seconds=1.0,
         unreadable=0,
@@ -101,7 +112,7 @@ def test_the_summary_sets_the_model_beside_the_best_constant():
     # A third of the pixels at twice the median: half too near.
     assert report["truth"]["best_constant_depth"]["abs_rel"] == pytest.approx(1 / 6, rel=1e-3)
     assert report["truth"]["best_constant_depth"]["a1"] == pytest.approx(2 / 3, rel=1e-3)
-    said = summarise(report, Path("out"))
+    said = summarize_playback(report, Path("out"))
     assert "model: mine\n" in said and "not seen in training" in said
     assert re.search(r"each of 2 frames scaled .*abs_rel 0\.000, .*a1 1\.000\n", said)
     assert re.search(r"best constant depth, scaled likewise: abs_rel 0\.167, .*a1 0\.667\n", said)
@@ -169,7 +180,7 @@ def test_pictures_are_undistorted_as_the_node_does_it(tmp_path):
     with Playback(tmp_path / "bag") as playback:
         event, info, depth = (playback.first(kind) for kind in ("image", "camera_info", "depth"))
     outputs = {"depth": depth.message, "camera_info": info.message}
-    frame = Frame(0, event, info.message, 0.0, {"depth": 0.02}, {}, outputs)
+    frame = PlayedFrame(0, event, info.message, 0.0, {"depth": 0.02}, {}, outputs)
     matrix = np.reshape(K, (3, 3))
     gallery = Gallery(tmp_path, Style("bag", rectify="true"))
     gallery.add_truth(depth)
@@ -193,7 +204,7 @@ def test_a_cloud_without_points_is_left_out(tmp_path):
     cloud = SimpleNamespace(data=np.full((8, 8, 4), np.nan, "f4").tobytes(), height=8, width=8)
     outputs = {"depth": depth.message, "points": cloud}
     gallery = Gallery(tmp_path, Style("bag"))
-    gallery.add(Frame(0, event, None, 0.0, {"depth": 0.02}, {}, outputs))
+    gallery.add(PlayedFrame(0, event, None, 0.0, {"depth": 0.02}, {}, outputs))
     files = gallery.write("mp4v", lambda pictures, count: pictures)
     assert sorted(files) == ["overview.png", "video.mp4"]
     assert gallery.problems == [] and gallery.figures.published == 1
@@ -201,9 +212,12 @@ def test_a_cloud_without_points_is_left_out(tmp_path):
 
 # Options
 
-RAW = Topics(Topic("/cam/image", IMAGE, 100), Topic("/cam/camera_info", "info", 100))
-LATCHED = Topics(
-    Topic("/cam/image/compressed", COMPRESSED_IMAGE, 100), Topic("/cam/camera_info", "info", 1)
+RAW = PlayedTopics(
+    RecordedTopic("/cam/image", IMAGE, 100), RecordedTopic("/cam/camera_info", "info", 100)
+)
+LATCHED = PlayedTopics(
+    RecordedTopic("/cam/image/compressed", COMPRESSED_IMAGE, 100),
+    RecordedTopic("/cam/camera_info", "info", 1),
 )
 RANDOM = demo_options.DemoModel("random", is_random=True, is_metric=False)
 
@@ -215,13 +229,13 @@ def parameters(words):
 
 
 def test_the_node_is_told_how_the_images_come():
-    words = node_arguments(make_command_line().parse([]), RAW, RANDOM)
+    words = node_command_line(make_command_line().parse([]), RAW, RANDOM)
     assert "image:=/cam/image" in words and "camera_info:=/cam/camera_info" in words
     values = parameters(words)
     assert values["image_transport"] == "raw" and "pairing" not in values
     assert values["checkpoint"] == "random"
     assert "input_reliability" not in values
-    latched = node_arguments(make_command_line().parse([]), LATCHED, RANDOM)
+    latched = node_command_line(make_command_line().parse([]), LATCHED, RANDOM)
     assert "image:=/cam/image" in latched
     values = parameters(latched)
     assert (values["image_transport"], values["pairing"]) == ("compressed", "latest")
@@ -229,11 +243,11 @@ def test_the_node_is_told_how_the_images_come():
 
 def test_the_user_has_the_last_word_but_for_lock_step():
     line = ["-p", "pairing:=stamp", "-p", "input_reliability:=best_effort", "--as-fast-as-possible"]
-    values = parameters(node_arguments(make_command_line().parse(line), LATCHED, RANDOM))
+    values = parameters(node_command_line(make_command_line().parse(line), LATCHED, RANDOM))
     assert values["pairing"] == "stamp"
     assert values["input_reliability"] == values["output_reliability"] == "reliable"
     line = ["--params", "robot.yaml", "-p", "image_transport:=raw"]
-    words = node_arguments(make_command_line().parse(line), LATCHED, RANDOM)
+    words = node_command_line(make_command_line().parse(line), LATCHED, RANDOM)
     order = [words.index(word) for word in ("robot.yaml", "image_transport:=compressed")]
     assert order == sorted(order) and parameters(words)["image_transport"] == "raw"
 

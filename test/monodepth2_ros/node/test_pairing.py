@@ -11,7 +11,14 @@ from dataclasses import replace
 import pytest
 
 from monodepth2_ros.node import diagnostics as statistics
-from monodepth2_ros.node.diagnostics import ERROR, OK, WARN, FrameStatistics, NodeStatus, judge
+from monodepth2_ros.node.diagnostics import (
+    ERROR,
+    OK,
+    WARN,
+    FrameStatistics,
+    NodeStatus,
+    assess_health,
+)
 from monodepth2_ros.node.mailbox import Mailbox
 from monodepth2_ros.node.pairing import CameraInfoPairing
 
@@ -167,5 +174,5 @@ HEALTHY = NodeStatus(
     ],
 )
 def test_verdict_names_the_reason(change, level, message):
-    actual_level, actual = judge(replace(HEALTHY, **change))
+    actual_level, actual = assess_health(replace(HEALTHY, **change))
     assert actual_level == level and message in actual

@@ -12,7 +12,7 @@ import pytest
 
 from bag_builder import texture
 from monodepth2_ros.camera import Calibration
-from monodepth2_ros.recordings.bags import POINT_CLOUD, Topic
+from monodepth2_ros.recordings.bags import POINT_CLOUD, RecordedTopic
 from monodepth2_ros.recordings.joins import (
     JoinError,
     choose_camera_info,
@@ -28,27 +28,27 @@ COMPRESSED = "sensor_msgs/msg/CompressedImage"
 INFO = "sensor_msgs/msg/CameraInfo"
 
 
-def image(name: str, kind: str = IMAGE, count: int = 10, frame: str = "camera") -> Topic:
-    return Topic(name, kind, count, frame, "rgb8", 160, 96)
+def image(name: str, kind: str = IMAGE, count: int = 10, frame: str = "camera") -> RecordedTopic:
+    return RecordedTopic(name, kind, count, frame, "rgb8", 160, 96)
 
 
-def info(name: str, frame: str = "camera") -> Topic:
-    return Topic(name, INFO, 10, frame)
+def info(name: str, frame: str = "camera") -> RecordedTopic:
+    return RecordedTopic(name, INFO, 10, frame)
 
 
-def depth(name: str, frame: str = "camera", kind: str = IMAGE) -> Topic:
-    return Topic(name, kind, 10, frame, "16UC1", 160, 96)
+def depth(name: str, frame: str = "camera", kind: str = IMAGE) -> RecordedTopic:
+    return RecordedTopic(name, kind, 10, frame, "16UC1", 160, 96)
 
 
-def cameras_of(topics: Sequence[Topic], wanted: Sequence[str] = ()) -> list[Topic]:
+def cameras_of(topics: Sequence[RecordedTopic], wanted: Sequence[str] = ()) -> list[RecordedTopic]:
     return [c.chosen for c in choose_cameras(topics, wanted) if c.chosen is not None]
 
 
-def info_of(camera: Topic, topics: Sequence[Topic]) -> Topic | None:
+def info_of(camera: RecordedTopic, topics: Sequence[RecordedTopic]) -> RecordedTopic | None:
     return choose_camera_info(camera, topics).chosen
 
 
-def depth_of(camera: Topic, topics: Sequence[Topic]) -> Topic | None:
+def depth_of(camera: RecordedTopic, topics: Sequence[RecordedTopic]) -> RecordedTopic | None:
     ranked = rank_depth(camera, classify(topics))
     fitting = [t for _, t in ranked if same_frame(t.frame_id, camera.frame_id)]
     return fitting[0] if fitting else None
@@ -164,7 +164,7 @@ def test_only_registered_depth_is_truth() -> None:
 )
 def test_what_a_topic_holds(name: str, encoding: str, kind: str) -> None:
     message = COMPRESSED if name.endswith("/compressed") else IMAGE
-    (finding,) = classify([Topic(name, message, 10, "camera", encoding, 160, 96)]).findings
+    (finding,) = classify([RecordedTopic(name, message, 10, "camera", encoding, 160, 96)]).findings
     assert finding.kind == kind, finding.why
     assert finding.why
 
@@ -184,12 +184,12 @@ def test_drawn_pictures_are_known_by_their_content() -> None:
         assert picture_content(picture) == ""
 
 
-def own_output_topics(prefix: str = "") -> list[Topic]:
+def own_output_topics(prefix: str = "") -> list[RecordedTopic]:
     return [
-        Topic(f"{prefix}/depth/image_rect", IMAGE, 10, "camera", "32FC1", 160, 96),
-        Topic(f"{prefix}/depth/image_color", IMAGE, 10, "camera", "rgb8", 160, 96),
-        Topic(f"{prefix}/depth/camera_info", INFO, 10, "camera"),
-        Topic(f"{prefix}/points", POINT_CLOUD, 10, "camera", is_organized=True),
+        RecordedTopic(f"{prefix}/depth/image_rect", IMAGE, 10, "camera", "32FC1", 160, 96),
+        RecordedTopic(f"{prefix}/depth/image_color", IMAGE, 10, "camera", "rgb8", 160, 96),
+        RecordedTopic(f"{prefix}/depth/camera_info", INFO, 10, "camera"),
+        RecordedTopic(f"{prefix}/points", POINT_CLOUD, 10, "camera", is_organized=True),
     ]
 
 
@@ -206,7 +206,7 @@ def test_the_nodes_own_outputs_are_neither_images_nor_ground_truth(prefix: str) 
     # A sensor's depth next to them is still found, and one with the same name is a sensor's.
     real = depth("/sensor/depth/image_raw")
     assert depth_of(camera, [*topics, real]) == real
-    sensor = Topic("/camera/depth/image_rect", IMAGE, 10, "camera", "32FC1", 161, 97)
+    sensor = RecordedTopic("/camera/depth/image_rect", IMAGE, 10, "camera", "32FC1", 161, 97)
     assert depth_of(camera, [camera, sensor]) == sensor
 
 
@@ -245,10 +245,10 @@ def test_equal_topics_of_a_camera_are_refused_by_name() -> None:
 
 def test_other_light_is_used_only_without_an_ordinary_camera() -> None:
     color = image("/camera/color/image_raw", frame="color")
-    infra = Topic("/camera/infra1/image_rect_raw", IMAGE, 10, "infra", "mono8", 160, 96)
+    infra = RecordedTopic("/camera/infra1/image_rect_raw", IMAGE, 10, "infra", "mono8", 160, 96)
     assert cameras_of([color, infra]) == [color]
     assert cameras_of([infra]) == [infra]
-    unclear = Topic("/camera/image_raw", IMAGE, 10, "camera", "16UC1", 160, 96)
+    unclear = RecordedTopic("/camera/image_raw", IMAGE, 10, "camera", "16UC1", 160, 96)
     with pytest.raises(JoinError, match=r"no image topic.*16UC1\) was taken for unclear.*--image"):
         cameras_of([unclear])
     assert cameras_of([unclear], ["/camera/image_raw"]) == [unclear]
@@ -257,10 +257,12 @@ def test_other_light_is_used_only_without_an_ordinary_camera() -> None:
 # Which camera_info
 
 
-def calibrated(name: str, frame: str, focal: float, size: tuple[int, int] = (160, 96)) -> Topic:
+def calibrated(
+    name: str, frame: str, focal: float, size: tuple[int, int] = (160, 96)
+) -> RecordedTopic:
     k = (focal, 0.0, size[0] / 2, 0.0, focal, size[1] / 2, 0.0, 0.0, 1.0)
     calibration = Calibration(*size, k)
-    return Topic(name, INFO, 10, frame, frames=(frame,), calibrations=(calibration,))
+    return RecordedTopic(name, INFO, 10, frame, frames=(frame,), calibrations=(calibration,))
 
 
 def test_the_frame_decides_before_names() -> None:
@@ -285,7 +287,7 @@ def test_the_frame_decides_before_names() -> None:
 def test_a_camera_info_topic_that_cameras_share_is_told_apart_by_frame() -> None:
     left, right = image("/left/image_raw", frame="left"), image("/right/image_raw", frame="right")
     one, two = calibrated("/x", "left", 100.0), calibrated("/x", "right", 200.0)
-    shared = Topic(
+    shared = RecordedTopic(
         "/camera_info",
         INFO,
         20,

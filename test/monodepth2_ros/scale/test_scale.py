@@ -13,7 +13,7 @@ import pytest
 
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.scale import Beam, ScaleEstimator, ScaleOptions
-from monodepth2_ros.scale.factor import weighted_median
+from monodepth2_ros.scale.factor import interpolated_weighted_median
 from monodepth2_ros.scale.ground import measure_height
 from monodepth2_ros.scale.poses import PoseBuffer
 from monodepth2_ros.scale.ranges import depth_image_points, measure_ranges, scan_points
@@ -289,5 +289,5 @@ def test_options_say_what_is_wrong():
 
 def test_weighted_median():
     values, weights = np.array([3.0, 1.0, 2.0]), np.array([1.0, 1.0, 1.0])
-    assert weighted_median(values, weights) == pytest.approx(2.0)
-    assert weighted_median(np.array([1.0, 9.0]), np.array([100.0, 1.0])) < 5.0
+    assert interpolated_weighted_median(values, weights) == pytest.approx(2.0)
+    assert interpolated_weighted_median(np.array([1.0, 9.0]), np.array([100.0, 1.0])) < 5.0

@@ -224,7 +224,7 @@ def test_provenance_travels_with_every_format(
     export_checkpoint(told, tmp_path / "folder")
     kept = json.loads((tmp_path / "folder" / "monodepth2_ros.json").read_text())
     assert kept["provenance"] == expected
-    assert json.loads(depth_model.describe(told.metadata))["provenance"] == expected
+    assert json.loads(depth_model.metadata_json(told.metadata))["provenance"] == expected
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,9 @@ def wrong_depth_onnx(path: Path, model: Any, batch: int) -> None:
     import onnx
 
     graph = onnx.load(path)
-    onnx.helper.set_model_props(graph, {"monodepth2_ros": depth_model.describe(model.metadata)})
+    onnx.helper.set_model_props(
+        graph, {"monodepth2_ros": depth_model.metadata_json(model.metadata)}
+    )
     onnx.save(graph, path)
 
 
@@ -270,7 +272,7 @@ def wrong_metadata_onnx(path: Path, model: Any, batch: int) -> None:
 
     graph = onnx.load(path)
     changed = dataclasses.replace(model.metadata, crop=(0.1, 0.0, 0.0, 0.0))
-    onnx.helper.set_model_props(graph, {"monodepth2_ros": depth_model.describe(changed)})
+    onnx.helper.set_model_props(graph, {"monodepth2_ros": depth_model.metadata_json(changed)})
     onnx.save(graph, path)
 
 
@@ -376,7 +378,7 @@ def test_an_interrupt_between_the_files_of_a_pair(
 
     monkeypatch.setattr(os, "rename", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        exporter.move_into_place(part, tmp_path / "model.xml", "openvino")
+        exporter.move_export_into_place(part, tmp_path / "model.xml", "openvino")
     assert [path.name for path in tmp_path.iterdir()] == ["part"]
 
 

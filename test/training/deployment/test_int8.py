@@ -28,7 +28,11 @@ from monodepth2_ros.checkpoint import (
 )
 from training.deployment import depth_model, openvino_format
 from training.deployment import int8 as quantization
-from training.deployment.calibration_frames import QuantizationError, choose_frames, spread_evenly
+from training.deployment.calibration_frames import (
+    QuantizationError,
+    choose_calibration_frames,
+    spread_evenly,
+)
 from training.deployment.check import ExportError
 from training.deployment.equalization import EqualizedDepthNetwork
 from training.deployment.exporter import export_checkpoint
@@ -38,7 +42,7 @@ from training.deployment.int8 import (
     compare_with_float32,
     export_int8,
     head_names,
-    open_frames,
+    open_calibration_frames,
 )
 from training.evaluation.predictors import depth_predictor
 from training.evaluation.protocol import Predict, Protocol, Selection
@@ -129,7 +133,7 @@ def test_few_frames_come_from_recordings_all_over() -> None:
 
 def test_what_calibrates_does_not_judge(tmp_path: Path, checkpoint: Checkpoint) -> None:
     stores = [make_store(tmp_path / "a", [40, 60]), make_store(tmp_path / "b", [50])]
-    calibration, held_out = choose_frames(stores, checkpoint.metadata, 30)
+    calibration, held_out = choose_calibration_frames(stores, checkpoint.metadata, 30)
     assert [len(selection.frames) for selection in calibration] == [20, 10]
     assert [len(selection.frames) for selection in held_out] == [20, 10]
     for first, second in zip(calibration, held_out, strict=True):
@@ -145,9 +149,9 @@ def test_what_calibrates_does_not_judge(tmp_path: Path, checkpoint: Checkpoint) 
 
 def test_too_few_frames_are_refused(tmp_path: Path, checkpoint: Checkpoint) -> None:
     with pytest.raises(QuantizationError, match=r"8 frames to judge with \(40 in all, .*--calib"):
-        choose_frames([make_store(tmp_path / "a", [40])], checkpoint.metadata, 300)
+        choose_calibration_frames([make_store(tmp_path / "a", [40])], checkpoint.metadata, 300)
     with pytest.raises(QuantizationError, match=r"8 frames to calibrate with \(10 in all"):
-        choose_frames([make_store(tmp_path / "b", [10])], checkpoint.metadata, 300)
+        choose_calibration_frames([make_store(tmp_path / "b", [10])], checkpoint.metadata, 300)
 
 
 def test_frames_that_show_less_are_refused(tmp_path: Path, checkpoint: Checkpoint) -> None:
@@ -155,14 +159,14 @@ def test_frames_that_show_less_are_refused(tmp_path: Path, checkpoint: Checkpoin
     with pytest.raises(
         QuantizationError, match="small have 64x48 pixels, the network takes 96x64: .*--width 96"
     ):
-        choose_frames([small], checkpoint.metadata, 20)
+        choose_calibration_frames([small], checkpoint.metadata, 20)
     with FrameStoreWriter(tmp_path / "cropped", WIDTH, HEIGHT, (0.0, 0.2, 0.0, 0.0)) as writer:
         for i in range(3):
             writer.append(np.zeros((HEIGHT, WIDTH, 3), np.uint8), i, 0, 0)
         writer.finish([PinholeCamera(WIDTH, HEIGHT, WIDTH, WIDTH, WIDTH / 2, HEIGHT / 2)])
     cropped = FrameStore.open(tmp_path / "cropped")
     with pytest.raises(QuantizationError, match=r"cropped was cropped by \[0\.0, 0\.2.*--crop 0 0"):
-        choose_frames([cropped], checkpoint.metadata, 20)
+        choose_calibration_frames([cropped], checkpoint.metadata, 20)
 
 
 def off_by(error: float) -> Predict:
@@ -292,7 +296,7 @@ def test_stores_and_recordings_are_opened(tmp_path: Path) -> None:
     make_store(tmp_path / "frames", [3])
     bag = bag_builder.write_drive(tmp_path / "drive", [4.0 * i for i in range(6)])
     metadata = CheckpointMetadata(width=64, height=64, crop=(0.0, 0.25, 0.0, 0.0))
-    stores = open_frames([tmp_path / "frames", bag], metadata, tmp_path / "scratch")
+    stores = open_calibration_frames([tmp_path / "frames", bag], metadata, tmp_path / "scratch")
     assert [store.path.name for store in stores] == ["frames", "drive"]
     assert stores[0].path == tmp_path / "frames"
     assert (len(stores[1]), stores[1].width, stores[1].height) == (6, 64, 64)
@@ -310,7 +314,7 @@ def test_data_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         (tmp_path / "broken").mkdir(exist_ok=True)
         (tmp_path / "broken" / "store.json").write_text("{}")
         with pytest.raises(QuantizationError, match=message):
-            open_frames(paths, metadata, tmp_path / "scratch")
+            open_calibration_frames(paths, metadata, tmp_path / "scratch")
 
 
 def test_the_head_stays_in_float(graph: Any) -> None:

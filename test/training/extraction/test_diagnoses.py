@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bag_builder import INTERVAL, START, Bag, scene, write_drive
-from monodepth2_ros.node.diagnostics import ERROR, WARN, NodeStatus, judge, pairing_problem
+from monodepth2_ros.node.diagnostics import ERROR, WARN, NodeStatus, assess_health, pairing_problem
 from monodepth2_ros.node.image_camera import SampleWatch
 from monodepth2_ros.node.pairing import CameraInfoPairing
 from training.extraction.bag_cameras import bag_cameras
@@ -20,7 +20,7 @@ MS = 1_000_000
 
 
 def no_image(**fields: object) -> tuple[int, str]:
-    return judge(NodeStatus("active", "/cam/image", image_age=9.0, **fields))  # type: ignore[arg-type]
+    return assess_health(NodeStatus("active", "/cam/image", image_age=9.0, **fields))  # type: ignore[arg-type]
 
 
 def pairing(
@@ -101,7 +101,9 @@ NODE: dict[str, tuple[Callable[[], str], tuple[str, ...]]] = {
     ),
     "12 bits in mono16": (dark_samples, ("12 of 16 bits", "set bit_depth to 12")),
     "NaN": (
-        lambda: judge(NodeStatus("active", "/i", image_age=0.0, listeners=1, is_empty=True))[1],
+        lambda: assess_health(
+            NodeStatus("active", "/i", image_age=0.0, listeners=1, is_empty=True)
+        )[1],
         ("NaN everywhere", "weights or scale are corrupt", "min_range"),
     ),
 }
@@ -118,7 +120,7 @@ def test_the_node_says_what_is_there_and_what_to_do(situation: str) -> None:
 def test_their_levels() -> None:
     assert no_image(other_transport="/x")[0] == ERROR
     status = NodeStatus("active", "/i", image_age=0.0, listeners=1, camera_problem="other frame")
-    assert judge(status) == (WARN, "other frame")
+    assert assess_health(status) == (WARN, "other frame")
 
 
 def truncated(path: Path) -> Path:

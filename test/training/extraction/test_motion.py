@@ -22,7 +22,7 @@ from training.extraction.motion import (
     segment_spacing,
     track,
 )
-from training.extraction.verdict import judge
+from training.extraction.verdict import assess_motion
 
 CAMERA = PinholeCamera(256, 160, 200.0, 200.0, 127.5, 79.5)
 
@@ -154,7 +154,7 @@ def measured(*motions: tuple[int, float, float, float]) -> list[SpacingMotion]:
     ],
 )
 def test_verdicts(motions: list, level: str, summary: str) -> None:
-    verdict = judge(measured(*motions), frames=5000, samples=4000)
+    verdict = assess_motion(measured(*motions), frames=5000, samples=4000)
     assert verdict.level == level
     assert summary in verdict.summary
     assert verdict.advice or level == "good"
@@ -162,21 +162,23 @@ def test_verdicts(motions: list, level: str, summary: str) -> None:
 
 def test_parallax_must_survive_at_the_stored_size() -> None:
     motion = measured((1, 0.012, 0.0015, 0.95))
-    assert judge(motion, 5000, 4000, width=640).level == "good"
-    small = judge(motion, 5000, 4000, width=192)
+    assert assess_motion(motion, 5000, 4000, width=640).level == "good"
+    small = assess_motion(motion, 5000, 4000, width=192)
     assert small.level == "weak" and "0.3 pixels of parallax at a width of 192" in small.summary
     assert "--width 288" in small.advice[0]
-    assert judge(motion, 5000, 4000, width=288).level == "good"
+    assert assess_motion(motion, 5000, 4000, width=288).level == "good"
 
 
 def test_verdict_on_what_else_matters() -> None:
     good = measured((1, TARGET_FLOW, 0.007, 0.95))
-    assert judge(good, 5000, 4000).advice == ()
-    assert "200 samples are few" in " ".join(judge(good, 5000, 200).advice)
-    assert judge([], 0, 0).level == "empty"
-    assert judge([], 100, 0, is_stereo=True).level == "good"
-    assert judge(measured((1, 0.001, 0.0, 0.95)), 5000, 4000, is_stereo=True).level == "good"
+    assert assess_motion(good, 5000, 4000).advice == ()
+    assert "200 samples are few" in " ".join(assess_motion(good, 5000, 200).advice)
+    assert assess_motion([], 0, 0).level == "empty"
+    assert assess_motion([], 100, 0, is_stereo=True).level == "good"
+    assert (
+        assess_motion(measured((1, 0.001, 0.0, 0.95)), 5000, 4000, is_stereo=True).level == "good"
+    )
     bare = [SpacingMotion(1, Motion(0.02, 0.007, 1.0, 0.9, 0.05), 40)]
-    assert "bare surfaces" in " ".join(judge(bare, 5000, 4000).advice)
+    assert "bare surfaces" in " ".join(assess_motion(bare, 5000, 4000).advice)
     lost = measured((1, 0.02, 0.007, 0.6))
-    assert "40% of the texture is lost" in " ".join(judge(lost, 5000, 4000).advice)
+    assert "40% of the texture is lost" in " ".join(assess_motion(lost, 5000, 4000).advice)

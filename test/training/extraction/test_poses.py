@@ -11,7 +11,7 @@ import pytest
 
 from bag_builder import INTERVAL, START, Bag, scene
 from monodepth2_ros.recordings.bags import list_topics, open_recording
-from monodepth2_ros.scale.poses import pose_matrix
+from monodepth2_ros.scale.poses import quaternion_pose_matrix
 from training.extraction.calibration import read_calibration, read_extrinsics
 from training.extraction.poses import FrameTree, PoseSource, Trajectory, find_poses
 
@@ -211,5 +211,5 @@ def test_extrinsics_file(tmp_path: Path) -> None:
 
 def test_quaternions_need_not_have_length_one() -> None:
     assert np.allclose(
-        pose_matrix((0, 0, 0), 3.0 * np.array(turned(30.0))), matrix(30.0, (0, 0, 0))
+        quaternion_pose_matrix((0, 0, 0), 3.0 * np.array(turned(30.0))), matrix(30.0, (0, 0, 0))
     )

@@ -23,9 +23,9 @@ from training.learning.health import (
     STANDING,
     Health,
     TrainingFailure,
-    all_finite,
     depth_spread,
     explain_not_finite,
+    weights_are_finite,
 )
 from training.learning.options import TrainOptions
 from training.learning.processes import Processes
@@ -95,16 +95,16 @@ def network() -> nn.Module:
 @pytest.mark.parametrize("name", ["0.weight", "1.bias", "1.running_mean", "1.running_var"])
 def test_a_single_weight_or_statistic_is_noticed(name: str, value: float) -> None:
     model = network()
-    assert all_finite(model)
+    assert weights_are_finite(model)
     model.state_dict()[name].view(-1)[-1] = value
-    assert not all_finite(model)
+    assert not weights_are_finite(model)
 
 
 def test_infinities_of_both_signs_do_not_cancel() -> None:
     model = network()
     bias = model.state_dict()["1.bias"]
     bias[0], bias[1] = float("inf"), float("-inf")
-    assert not all_finite(model)
+    assert not weights_are_finite(model)
 
 
 def given() -> dict[str, Any]:

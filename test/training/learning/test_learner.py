@@ -33,7 +33,7 @@ from training.learning.dataset import Batch
 from training.learning.depth_and_motion import DepthAndMotion, Predictions
 from training.learning.learner import (
     Learner,
-    Views,
+    TrainingViews,
     build_learner,
     load_initial_weights,
     prepare,
@@ -214,12 +214,12 @@ def test_only_what_the_networks_see_changes_its_colours() -> None:
     assert ((views.inputs - views.images).abs().amax(dim=(1, 2, 3, 4)) > 0.05).all()
 
 
-def three_views() -> Views:
+def three_views() -> TrainingViews:
     """Make views of which inputs and images can be told apart."""
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(2, 3, 3, SIZE, SIZE, generator=generator)
     intrinsics = torch.from_numpy(CAMERA.matrix4.astype(np.float32)).repeat(2, 1, 1)
-    return Views(images, 1 - images, intrinsics, torch.zeros(2))
+    return TrainingViews(images, 1 - images, intrinsics, torch.zeros(2))
 
 
 @pytest.mark.parametrize("channels_last", [False, True])

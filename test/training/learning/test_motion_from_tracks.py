@@ -19,7 +19,7 @@ from training.learning.motion_from_tracks import (
     sample_at,
     sparse_geometry,
     sparse_loss,
-    weighted_median,
+    weighted_medians,
 )
 from training.learning.triangulation import Triangulation
 
@@ -49,7 +49,7 @@ def tracked(depth):
 
 def test_length_comes_from_the_depth_and_nothing_else_does(depth, tracked):
     ratio = tracked.log_ratio(depth)
-    length = weighted_median(ratio, tracked.points[..., 3])
+    length = weighted_medians(ratio, tracked.points[..., 3])
     torch.testing.assert_close(length.exp(), torch.full((2,), 3.0))
     for found, given in zip(
         tracked.lengthened(length.exp()), tracked.transforms.unbind(dim=1), strict=True
@@ -57,7 +57,7 @@ def test_length_comes_from_the_depth_and_nothing_else_does(depth, tracked):
         torch.testing.assert_close(found[:, :3, :3], given[:, :3, :3])
         torch.testing.assert_close(found[:, :3, 3], 3 * given[:, :3, 3])
     flat = tracked.log_ratio(torch.full_like(depth, 7.0))
-    flat_length = weighted_median(flat, tracked.points[..., 3]).exp()
+    flat_length = weighted_medians(flat, tracked.points[..., 3]).exp()
     first, second = tracked.lengthened(flat_length)[0], tracked.transforms[:, 0]
     torch.testing.assert_close(first[:, :3, :3], second[:, :3, :3])
     direction = torch.nn.functional.normalize(first[:, :3, 3], dim=1)
@@ -68,16 +68,16 @@ def test_loss_is_zero_for_the_right_depth_at_any_scale_and_ignores_weight_zero(d
     weights = tracked.points[..., 3].clone()
     for factor in (1.0, 0.1, 25.0):
         ratio = tracked.log_ratio(factor * depth)
-        assert sparse_loss(ratio, weights, weighted_median(ratio, weights)) < 1e-5
+        assert sparse_loss(ratio, weights, weighted_medians(ratio, weights)) < 1e-5
     flat = tracked.log_ratio(torch.ones_like(depth))
-    assert sparse_loss(flat, weights, weighted_median(flat, weights)) > 0.1
+    assert sparse_loss(flat, weights, weighted_medians(flat, weights)) > 0.1
     wrong = tracked.points.clone()
     wrong[:, :5, 2] *= 40
     weights[:, :5] = 0
     ratio = TrackedMotion(tracked.transforms, wrong).log_ratio(depth)
-    assert sparse_loss(ratio, weights, weighted_median(ratio, weights)) < 1e-5
+    assert sparse_loss(ratio, weights, weighted_medians(ratio, weights)) < 1e-5
     nothing = torch.zeros_like(weights)
-    assert sparse_loss(ratio, nothing, weighted_median(ratio, nothing)) == 0
+    assert sparse_loss(ratio, nothing, weighted_medians(ratio, nothing)) == 0
 
 
 def test_mirrored_motion_explains_the_mirrored_images(depth, tracked):
@@ -105,7 +105,7 @@ def test_mirrored_motion_explains_the_mirrored_images(depth, tracked):
 def test_median_counts_weights():
     values = torch.tensor([[3.0, 1.0, 2.0, 9.0], [3.0, 1.0, 2.0, 9.0]])
     weights = torch.tensor([[1.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.1, 1.0]])
-    assert weighted_median(values, weights).tolist() == [2.0, 9.0]
+    assert weighted_medians(values, weights).tolist() == [2.0, 9.0]
 
 
 def test_an_image_is_read_at_pixel_centres():

@@ -14,7 +14,7 @@ import torch
 from training.learning.run_state import (
     RunError,
     RunState,
-    check_options,
+    check_same_options,
     load_state,
     parse_state,
     prepare_folder,
@@ -107,9 +107,9 @@ def test_only_the_same_options_continue_a_run(tmp_path: Path) -> None:
     decided = {"steps": 10, "pose": "flow", "seed": 3, "data": ("a", "b"), "device": "cpu"}
     prepare_folder(tmp_path / "run", decided)
     given = {"steps": None, "pose": "auto", "seed": 3, "data": ("a", "b"), "device": "cuda"}
-    check_options(tmp_path / "run", given)
+    check_same_options(tmp_path / "run", given)
     with pytest.raises(RunError, match=r"with --seed 3, now it is 4; give the same to continue"):
-        check_options(tmp_path / "run", {**given, "seed": 4})
+        check_same_options(tmp_path / "run", {**given, "seed": 4})
     (tmp_path / "run" / "options.yaml").write_text("[")
     with pytest.raises(RunError, match=r"options.yaml cannot be read"):
-        check_options(tmp_path / "run", given)
+        check_same_options(tmp_path / "run", given)

@@ -9,7 +9,7 @@ import torch
 
 from monodepth2_ros.geometry import disparity_to_depth
 from training.learning.depth_and_motion import initial_disparity, set_difference_filters
-from training.learning.learner import Views, build_learner
+from training.learning.learner import TrainingViews, build_learner
 from training.learning.options import OptionError, TrainOptions
 from training.learning.recipe import apply_recipe
 
@@ -29,7 +29,7 @@ def views(seed=0):
     intrinsics = torch.tensor(
         [[50.0, 0, 31.5, 0], [0, 50.0, 31.5, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
     ).repeat(2, 1, 1)
-    return Views(images, images, intrinsics, torch.zeros(2))
+    return TrainingViews(images, images, intrinsics, torch.zeros(2))
 
 
 @pytest.mark.parametrize(

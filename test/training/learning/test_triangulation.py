@@ -17,7 +17,7 @@ from training.learning.motion_from_tracks import (
     remember_tracks,
     triangulate_frames,
 )
-from training.learning.triangulation import FEWEST, Tracks, track_corners, triangulate
+from training.learning.triangulation import FEWEST, CornerTracks, track_corners, triangulate
 from training.worlds.film import synthesize
 from training.worlds.take import camera_from_field_of_view
 
@@ -52,7 +52,7 @@ def make_tracks(motions, noise=0.0, wrong=0.0, count=250, seed=0):
         lost = generator.uniform(size=count) < wrong
         end[lost] += generator.uniform(-6, 6, (int(lost.sum()), 2))
         ends.append(end)
-    return Tracks(points, np.array(ends), np.ones((len(ends), count), bool)), depth
+    return CornerTracks(points, np.array(ends), np.ones((len(ends), count), bool)), depth
 
 
 def slide_along_edges(tracks, along, seed=3):
@@ -205,7 +205,7 @@ def test_far_things_that_hardly_move_are_not_a_turn_and_a_shift_that_cancel():
     for step in (-1.0, 1.0):
         pixels = (rays * depth[:, None] + (0, 0, step)) @ INTRINSICS.T
         ends.append(pixels[:, :2] / pixels[:, 2:] + generator.normal(0, 0.1, (len(points), 2)))
-    road = Tracks(points, np.array(ends), np.ones((2, len(points)), bool))
+    road = CornerTracks(points, np.array(ends), np.ones((2, len(points)), bool))
     found = triangulate(road, INTRINSICS)
     assert found is not None
     turned = cv2.Rodrigues(found.transforms[1, :3, :3])[0]

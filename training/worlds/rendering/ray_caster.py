@@ -52,7 +52,7 @@ class RenderedFrame:
 
 
 @dataclass(frozen=True)
-class _View:
+class _VisibleFaces:
     """Faces that can be seen, in the camera's optical frame, nearest first.
 
     A point p of face i has the face coordinates a = axis_a[i] · p + offset_a[i] (b likewise) from
@@ -193,7 +193,9 @@ def cast_shadows(world: World) -> list[ShadowMap]:
     return shadows
 
 
-def _look(world: World, pose: NDArray[np.float64], camera: PinholeCamera, time: float) -> _View:
+def _look(
+    world: World, pose: NDArray[np.float64], camera: PinholeCamera, time: float
+) -> _VisibleFaces:
     """Bring the faces that can be seen into the camera's frame."""
     faces = world.faces_at(time)
     towards = faces.center - pose[:3, 3]
@@ -213,7 +215,7 @@ def _look(world: World, pose: NDArray[np.float64], camera: PinholeCamera, time: 
     normal = faces.normal @ rotation
     light = world.light
     lambert = np.maximum(faces.normal @ np.asarray(light.direction), 0.0)
-    return _View(
+    return _VisibleFaces(
         normal.astype(np.float32),
         np.einsum("fk,fk->f", normal, center).astype(np.float32),
         axis_a.astype(np.float32),
@@ -268,7 +270,9 @@ def _windows(
     return window, depth.min(axis=1)
 
 
-def _cast(view: _View, x: Floats, y: Floats, reach: float) -> tuple[Floats, NDArray[np.intp]]:
+def _cast(
+    view: _VisibleFaces, x: Floats, y: Floats, reach: float
+) -> tuple[Floats, NDArray[np.intp]]:
     """Find the nearest face of every pixel: depth and face, both (H, W)."""
     depth = np.full((y.size, x.size), reach, dtype=np.float32)
     face = np.full(depth.shape, -1, dtype=np.intp)
@@ -297,7 +301,7 @@ def _cast(view: _View, x: Floats, y: Floats, reach: float) -> tuple[Floats, NDAr
 
 
 def _cast_small(
-    view: _View,
+    view: _VisibleFaces,
     small: NDArray[np.intp],
     x: Floats,
     y: Floats,
@@ -337,7 +341,7 @@ def _split(vectors: Floats, x: Floats, y: Floats) -> tuple[Floats, Floats]:
 
 def _smooth_outlines(
     world: World,
-    view: _View,
+    view: _VisibleFaces,
     pose: NDArray[np.float64],
     rays: _Rays,
     face: NDArray[np.intp],
@@ -365,7 +369,7 @@ def _smooth_outlines(
 
 def _reflect(
     world: World,
-    view: _View,
+    view: _VisibleFaces,
     pose: NDArray[np.float64],
     camera: PinholeCamera,
     rays: _Rays,
@@ -404,7 +408,7 @@ def _reflect(
 
 
 def _split_pixels(
-    view: _View,
+    view: _VisibleFaces,
     x: Floats,
     y: Floats,
     around: NDArray[np.intp],
@@ -471,7 +475,7 @@ def _dot(vectors: Floats, index: NDArray[np.intp], x: Floats, y: Floats) -> Floa
 
 def _shade(
     world: World,
-    view: _View,
+    view: _VisibleFaces,
     pose: NDArray[np.float64],
     rays: _Rays,
     pixel: tuple[float, float],
@@ -495,7 +499,7 @@ def _shade(
     return color
 
 
-def _surface(world: World, view: _View, rays: _Rays, pixel: tuple[float, float]) -> Floats:
+def _surface(world: World, view: _VisibleFaces, rays: _Rays, pixel: tuple[float, float]) -> Floats:
     """Colour rays that hit a face, (3, N)."""
     x, y, t, face = rays.x, rays.y, rays.depth, rays.face
     normal, axis_a, axis_b = (

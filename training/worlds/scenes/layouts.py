@@ -34,7 +34,7 @@ from training.worlds.scenes.props import (
     rocks,
     shelf,
     sofa,
-    table,
+    table_with_chairs,
     tiles,
     tree,
     wallpaper,
@@ -308,7 +308,7 @@ def _middle(rng: Generator, size: tuple[float, float, float]) -> list[Box]:
     """Furnish the middle of a room: a table with chairs, a pillar, or piles of crates."""
     kind = rng.integers(3)
     if kind == 0:
-        return table(rng, min(2.0, 0.8 * size[0] - 5.1), min(1.0, 0.8 * size[1] - 4.8))
+        return table_with_chairs(rng, min(2.0, 0.8 * size[0] - 5.1), min(1.0, 0.8 * size[1] - 4.8))
     if kind == 1:
         return [Box((0.0, 0.0, size[2] / 2), (0.6, 0.6, size[2]), bricks(rng, 0.24))]
     return [

@@ -280,7 +280,7 @@ def desk(rng: Generator) -> tuple[float, list[Box]]:
     ]
 
 
-def table(rng: Generator, length: float, width: float) -> list[Box]:
+def table_with_chairs(rng: Generator, length: float, width: float) -> list[Box]:
     """Build a table with four chairs around the origin."""
     board, cloth = wood(rng), fabric(rng)
     boxes = [Box((0.0, 0.0, 0.73), (length, width, 0.05), board)]
