@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from monodepth2_ros.atomic_files import check_target, scratch_folder
 from monodepth2_ros.command_guard import guarded
+from monodepth2_ros.demo.live_scale import LiveScale, choose_scale
 from monodepth2_ros.demo.options import (
     FILES,
     UNSEEN_NOTE,
@@ -28,6 +29,7 @@ from monodepth2_ros.demo.options import (
     DemoModel,
     DemoOptions,
     asked_rectify,
+    asked_scale,
     choose_model,
     make_command_line,
     node_command_line,
@@ -103,21 +105,31 @@ def _run(options: DemoOptions) -> int:
         playback = stack.enter_context(
             Playback(bag, options.image_topic, options.camera_info_topic, options.truth_topic)
         )
+        scale = _choose_scale(options, playback, model)
         folder = stack.enter_context(_folder_beside(options.out))
         banner = RANDOM_BANNER if model.is_random else None
-        style = Style(name, model.unit, banner, asked_rectify(options), playback.topics.image.name)
+        style = Style(
+            name,
+            model.unit,
+            banner,
+            asked_rectify(options),
+            playback.topics.image.name,
+            model.is_metric and not scale.is_live,
+        )
         gallery = Gallery(folder, style)
-        recorder = _recorder(options, playback)
+        recorder = _recorder(options, playback, scale.is_live)
         if recorder:
             stack.callback(recorder.discard)
-        outcome = _play(options, playback, model, gallery, recorder, folder)
+        outcome = _play(options, playback, model, scale, gallery, recorder, folder)
         if gallery.figures.published == 0:
             if outcome.interrupted:
                 raise KeyboardInterrupt
             raise DemoError(outcome.error)
         files = _write(options, gallery, outcome)
         note = UNSEEN_NOTE if model.is_default and options.bag is None else ""
-        report = build_report(playback, model, gallery.figures, outcome, files, note)
+        report = build_report(
+            playback, model, gallery.figures, outcome, files, note, "+".join(scale.sources)
+        )
         (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         if recorder:
             recorder.finish(replace=options.force)
@@ -131,6 +143,21 @@ def _run(options: DemoOptions) -> int:
     if outcome.error:
         raise DemoError(f"{outcome.error}\nWhat came before is in {options.out}")
     return 130 if outcome.interrupted else 0
+
+
+def _choose_scale(options: DemoOptions, playback: Playback, model: DemoModel) -> LiveScale:
+    """Choose how metres are found; odometry that is needed for that is played."""
+    wants_metres = not (model.is_metric or model.is_random)
+    try:
+        scale = choose_scale(asked_scale(options), playback, wants_metres)
+    except ValueError as error:
+        raise DemoError(f"scale.source: {error}") from error
+    if scale.odometry is not None:
+        playback.play_odometry(scale.odometry.topic)
+        print(f"metres are measured live, from {scale.odometry.topic.name}")
+    elif scale.reason:
+        print(f"depth is right up to a factor: {scale.reason}")
+    return scale
 
 
 def _spare_cores() -> None:
@@ -177,21 +204,21 @@ def _folder_beside(output: Path) -> Iterator[Path]:
         yield folder
 
 
-def _recorder(options: DemoOptions, playback: Playback) -> RecordingWriter | None:
+def _recorder(options: DemoOptions, playback: Playback, is_live: bool) -> RecordingWriter | None:
     """Begin the recording of --record."""
     if options.record is None:
         return None
     from monodepth2_ros.demo.node_client import OUTPUT_TOPICS, OUTPUT_TYPES
 
-    names = _outputs(options, playback)
+    names = _outputs(options, playback, is_live)
     return RecordingWriter(
         options.record, {OUTPUT_TOPICS[name]: OUTPUT_TYPES[name] for name in names}
     )
 
 
-def _outputs(options: DemoOptions, playback: Playback) -> tuple[str, ...]:
+def _outputs(options: DemoOptions, playback: Playback, is_live: bool = False) -> tuple[str, ...]:
     """Name the node's outputs to subscribe to; the node computes no others."""
-    names = ["depth"]
+    names = ["depth", *(["scale"] if is_live else [])]
     if playback.topics.camera_info is not None:
         names += ["camera_info", "points"]
     if options.record is not None:
@@ -203,6 +230,7 @@ def _play(
     options: DemoOptions,
     playback: Playback,
     model: DemoModel,
+    scale: LiveScale,
     gallery: Gallery,
     recorder: RecordingWriter | None,
     folder: Path,
@@ -222,7 +250,9 @@ def _play(
         raise_if_interrupted = stack.enter_context(_interrupts_wait())
         process = stack.enter_context(
             NodeProcess(
-                node_command_line(options, playback.topics, model), folder / "node.log", _say
+                node_command_line(options, playback.topics, model, scale.arguments),
+                folder / "node.log",
+                _say,
             )
         )
 
@@ -245,13 +275,17 @@ def _play(
             if recorder:
                 for name, data in frame.data.items():
                     recorder.write(OUTPUT_TOPICS[name], frame.event.stamp_ns, data)
-            bar.set_postfix(missing=gallery.figures.missing, refresh=False)
+            shown: dict[str, Any] = {"missing": gallery.figures.missing}
+            if factor := gallery.figures.newest_factor():
+                shown["factor"] = factor
+            bar.set_postfix(shown, refresh=False)
             bar.update()
 
         link = None
         try:
             bar.set_description("starting the node")
-            link = stack.enter_context(Link(playback.topics, _outputs(options, playback), check))
+            names = _outputs(options, playback, scale.is_live)
+            link = stack.enter_context(Link(playback.topics, names, check))
             link.connect()
             link.warm_up(image, info)
             bar.set_description("playing")

@@ -23,6 +23,7 @@ from monodepth2_ros.conversions import (
     decode_depth,
     decode_image,
 )
+from monodepth2_ros.demo.options import UNSCALED
 from monodepth2_ros.demo.report import Figures, compare_depth
 from monodepth2_ros.image_files import write_image
 from monodepth2_ros.rectification import image_geometry
@@ -67,6 +68,8 @@ class Style:
         The node's parameter: the pictures show what the node sees, rectified or not.
     topic : str
         Of the images, whose name says whether they are rectified.
+    is_metric : bool
+        Whether all depth is in metres, without a measured factor.
     """
 
     name: str
@@ -74,6 +77,7 @@ class Style:
     banner: tuple[str, str] | None = None
     rectify: str = "auto"
     topic: str = "/image_rect"
+    is_metric: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,32 @@ class _Shot:
     truth: NDArray[np.float32] | None
     points: NDArray[np.float32] | None
     score: float
+    scale: LiveFactor | None = None
+
+    def unit(self, style: Style) -> str:
+        """Return the unit of depth, with the factor that was measured for this frame."""
+        if self.scale is None:
+            return style.unit
+        if not self.scale.is_known:
+            return UNSCALED
+        return f"m, factor {self.scale.factor:.2f} ± {self.scale.deviation:.0%}"
+
+    def is_metric(self, style: Style) -> bool:
+        """Whether the depth is in metres."""
+        return style.is_metric or (self.scale is not None and self.scale.is_known)
+
+
+@dataclass(frozen=True)
+class LiveFactor:
+    """The factor to metres that the node measured for a frame; deviation is relative."""
+
+    factor: float
+    deviation: float
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there was any measurement."""
+        return math.isfinite(self.deviation)
 
 
 class Gallery:
@@ -149,6 +179,10 @@ class Gallery:
             compared = compare_depth(shot.truth, shot.depth, shot.window)
             if compared:
                 self.figures.truth.append(compared)
+                if shot.is_metric(self._style):
+                    self.figures.metric.append(compared)
+        if shot.scale is not None:
+            self.figures.factors.append((shot.scale.factor, shot.scale.deviation))
         self._colors = choose_colors(shot.depth, self._colors)
         panels = self._panels(shot, self._colors)
         note = f"{self._style.name} · {shot.seconds:.1f} s"
@@ -239,6 +273,7 @@ class Gallery:
             truth,
             points,
             _score(image, depth, points),
+            _live_factor(frame.messages.get("scale")),
         )
 
     def _rectification(self, calibration: Calibration | None) -> tuple[Any, Any] | None:
@@ -264,9 +299,10 @@ class Gallery:
 
     def _panels(self, shot: _Shot, colors: DepthColors) -> list[Panel]:
         """Return the camera image and the depth."""
+        title = f"Depth ({shot.unit(self._style)})"
         return [
             Panel("Camera", shot.image),
-            Panel(f"Depth ({self._style.unit})", colors.paint(shot.depth), shot.window, colors),
+            Panel(title, colors.paint(shot.depth), shot.window, colors),
         ]
 
     def _write_overview(self, shot: _Shot) -> None:
@@ -277,8 +313,9 @@ class Gallery:
         if shot.truth is not None:
             compared = compare_depth(shot.truth, shot.depth, shot.window)
         if shot.truth is not None and compared:
-            # The colours of the prediction after median scaling: equal colours, equal depths.
-            scale = compared["scale"]
+            # The colours of the prediction, after median scaling unless it is in metres: equal
+            # colours, equal depths.
+            scale = 1.0 if shot.is_metric(self._style) else compared["scale"]
             painted = DepthColors(colors.near * scale, colors.far * scale)
             if self._style.banner:  # the depths of random weights span nothing to compare with
                 painted = choose_colors(shot.truth)
@@ -292,17 +329,25 @@ class Gallery:
         style = self._style
         comments = [
             f"monodepth2_ros, {style.name}, stamp {shot.stamp_ns} ns, frame {shot.frame_id}",
-            f"x right, y down, z forward, in {style.unit}",
+            f"x right, y down, z forward, in {shot.unit(style)}",
             *([": ".join(style.banner)] if style.banner else []),
         ]
         count = write_ply(self._folder / "points.ply", points, comments)
         title = f"{style.name} · {shot.seconds:.1f} s"
         files = {"points.ply": f"{count} points of frame {shot.number}, frame_id {shot.frame_id}"}
         for view in VIEWS:
-            picture = draw_cloud(points, view, shot.camera, title, style.unit, style.banner)
+            picture = draw_cloud(points, view, shot.camera, title, shot.unit(style), style.banner)
             write_image(self._folder / f"cloud_{view}.png", picture)
             files[f"cloud_{view}.png"] = "the same points"
         return files
+
+
+def _live_factor(message: Any) -> LiveFactor | None:
+    """Read a message of depth/scale."""
+    if message is None:
+        return None
+    factor = float(message.vector.x)
+    return LiveFactor(factor, float(message.vector.y) / factor)
 
 
 def find_window(image: PinholeCamera, depth: PinholeCamera) -> Window:

@@ -17,6 +17,8 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import Vector3Stamped
+from nav_msgs.msg import Odometry
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -27,22 +29,37 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from monodepth2_ros.conversions import stamp_ns
 from monodepth2_ros.demo.player import PlayedFrame
 from monodepth2_ros.demo.republish import image_message, info_message
-from monodepth2_ros.recordings.playback import CAMERA_INFO, IMAGE, POINT_CLOUD, Event, PlayedTopics
+from monodepth2_ros.recordings.playback import (
+    CAMERA_INFO,
+    IMAGE,
+    ODOMETRY,
+    POINT_CLOUD,
+    Event,
+    PlayedTopics,
+)
 
-#: Topics and types of the node's outputs.
+#: PlayedTopics and types of the node's outputs.
 OUTPUT_TOPICS = {
     "depth": "/depth/image_rect",
     "camera_info": "/depth/camera_info",
     "color": "/depth/image_color",
     "points": "/points",
+    "scale": "/depth/scale",
 }
 OUTPUT_TYPES = {
     "depth": IMAGE,
     "camera_info": CAMERA_INFO,
     "color": IMAGE,
     "points": POINT_CLOUD,
+    "scale": "geometry_msgs/msg/Vector3Stamped",
 }
-_ROS_TYPES = {"depth": Image, "camera_info": CameraInfo, "color": Image, "points": PointCloud2}
+_ROS_TYPES = {
+    "depth": Image,
+    "camera_info": CameraInfo,
+    "color": Image,
+    "points": PointCloud2,
+    "scale": Vector3Stamped,
+}
 
 _START_PATIENCE = 300.0  # until the node is there: models may be converted first
 _LISTEN_PATIENCE = 20.0  # from then until it subscribes
@@ -125,6 +142,10 @@ class Link:
             self._info_publisher = self._node.create_publisher(
                 CameraInfo, topics.camera_info.name, _qos(True, latched=topics.info_is_rare)
             )
+        if topics.odometry is not None:
+            self._odometry_publisher = self._node.create_publisher(
+                Odometry, topics.odometry.name, _qos(True)
+            )
         self._node.create_subscription(
             DiagnosticArray, "/diagnostics", self._on_diagnostics, _qos(True)
         )
@@ -195,6 +216,10 @@ class Link:
                 f"the node does not listen to {self._image_publisher.topic_name}; it says: "
                 f"{self.complaint}"
             )
+        if self._topics.odometry is not None:
+            odometry = self._odometry_publisher
+            # Without it there is depth all the same, and diagnostics say that odometry is missing.
+            self._wait(lambda: odometry.get_subscription_count() > 0, _KNOWN_PATIENCE)
 
         def is_known() -> bool:
             listeners = all(self._number(f"{name} listeners") for name in self._outputs)
@@ -227,7 +252,9 @@ class Link:
             arrivals = self._warm_up_arrivals
             if self._number("frames failed") > 0:
                 return True
-            late = time.monotonic() - arrivals.get("depth", time.monotonic()) > _GRACE
+            # The factor comes first; alone while depth is withheld (scale.require).
+            first = arrivals.get("depth", arrivals.get("scale", time.monotonic()))
+            late = time.monotonic() - first > _GRACE
             return late or all(name in arrivals for name in wanted)
 
         deadline = time.monotonic() + _WARM_UP_PATIENCE
@@ -246,10 +273,16 @@ class Link:
     # Playing
 
     def send(self, event: Event) -> None:
-        """Publish an image or a camera_info."""
+        """Publish an image, a camera_info or odometry."""
         if event.kind == "camera_info":
             self._info = event.message
             self._info_publisher.publish(info_message(event.message, event.stamp_ns))
+            return
+        if event.kind == "odometry":
+            # As it is, stamps that are late included.
+            self._odometry_publisher.publish(
+                bytes(self._store.serialize_cdr(event.message, ODOMETRY))
+            )
             return
         message = image_message(event.message, event.stamp_ns)
         frame = PlayedFrame(self.played, event, self._info, time.monotonic())
@@ -277,10 +310,11 @@ class Link:
             return
 
         def settled() -> bool:
+            first = frame.arrivals.get("depth", frame.arrivals.get("scale", time.monotonic()))
             return (
                 self._is_complete(frame)
                 or self.failed > self._failed_known
-                or time.monotonic() - frame.arrivals.get("depth", time.monotonic()) > _GRACE
+                or time.monotonic() - first > _GRACE
             )
 
         if not self._wait(settled, _FRAME_PATIENCE):
@@ -325,7 +359,7 @@ class Link:
             newest = max(complete, default=-1)
             taken = []
             for stamp, frame in self._pending.items():
-                # Topics may overtake each other by one frame.
+                # PlayedTopics may overtake each other by one frame.
                 settled = self._is_complete(frame) or frame.number < newest - 1
                 if not everything and not (settled and frame.number < self.played - 1):
                     break

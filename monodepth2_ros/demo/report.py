@@ -87,9 +87,9 @@ def compare_depth(truth: Floats, depth: Floats, window: Window) -> dict[str, flo
     Returns
     -------
     dict or None
-        abs_rel, rmse (metres), a1, the same of the best constant (constant_abs_rel and so on),
-        scale (median of the truth over the median of depth) and pixels; None where there is
-        nothing to compare.
+        abs_rel, rmse (metres), a1, the same of the best constant (constant_abs_rel and so on)
+        and of the depth as it is, without scaling (metric_abs_rel and so on), scale (median of
+        the truth over the median of depth) and pixels; None where there is nothing to compare.
     """
     found = sample_nearest(depth, window, truth.shape[0], truth.shape[1])
     with np.errstate(invalid="ignore"):
@@ -100,9 +100,11 @@ def compare_depth(truth: Floats, depth: Floats, window: Window) -> dict[str, flo
     middle = float(np.median(true))
     scale = middle / float(np.median(guess))
     constant = _frame_errors(true, np.full_like(true, middle))
+    metric = _frame_errors(true, np.clip(guess, _MIN_DEPTH, _MAX_DEPTH))
     return {
         **_frame_errors(true, np.clip(guess * scale, _MIN_DEPTH, _MAX_DEPTH)),
         **{f"constant_{name}": value for name, value in constant.items()},
+        **{f"metric_{name}": value for name, value in metric.items()},
         "scale": scale,
         "pixels": float(valid.sum()),
     }
@@ -193,6 +195,10 @@ class Figures:
     depth : DepthHistogram
     truth : list of dict
         See :func:`compare_depth`, one for each frame compared.
+    metric : list of dict
+        Those of frames whose depth is in metres.
+    factors : list of (float, float)
+        The factor to metres that was measured for each frame, and its relative deviation.
     """
 
     published: int = 0
@@ -201,6 +207,8 @@ class Figures:
     latencies: dict[str, list[float]] = field(default_factory=dict)
     depth: DepthHistogram = field(default_factory=DepthHistogram)
     truth: list[dict[str, float]] = field(default_factory=list)
+    metric: list[dict[str, float]] = field(default_factory=list)
+    factors: list[tuple[float, float]] = field(default_factory=list)
 
     def add_latency(self, output: str, seconds: float) -> None:
         """Note how long an output took."""
@@ -217,23 +225,64 @@ class Figures:
         if not self.truth:
             return {"topic": topic, "compared": 0, "note": f"no frame has valid depth on {topic}"}
 
-        def means(prefix: str) -> dict[str, float]:
+        def means(prefix: str, frames: Sequence[Mapping[str, float]]) -> dict[str, float]:
             return {
-                name: _rounded(float(np.mean([frame[prefix + name] for frame in self.truth])))
+                name: _rounded(float(np.mean([frame[prefix + name] for frame in frames])))
                 for name in ("abs_rel", "rmse", "a1")
             }
 
+        in_metres: dict[str, Any] = {}
+        if self.metric:
+            in_metres = {
+                "compared": len(self.metric),
+                **means("metric_", self.metric),
+                "median_scaled": means("", self.metric),
+            }
         scales = np.array([frame["scale"] for frame in self.truth])
         return {
             "topic": topic,
             "compared": len(self.truth),
-            **means(""),
-            "best_constant_depth": means("constant_"),
+            **means("", self.truth),
+            "best_constant_depth": means("constant_", self.truth),
+            **({"in_metres": in_metres} if in_metres else {}),
             "scale_median": _rounded(float(np.median(scales))),
             "scale_relative_spread": _rounded(float(np.std(scales / np.median(scales)))),
             "note": "mean over frames; each frame is scaled to the median of its truth, compared "
             f"at the nearest pixel, from {_MIN_DEPTH:g} to {_MAX_DEPTH:g} m",
         }
+
+    def newest_factor(self) -> str:
+        """Return the newest factor to metres with its deviation; "" where there is none."""
+        if not self.factors or not np.isfinite(self.factors[-1][1]):
+            return ""
+        factor, deviation = self.factors[-1]
+        return f"{factor:.2f} ± {deviation:.0%}"
+
+    def scale_report(self, sources: str, node: Mapping[str, str]) -> dict[str, Any]:
+        """Return the factor to metres that was measured while playing.
+
+        Parameters
+        ----------
+        sources : str
+            That the node was told to use; "" for a fixed factor.
+        node : mapping of str to str
+            The node's diagnostics.
+        """
+        if not sources:
+            return {"source": "fixed"}
+        known = np.array([one for one in self.factors if np.isfinite(one[1])]).reshape(-1, 2)
+        report: dict[str, Any] = {
+            "source": sources,
+            "frames_with_a_factor": len(known),
+            "held_because": node.get("scale held because", ""),
+        }
+        if len(known):
+            report |= {
+                "factor_median": _rounded(float(np.median(known[:, 0]))),
+                "factor_relative_spread": _rounded(float(np.std(np.log(known[:, 0])))),
+                "stated_deviation_median": _rounded(float(np.median(known[:, 1]))),
+            }
+        return report
 
 
 def node_stages(diagnostics: Mapping[str, str]) -> dict[str, dict[str, float]]:
@@ -259,6 +308,7 @@ def build_report(
     outcome: PlayResult,
     files: dict[str, str],
     note: str = "",
+    sources: str = "",
 ) -> dict[str, Any]:
     """Gather everything for report.json.
 
@@ -272,6 +322,8 @@ def build_report(
         What each file is, by name.
     note : str
         What must be known of the model and this recording.
+    sources : str
+        Of the factor to metres; "" for a fixed one.
 
     Returns
     -------
@@ -318,6 +370,7 @@ def build_report(
             **figures.depth.percentiles(),
             "valid_share": round(figures.depth.valid_share, 4),
         },
+        "scale": figures.scale_report(sources, node),
         "truth": figures.truth_report(topics.depth.name if topics.depth else None),
         "problems": outcome.problems,
         "files": files,
@@ -346,19 +399,42 @@ def summarize_playback(report: Mapping[str, Any], output: Path) -> str:
             lines += [f"latency of {name}: {latency['median']:.0f} ms, 95 % {latency['95 %']:.0f}"]
     if "50 %" in depth:
         lines += [f"depth: 5 % {depth['5 %']:g}, median {depth['50 %']:g}, 95 % {depth['95 %']:g}"]
-        lines[-1] += " m" if report["model"]["metric"] else " m, unscaled"
+        scale = report["scale"]
+        is_metric = report["model"]["metric"] or scale.get("frames_with_a_factor")
+        lines[-1] += " m" if is_metric else " m, unscaled"
+        lines += _scale_in_words(scale, frames["published"])
     if truth["compared"]:
         lines += [
             f"against {truth['topic']}, each of {truth['compared']} frames scaled to its median: "
             f"{_in_words(truth)}",
             f"the best constant depth, scaled likewise: {_in_words(truth['best_constant_depth'])}",
         ]
+        if "in_metres" in truth:
+            metric = truth["in_metres"]
+            lines += [
+                f"in metres, without scaling, {metric['compared']} frames: {_in_words(metric)}",
+            ]
+            if metric["compared"] < truth["compared"]:
+                lines += [f"these, scaled to their medians: {_in_words(metric['median_scaled'])}"]
     else:
         lines += [truth["note"]]
     if "note" in report["model"]:
         lines += [report["model"]["note"]]
     lines += [f"{output / name}: {note}" for name, note in report["files"].items()]
     return "\n".join(lines)
+
+
+def _scale_in_words(scale: Mapping[str, Any], published: int) -> list[str]:
+    """Say what factor to metres was measured; nothing for a fixed one."""
+    if "frames_with_a_factor" not in scale:
+        return []
+    if not scale["frames_with_a_factor"]:
+        return [f"no factor to metres was measured: {scale['held_because']}"]
+    return [
+        f"metres by {scale['source']}, live: factor {scale['factor_median']:.3f} in the median, "
+        f"± {scale['stated_deviation_median']:.0%} stated, in {scale['frames_with_a_factor']} of "
+        f"{published} frames"
+    ]
 
 
 def _in_words(errors: Mapping[str, Any]) -> str:

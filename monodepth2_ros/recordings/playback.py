@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from monodepth2_ros.recordings.bags import (
     CAMERA_INFO,
     COMPRESSED_IMAGE,
     IMAGE,
+    ODOMETRY,
     POINT_CLOUD,
     RecordedTopic,
     list_topics,
     open_recording,
+    read_messages,
     read_timed,
 )
 from monodepth2_ros.recordings.joins import (
@@ -35,14 +37,19 @@ from monodepth2_ros.recordings.joins import (
     refused_as_truth,
 )
 from monodepth2_ros.recordings.topic_kinds import classify
+from monodepth2_ros.recordings.transforms import read_frame_tree
+from monodepth2_ros.scale.mounting import OPTICAL, mounting_values
+from monodepth2_ros.scale.poses import invert_pose
 from monodepth2_ros.topic_names import same_frame
 
 __all__ = [
     "CAMERA_INFO",
     "COMPRESSED_IMAGE",
     "IMAGE",
+    "ODOMETRY",
     "POINT_CLOUD",
     "Event",
+    "Odometry",
     "Playback",
     "PlaybackError",
     "PlayedTopics",
@@ -53,7 +60,7 @@ __all__ = [
 WAYS = Ways("--image-topic TOPIC", "--camera-info-topic TOPIC", "--truth-topic TOPIC")
 
 # Among messages recorded at the same time, what belongs to an image goes before it.
-_ORDER = ("camera_info", "depth", "image")
+_ORDER = ("camera_info", "depth", "odometry", "image")
 
 # With fewer camera_info messages than this share of the images, it is published once or rarely.
 _RARE = 0.9
@@ -67,13 +74,15 @@ class PlaybackError(ValueError):
 class PlayedTopics:
     """The topics that are played; `depth` is only read, as ground truth.
 
-    `info_frame` is the frame of the camera_info messages that are the camera's.
+    `info_frame` is the frame of the camera_info messages that are the camera's. `odometry` is
+    played once :meth:`Playback.play_odometry` has chosen it.
     """
 
     image: RecordedTopic
     camera_info: RecordedTopic | None = None
     depth: RecordedTopic | None = None
     info_frame: str = ""
+    odometry: RecordedTopic | None = None
 
     @property
     def info_is_rare(self) -> bool:
@@ -82,12 +91,32 @@ class PlayedTopics:
 
 
 @dataclass(frozen=True)
+class Odometry:
+    """Odometry in a recording.
+
+    Attributes
+    ----------
+    topic : RecordedTopic
+    body : str
+        Frame whose pose it is.
+    mounting : tuple of float, or None
+        Where the camera sits in the body, as x, y, z, roll, pitch, yaw of its ``camera_link``
+        (metres, radians); None where the recording does not say. Zero for odometry of the camera
+        itself.
+    """
+
+    topic: RecordedTopic
+    body: str
+    mounting: tuple[float, ...] | None
+
+
+@dataclass(frozen=True)
 class Event:
     """A message of a recording.
 
     Attributes
     ----------
-    kind : {"image", "camera_info", "depth"}
+    kind : {"image", "camera_info", "depth", "odometry"}
     time_ns : int
         When it was recorded.
     stamp_ns : int
@@ -150,6 +179,7 @@ class Playback:
             self.close()
             raise
         self.others = [t.name for t in topics if t.is_image and t != self.topics.image]
+        self._all_topics = topics
 
     def __enter__(self) -> Playback:
         return self
@@ -165,6 +195,36 @@ class Playback:
     def seconds(self) -> float:
         """Length of the recording."""
         return 1e-9 * self._reader.duration
+
+    def find_odometry(self) -> list[Odometry]:
+        """Find odometry, that of the camera itself first, then that of bodies that carry it."""
+        camera = self.topics.image.frame_id
+        found = []
+        for topic in self._all_topics:
+            if topic.type != ODOMETRY:
+                continue
+            messages = (message for _, message in read_messages(self._reader, topic.name))
+            first = next((message for message in messages if message is not None), None)
+            if first is not None:
+                found.append(Odometry(topic, first.child_frame_id, None))
+        own = [replace(one, mounting=(0.0,) * 6) for one in found if same_frame(one.body, camera)]
+        if own or not found:
+            return own + [one for one in found if not same_frame(one.body, camera)]
+        # Only now, as reading all transforms takes long.
+        tree = read_frame_tree(self._reader, self._all_topics)
+        mounted, others = [], []
+        for one in found:
+            pose = tree.still_transform(one.body.lstrip("/"), camera.lstrip("/"))
+            if pose is None:
+                others.append(one)
+            else:
+                link = pose @ invert_pose(OPTICAL)
+                mounted.append(replace(one, mounting=mounting_values(link)))
+        return mounted + others
+
+    def play_odometry(self, topic: RecordedTopic) -> None:
+        """Let :meth:`events` yield a topic's messages, too."""
+        self.topics = replace(self.topics, odometry=topic)
 
     def events(self, start: float = 0.0, frames: int | None = None) -> Iterator[Event]:
         """Iterate messages in the order of recording.

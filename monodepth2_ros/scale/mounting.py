@@ -33,3 +33,11 @@ def mounting_pose(values: Sequence[float]) -> NDArray[np.float64]:
     )
     pose[:3, 3] = (x, y, z)
     return pose
+
+
+def mounting_values(pose: NDArray[np.float64]) -> tuple[float, ...]:
+    """Return x, y, z in metres and roll, pitch, yaw in radians; see :func:`mounting_pose`."""
+    turn = pose[:3, :3]
+    pitch = math.atan2(-turn[2, 0], math.hypot(turn[0, 0], turn[1, 0]))
+    roll, yaw = math.atan2(turn[2, 1], turn[2, 2]), math.atan2(turn[1, 0], turn[0, 0])
+    return (*(float(value) for value in pose[:3, 3]), roll, pitch, yaw)

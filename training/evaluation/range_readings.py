@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.recordings.bags import RecordedTopic, list_topics, open_recording, read_messages
+from monodepth2_ros.recordings.transforms import FrameTree, read_frame_tree
 from monodepth2_ros.scale import Beam
 from monodepth2_ros.scale.mounting import OPTICAL
 from monodepth2_ros.scale.poses import invert_pose
 from monodepth2_ros.scale.range_messages import read_beam, read_cloud, read_depth_image, read_scan
-from training.extraction.poses import FrameTree, read_frame_tree
 
 _SCAN = "sensor_msgs/msg/LaserScan"
 _CLOUD = "sensor_msgs/msg/PointCloud2"
@@ -72,7 +72,7 @@ def read_ranges(
     image_topic : str
         The camera's image topic.
     wanted : str
-        Topic of the range sensor; "auto" for the only one.
+        RecordedTopic of the range sensor; "auto" for the only one.
     mounting : ndarray, shape (4, 4), optional
         Pose of the sensor in the camera's body (x ahead, y left, z up); by default /tf_static.
 

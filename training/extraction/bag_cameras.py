@@ -37,6 +37,7 @@ from monodepth2_ros.recordings.joins import (
     choose_cameras,
     size_relation,
 )
+from monodepth2_ros.recordings.transforms import FrameTree, read_frame_tree
 from monodepth2_ros.topic_names import same_frame
 from training.extraction.ground_truth import (
     TruthSettings,
@@ -44,7 +45,7 @@ from training.extraction.ground_truth import (
     choose_truth,
     cloud_truth,
 )
-from training.extraction.poses import FrameTree, PoseSource, find_poses, read_frame_tree
+from training.extraction.poses import PoseSource, find_poses
 from training.extraction.stamps import nearest_stamp
 from training.extraction.stored_view import StoredView
 from training.frames.store import Source

@@ -30,9 +30,9 @@ from monodepth2_ros.recordings.joins import (
     shared_parts,
 )
 from monodepth2_ros.recordings.topic_kinds import classify
+from monodepth2_ros.recordings.transforms import FrameTree
 from monodepth2_ros.rectification import image_geometry
 from monodepth2_ros.topic_names import same_frame
-from training.extraction.poses import FrameTree
 from training.extraction.stamps import nearest_stamp
 from training.extraction.stored_view import StoredView, remap_nearest, truth_from_points
 

@@ -118,6 +118,45 @@ def test_the_summary_sets_the_model_beside_the_best_constant():
     assert re.search(r"best constant depth, scaled likewise: abs_rel 0\.167, .*a1 0\.667\n", said)
 
 
+def test_metres_are_reported_without_scaling():
+    figures, outcome = Figures(published=3), PlayResult("1 x recorded")
+    outcome.counts = {"played": 3, "published": 3, "dropped": 0, "failed": 0}
+    outcome.node = {"checkpoint": "mine", "scale held because": "standing still"}
+    truth = np.full((9, 9), 4.0, np.float32)
+    truth[:3] = 8.0
+    for factor, known in ((0.5, False), (0.9, True), (1.1, True)):
+        compared = compare_depth(truth, factor * truth, Window())
+        figures.truth.append(compared)
+        figures.depth.add(factor * truth)
+        figures.factors.append((factor, 0.1 if known else np.inf))
+        if known:
+            figures.metric.append(compared)
+    playback = SimpleNamespace(
+        topics=PlayedTopics(RAW.image, None, RecordedTopic("/truth", IMAGE, 3)),
+        path="bag",
+        seconds=1.0,
+        unreadable=0,
+    )
+    model = demo_options.DemoModel("mine", is_random=False, is_metric=False)
+    report = build_report(playback, model, figures, outcome, {}, sources="odometry")
+    metric = report["truth"]["in_metres"]
+    # The first frame, before anything is known, does not count as metres.
+    assert metric["compared"] == 2 and metric["abs_rel"] == pytest.approx(0.1, rel=1e-3)
+    assert metric["median_scaled"]["abs_rel"] == pytest.approx(0.0, abs=1e-6)
+    assert report["scale"]["frames_with_a_factor"] == 2
+    assert report["scale"]["factor_median"] == pytest.approx(1.0)
+    said = summarize_playback(report, Path("out"))
+    assert "metres by odometry, live: factor 1.000 in the median, ± 10% stated, in 2 of 3" in said
+    assert re.search(r"in metres, without scaling, 2 frames: abs_rel 0\.100, ", said)
+    assert re.search(r"these, scaled to their medians: abs_rel 0\.000, ", said)
+    assert not said.count("unscaled")
+    figures.factors = [(1.0, np.inf)]
+    report = build_report(playback, model, figures, outcome, {}, sources="odometry")
+    assert "no factor to metres was measured: standing still" in summarize_playback(
+        report, Path("out")
+    )
+
+
 def test_nothing_to_compare_is_said():
     nothing = np.full((4, 4), np.nan, np.float32)
     assert compare_depth(nothing, np.ones((4, 4), np.float32), Window()) is None
@@ -476,6 +515,39 @@ def test_lock_step_processes_every_frame_and_keeps_everything(tmp_path, model, e
         assert min(cv2.imread(str(output / name)).shape[:2]) > 100
     assert (output / "points.ply").read_bytes().startswith(b"ply\nformat binary_little_endian 1.0")
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.slow
+@pytest.mark.ros
+@needs_ros
+def test_metres_are_measured_live_on_a_rendered_recording(tmp_path, model, environment):
+    bag, output, record = tmp_path / "street", tmp_path / "out", tmp_path / "published"
+    # As the demo renders its own, but shorter and smaller.
+    line = ["--out", bag, "--frames", "16", "--width", "160", "--height", "96", "--quiet"]
+    own = demo_options._OWN_RECORDING
+    at = own.index("--odometry")
+    done = subprocess.run(
+        [sys.executable, "-m", "training.synthesize", *map(str, line), *own[at : at + 2]],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    words = (bag, "--as-fast-as-possible", "--out", output, "--record", record)
+    status, said, complained = run(environment, *words, "--checkpoint", model)
+    assert status == 0, complained
+    assert "metres are measured live, from /odom" in said
+    assert "metres by odometry, live: factor" in said and "in metres, without scaling" in said
+    report = json.loads((output / "report.json").read_text())
+    scale, metric = report["scale"], report["truth"]["in_metres"]
+    scales = messages(record, "/depth/scale")
+    known = [m.vector.x for m in scales.values() if np.isfinite(m.vector.y)]
+    assert len(known) == scale["frames_with_a_factor"] == metric["compared"] > 3
+    assert scale["factor_median"] == pytest.approx(np.median(known), rel=0.01)
+    # The model is random: the factor brings its depth to the size of the street.
+    assert scale["factor_median"] > 3.0
+    assert metric["median_scaled"]["abs_rel"] > 0.0 and metric["abs_rel"] < 10.0
 
 
 @pytest.mark.slow

@@ -11,9 +11,10 @@ import pytest
 
 from bag_builder import INTERVAL, START, Bag, scene
 from monodepth2_ros.recordings.bags import list_topics, open_recording
+from monodepth2_ros.recordings.transforms import FrameTree, Trajectory
 from monodepth2_ros.scale.poses import quaternion_pose_matrix
 from training.extraction.calibration import read_calibration, read_extrinsics
-from training.extraction.poses import FrameTree, PoseSource, Trajectory, find_poses
+from training.extraction.poses import PoseSource, find_poses
 
 
 def turned(degrees: float) -> tuple[float, float, float, float]:

@@ -11,7 +11,7 @@ import pytest
 
 from monodepth2_ros.option_fields import OptionError
 from monodepth2_ros.recordings.bags import list_topics, open_recording, read_messages
-from training.extraction.poses import read_frame_tree
+from monodepth2_ros.recordings.transforms import read_frame_tree
 from training.synthesize import main
 from training.worlds.camera_path import camera_path
 from training.worlds.odometry import OdometryRecorder, read_errors, scanner_mounting
