@@ -8,6 +8,7 @@ The node and the extraction read names with these functions only, so that both d
 
 from __future__ import annotations
 
+import functools
 import re
 
 #: Last parts of topic names that name a transport.
@@ -57,6 +58,7 @@ def is_rectified_name(topic: str) -> bool:
     return False
 
 
+@functools.lru_cache(maxsize=256)  # every image asks for all the camera_info messages that are kept
 def same_frame(first: str, second: str) -> bool | None:
     """Compare two frame_ids; None where one is empty, so that nothing is known.
 
