@@ -79,12 +79,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def automatic_precision() -> Iterator[None]:
     """Let `precision: auto` mean float32 in this process, whatever its processor is good at.
 
-    Nodes and programs that tests start choose for themselves.
+    And all cores for the network, whatever else the machine does. Nodes and programs that tests start choose for themselves.
     """
     from monodepth2_ros.backends import processor
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(processor, "_CPU_INFORMATION", Path("/nonexistent"))
+        patch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
         processor.forget()
         yield
     processor.forget()

@@ -16,8 +16,9 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from monodepth2_ros.backends import openvino_precision
+from monodepth2_ros.backends import openvino_precision, openvino_threads
 from monodepth2_ros.backends.base import CPU
+from monodepth2_ros.backends.kept_answers import KeptAnswers, user_cache
 from monodepth2_ros.backends.mapped_files import release_pages
 from monodepth2_ros.backends.openvino_graph import GRAPH_VERSION, build_graph
 from monodepth2_ros.backends.openvino_watch import PrecisionWatch
@@ -46,7 +47,8 @@ class OpenVINOBackend:
         :mod:`monodepth2_ros.backends.openvino_watch`. What a graph in 8-bit integers leaves in
         floating point stays in float32, as it was judged.
     threads : int
-        0 for all cores.
+        0 for all cores; or for one where that is as good, measured once on a busy machine, see
+        :mod:`monodepth2_ros.backends.openvino_threads`.
     cache_dir : path, optional
         ``$XDG_CACHE_HOME/monodepth2_ros`` or ``~/.cache/monodepth2_ros`` by default.
 
@@ -56,6 +58,11 @@ class OpenVINOBackend:
         If OpenVINO fails to compile the network.
     CheckpointError
         If the weights do not fit the architecture.
+
+    Attributes
+    ----------
+    threads : int
+        What was chosen; 0 for all cores.
     """
 
     name = "openvino"
@@ -74,30 +81,41 @@ class OpenVINOBackend:
             )
         self.device = CPU
         _rest_torch()
-        settings: Settings = {"PERFORMANCE_HINT": "LATENCY"}
-        if threads > 0:
-            settings["INFERENCE_NUM_THREADS"] = threads
-        network = _Network(checkpoint, Path(cache_dir).expanduser() if cache_dir else _user_cache())
+        network = _Network(checkpoint, Path(cache_dir).expanduser() if cache_dir else user_cache())
         self._watch: PrecisionWatch | None = None
+        is_automatic = precision == "auto"
         # What a graph in 8-bit integers is, its exporter says.
-        if checkpoint.graph is not None and "int8" in checkpoint.metadata.provenance:
-            self.precision, compiled = "int8", network.compile("fp32", settings)
-        elif precision == "auto":
-            answers = network.folder / f"{network.name}.precision.json"
-            self.precision, compiled = openvino_precision.choose(
-                lambda candidate: network.compile(candidate, settings),
-                answers,
+        is_int8 = checkpoint.graph is not None and "int8" in checkpoint.metadata.provenance
+        compiled: Any = None
+        if is_int8:
+            precision = "fp32"
+        elif is_automatic:
+            precision, compiled = openvino_precision.choose(
+                lambda candidate: network.compile(candidate, threads),
+                KeptAnswers(network.folder / f"{network.name}.precision.json"),
                 checkpoint.metadata,
                 threads,
             )
-            if self.precision == "bf16":
-                self._watch = PrecisionWatch(
-                    lambda: network.compile("fp32", settings),
-                    checkpoint.metadata,
-                    self._use_float32,
-                )
-        else:
-            self.precision, compiled = precision, network.compile(precision, settings)
+        if threads == 0:
+
+            def compile_for(count: int) -> Any:
+                is_at_hand = count == 0 and compiled is not None
+                return compiled if is_at_hand else network.compile(precision, count)
+
+            threads, compiled = openvino_threads.choose(
+                compile_for,
+                KeptAnswers(network.folder / "threads.json"),
+                checkpoint.metadata,
+                precision,
+            )
+        elif compiled is None:
+            compiled = network.compile(precision, threads)
+        self.precision = "int8" if is_int8 else precision
+        self.threads = threads
+        if is_automatic and self.precision == "bf16":
+            self._watch = PrecisionWatch(
+                lambda: network.compile("fp32", threads), checkpoint.metadata, self._use_float32
+            )
         self._request = compiled.create_infer_request()
         # The first run copies weights into the layout that the processor likes.
         metadata = checkpoint.metadata
@@ -155,10 +173,12 @@ class _Network:
         self.folder = folder
         self.name = _cache_name(checkpoint)
 
-    def compile(self, precision: str, settings: Settings) -> Any:
-        """Compile it for "fp32" or "bf16"."""
+    def compile(self, precision: str, threads: int) -> Any:
+        """Compile it for "fp32" or "bf16", and for some threads, 0 for all cores."""
         hint = "bf16" if precision == "bf16" else "f32"
-        settings = {**settings, "INFERENCE_PRECISION_HINT": hint}
+        settings: Settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
+        if threads > 0:
+            settings["INFERENCE_NUM_THREADS"] = threads
         try:
             return self._compile_from_cache(settings)
         except (OSError, RuntimeError):  # OpenVINO's errors, of a full disk, too, are RuntimeErrors
@@ -266,9 +286,3 @@ def _as_tensor(array: NDArray[np.float32]) -> Any:
     import torch
 
     return torch.from_numpy(array)
-
-
-def _user_cache() -> Path:
-    """Return the user's cache folder for this package."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "monodepth2_ros"

@@ -9,19 +9,15 @@ a graph and a processor, and the answer is kept next to the compiled graph.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from monodepth2_ros.atomic_files import write_atomically
+from monodepth2_ros.backends.kept_answers import KeptAnswers, time_in_turns
 from monodepth2_ros.backends.processor import has_bfloat16, processor_name
 from monodepth2_ros.checkpoint import CheckpointMetadata
 
@@ -40,42 +36,49 @@ Compile = Callable[[str], Any]
 
 
 def choose(
-    compile_graph: Compile, file: Path, metadata: CheckpointMetadata, threads: int
+    compile_graph: Compile,
+    answers: KeptAnswers,
+    metadata: CheckpointMetadata,
+    threads: int,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[str, Any]:
-    """Return the faster precision that keeps the depth, and the graph compiled for it.
+    """Return the faster precision that keeps the depth.
 
     Parameters
     ----------
     compile_graph : callable
-    file : Path
-        Where answers about this graph are kept; trouble with it costs only time.
+    answers : KeptAnswers
+        About this graph.
     metadata : CheckpointMetadata
     threads : int
         As the user asked for; the answer may depend on it.
+    clock : callable
 
     Returns
     -------
     str
         "fp32" or "bf16".
-    openvino.CompiledModel
+    openvino.CompiledModel or None
+        The graph compiled for it, if it had to be to find out.
     """
     if not has_bfloat16():
-        return "fp32", compile_graph("fp32")
-    key = hashlib.sha256(f"{processor_name()} {threads}".encode()).hexdigest()[:16]
-    known = _read(file).get(key)
-    if isinstance(known, dict) and known.get("precision") in ("fp32", "bf16"):
-        return known["precision"], compile_graph(known["precision"])
+        return "fp32", None
+    question = ("precision", processor_name(), threads)
+    known = answers.get(*question).get("precision")
+    if known in ("fp32", "bf16"):
+        return known, None
     compiled = {name: compile_graph(name) for name in ("fp32", "bf16")}
-    found = measure(compiled, metadata)
-    answers = _read(file)
-    answers[key] = {**found, "processor": processor_name()}
-    with contextlib.suppress(OSError):
-        write_atomically(file, json.dumps(answers, indent=1).encode())
+    found = measure(compiled, metadata, clock)
+    answers.put({**found, "processor": processor_name()}, *question)
     precision = str(found["precision"])
     return precision, compiled[precision]
 
 
-def measure(compiled: dict[str, Any], metadata: CheckpointMetadata) -> dict[str, Any]:
+def measure(
+    compiled: dict[str, Any],
+    metadata: CheckpointMetadata,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, Any]:
     """Time both precisions in turns and compare their depth.
 
     Parameters
@@ -83,6 +86,7 @@ def measure(compiled: dict[str, Any], metadata: CheckpointMetadata) -> dict[str,
     compiled : dict of str to openvino.CompiledModel
         "fp32" and "bf16".
     metadata : CheckpointMetadata
+    clock : callable
 
     Returns
     -------
@@ -98,16 +102,14 @@ def measure(compiled: dict[str, Any], metadata: CheckpointMetadata) -> dict[str,
         exact, rounded = (np.array(requests[name].infer([image[None]])[0]) for name in order)
         changes.append(relative_change(exact, rounded, metadata))
     change = float(np.max(changes))  # NaN if one is
-    seconds = {name: float("inf") for name in requests}
-    started = time.perf_counter()
-    for number in range(_ROUNDS[1]):
-        if number >= _ROUNDS[0] and time.perf_counter() - started > _SECONDS:
-            break
-        for name, request in requests.items():
-            start = time.perf_counter()
-            request.infer([images[0][None]], share_inputs=True, share_outputs=True)
-            # The shortest: everything else is somebody else's use of the processor.
-            seconds[name] = min(seconds[name], time.perf_counter() - start)
+
+    def run(name: str) -> Callable[[], Any]:
+        inputs = [images[0][None]]
+        return lambda: requests[name].infer(inputs, share_inputs=True, share_outputs=True)
+
+    taken = time_in_turns({name: run(name) for name in order}, _SECONDS, _ROUNDS, clock)
+    # The shortest: everything else is somebody else's use of the processor.
+    seconds = {name: min(values) for name, values in taken.items()}
     # A change of NaN is not accepted.
     pays = seconds["bf16"] < _GAIN * seconds["fp32"] and change <= LARGEST_CHANGE
     return {"precision": "bf16" if pays else "fp32", "seconds": seconds, "change": change}
@@ -137,12 +139,3 @@ def _test_images(width: int, height: int) -> list[NDArray[np.uint8]]:
         noise = generator.integers(-12, 13, image.shape)
         images.append(np.clip(brightness * image + noise, 0, 255).astype(np.uint8))
     return images
-
-
-def _read(file: Path) -> dict[str, Any]:
-    """Read the answers; none if there are none that can be read."""
-    try:
-        answers = json.loads(file.read_text())
-    except (OSError, ValueError):
-        return {}
-    return answers if isinstance(answers, dict) else {}
