@@ -79,7 +79,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def automatic_precision() -> Iterator[None]:
     """Let `precision: auto` mean float32 in this process, whatever its processor is good at.
 
-    And all cores for the network, whatever else the machine does. Nodes and programs that tests start choose for themselves.
+    And all cores for the network, whatever else the machine does. Nodes and programs that tests
+    start choose for themselves.
     """
     from monodepth2_ros.backends import processor
 
