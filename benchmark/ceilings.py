@@ -39,7 +39,7 @@ class Work:
     Attributes
     ----------
     multiply_adds : int
-        Of all matrix products and convolutions.
+        Multiply-adds of all matrix products and convolutions.
     bytes : int
         Read and written by them.
     """
@@ -102,7 +102,7 @@ def measure_ceilings(device: str = "cpu", precision: str = "fp32", repeats: int 
     device : str
         "cpu" or "cuda".
     precision : str
-        Of the matrix product; see :data:`DTYPES`.
+        Precision of the matrix product; see :data:`DTYPES`.
     repeats : int
         The fastest of so many counts: what disturbs a machine only ever slows it.
     """

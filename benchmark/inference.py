@@ -169,7 +169,7 @@ class Floors:
     Parameters
     ----------
     threads : int
-        Of the CPU's ceilings.
+        Threads of the CPU's ceilings.
     """
 
     def __init__(self, threads: int) -> None:
@@ -180,7 +180,7 @@ class Floors:
     def seconds(self, work: Work, name: str) -> tuple[float, float]:
         """Return the times of multiply-adds and bytes, for a candidate's name.
 
-        Of candidates whose type no large product could be measured in, (0, 0).
+        For candidates whose type no large product could be measured in, (0, 0).
         """
         device = name.rsplit(", ", maxsplit=1)[-1]
         precision = next(known for known in DTYPES if known in name)

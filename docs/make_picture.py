@@ -101,7 +101,7 @@ def columns_of(
     count : int
     predictor : DepthPredictor
     width : int
-        Of each picture, in pixels.
+        Width of each picture, in pixels.
 
     Returns
     -------

@@ -112,7 +112,7 @@ class PinholeCamera:
         Parameters
         ----------
         info : message
-            Of rclpy or of the rosbags library, ROS 2 or ROS 1.
+            Message of rclpy or of the rosbags library, ROS 2 or ROS 1.
         rectified : bool
             Take P, for a rectified image, or K, for a raw one.
 

@@ -30,7 +30,7 @@ def pack_points(depth: Any, image: Any, camera: PinholeCamera) -> Any:
     image : ndarray or Tensor, shape (H, W, 3), uint8
         RGB of the same pixels.
     camera : PinholeCamera
-        Of an image of H × W.
+        Camera of an image of H × W.
 
     Returns
     -------

@@ -54,7 +54,7 @@ class Prediction:
     points : ndarray (H', W', 4), float32, see :func:`monodepth2_ros.point_cloud.pack_points`,
         or None
     camera : PinholeCamera or None
-        Of the depth and the picture, when the input's camera was given.
+        Camera of the depth and the picture, when the input's camera was given.
     seconds : dict of str to float
         Time of the stages "preprocess", "network" and "outputs"; on a GPU, which computes all of
         them in one go, that of the upload, the computation and the download.
@@ -186,7 +186,7 @@ class DepthPredictor:
         image : ndarray, shape (H, W, 3), uint8, RGB
             Rectified.
         camera : PinholeCamera, optional
-            Of `image`; needed for points.
+            Camera of `image`; needed for points.
         options : OutputOptions, optional
         outputs : tuple of str
             Any of :data:`OUTPUTS`.
@@ -391,7 +391,7 @@ class DepthPredictor:
         ----------
         pixels : ndarray or Tensor, shape (H, W, 3), uint8
         camera : PinholeCamera, optional
-            Of the outputs.
+            Camera of the outputs.
         options, outputs
             See :meth:`predict`.
         lap : callable

@@ -133,7 +133,7 @@ def doubtful(camera: PinholeCamera) -> str:
     Parameters
     ----------
     camera : PinholeCamera
-        Of the whole image, before a crop of the network's.
+        Camera of the whole image, before a crop of the network's.
     """
     return "; ".join(_doubts(camera, _USUAL_ANGLE, _USUAL_CENTRE, _USUAL_PIXEL))
 

@@ -31,7 +31,7 @@ def describe_cameras(cameras: Sequence[PinholeCamera]) -> dict[str, Any]:
     Parameters
     ----------
     cameras : sequence of PinholeCamera
-        Of the stored images, so after the crop.
+        Cameras of the stored images, so after the crop.
 
     Returns
     -------
@@ -55,9 +55,9 @@ def camera_difference(training: Mapping[str, Any], camera: PinholeCamera, crop: 
     Parameters
     ----------
     training : mapping
-        Of the checkpoint's metadata.
+        Field `training` of the checkpoint's metadata.
     camera : PinholeCamera
-        Of the whole image, after rectification.
+        Camera of the whole image, after rectification.
     crop : tuple of float
         What is removed of it before the network.
     """

@@ -278,7 +278,7 @@ def _draw(name: str, shape: tuple[int, ...], generator: np.random.Generator) -> 
         drawn = generator.standard_normal(shape, dtype=np.float32)
         return drawn * np.float32(deviation)
     if name.startswith("encoder.fc.") or not name.startswith("encoder."):
-        # Torch's default for layers without a choice of their own. Of a bias, too, the bound is
+        # Torch's default for layers without a choice of their own. For a bias, too, the bound is
         # that of the weight's inputs; here, of 9 · 32 of them.
         inputs = math.prod(shape[1:]) if len(shape) > 1 else 288
         bound = 1.0 / math.sqrt(inputs)

@@ -84,7 +84,7 @@ def nothing_judged(disparities: Sequence[Tensor]) -> ObjectiveOutput:
     Parameters
     ----------
     disparities : sequence of Tensors
-        Of the batch; one for each scale.
+        Disparities of the batch; one for each scale.
     """
     zero = disparities[0].new_zeros((), dtype=torch.float32)
     zeros = (zero,) * len(disparities)

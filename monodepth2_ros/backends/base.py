@@ -57,7 +57,7 @@ class Backend(Protocol):
         Parameters
         ----------
         image : ndarray or Tensor, shape (H, W, 3), uint8, RGB
-            Of the network's size, on `device`.
+            Image of the network's size, on `device`.
 
         Returns
         -------
@@ -72,7 +72,7 @@ class Backend(Protocol):
         Parameters
         ----------
         images : ndarray or Tensor, shape (B, H, W, 3), uint8, RGB
-            Of the network's size, on `device`.
+            Images of the network's size, on `device`.
 
         Returns
         -------

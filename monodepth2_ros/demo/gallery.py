@@ -60,14 +60,14 @@ class Style:
     Attributes
     ----------
     name : str
-        Of the recording.
+        Name of the recording.
     unit : str
-        Of depth.
+        Unit of depth.
     banner : tuple of two str or None
     rectify : {"auto", "true", "false"}
         The node's parameter: the pictures show what the node sees, rectified or not.
     topic : str
-        Of the images, whose name says whether they are rectified.
+        Topic of the images, whose name says whether they are rectified.
     is_metric : bool
         Whether all depth is in metres, without a measured factor.
     """

@@ -85,9 +85,9 @@ class Link:
     Parameters
     ----------
     topics : PlayedTopics
-        Of the recording; images and camera_info are published under their names there.
+        Topics of the recording; images and camera_info are published under their names there.
     outputs : tuple of str
-        Of :data:`OUTPUT_TOPICS`.
+        Some of :data:`OUTPUT_TOPICS`.
     check : callable
         Called while waiting; raises when waiting is in vain.
 

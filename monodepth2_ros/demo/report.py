@@ -125,7 +125,7 @@ def sample_nearest(depth: Floats, window: Window, height: int, width: int) -> Fl
     window : Window
         Where `depth` lies on the view.
     height, width : int
-        Of the other image, which shows all of the view.
+        Height and width of the other image, which shows all of the view.
 
     Returns
     -------

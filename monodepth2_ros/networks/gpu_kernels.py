@@ -151,7 +151,7 @@ def normalise(pixels: Tensor, dtype: torch.dtype, mean: float, spread: float) ->
     pixels : Tensor, shape (B, H, W, 3), uint8
     dtype : torch.dtype
     mean, spread : float
-        Of values in [0, 1].
+        Mean and spread of values in [0, 1].
 
     Returns
     -------

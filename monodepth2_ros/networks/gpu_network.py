@@ -32,7 +32,7 @@ class GpuDepthNetwork(nn.Module):
         In evaluation mode; left as it is.
     device : torch.device
     dtype : torch.dtype
-        Of the convolutions.
+        Type of the convolutions.
 
     Raises
     ------

@@ -38,7 +38,7 @@ class CameraInput:
     image_topic, info_topic : str
         As resolved.
     reliability : str
-        Of the image subscription at present.
+        Reliability of the image subscription at present.
     """
 
     def __init__(

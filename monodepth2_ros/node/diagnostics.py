@@ -287,7 +287,7 @@ def pairing_problem(
     pairing : CameraInfoPairing
     info_topic : str
     publishers : int
-        Of the camera_info topic, as discovery sees them.
+        Publishers of the camera_info topic, as discovery sees them.
     is_latched : bool
         Whether all of them are transient local.
     """

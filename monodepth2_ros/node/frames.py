@@ -21,7 +21,7 @@ def image_frame(frame: str, output_frame: str, degrees: int) -> str:
     Parameters
     ----------
     frame : str
-        Of the input image.
+        Frame of the input image.
     output_frame : str
         What the user wants it to be called; "" for a name made here.
     degrees : int

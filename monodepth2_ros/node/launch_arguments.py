@@ -399,7 +399,7 @@ def check_params_file(text: str, namespace: str, name: str) -> Path:
     text : str
         Path of the file.
     namespace, name : str
-        Of the node.
+        Namespace and name of the node.
 
     Returns
     -------
@@ -574,7 +574,7 @@ def join_cameras(
     Parameters
     ----------
     cameras : list of dict of str to str
-        Of :func:`read_cameras`.
+        Result of :func:`read_cameras`.
 
     Returns
     -------

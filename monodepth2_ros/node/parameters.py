@@ -84,7 +84,8 @@ class Parameter:
         Parameters
         ----------
         value : bool, int, float, str or sequence of float or str
-            Of the parameter's type, which ROS has checked, or None for a parameter without value.
+            Value of the parameter's type, which ROS has checked, or None for a parameter without
+            value.
         """
         if value is None:
             return f"{self.name} has no value; it takes a {self.type_name}"
@@ -565,7 +566,7 @@ def declare_camera_parameters(node: Node, values: Mapping[str, Any]) -> dict[str
     ----------
     node : rclpy.node.Node
     values : mapping of str to value
-        Of :func:`declare_parameters`.
+        Result of :func:`declare_parameters`.
 
     Returns
     -------

@@ -32,7 +32,7 @@ def profile(depth: int, reliability: str, latched: bool = False) -> QoSProfile:
     ----------
     depth : int
     reliability : str
-        Of :data:`RELIABILITY`.
+        One of :data:`RELIABILITY`.
     latched : bool
         Transient local: late subscribers get the last message.
     """
@@ -58,7 +58,7 @@ def fitting_reliability(publishers: Iterable[Any]) -> str:
     Returns
     -------
     str
-        Of :data:`RELIABILITY`; "best_effort" where nobody publishes.
+        One of :data:`RELIABILITY`; "best_effort" where nobody publishes.
     """
     offered = [info.qos_profile.reliability for info in publishers]
     is_reliable = bool(offered) and all(one == ReliabilityPolicy.RELIABLE for one in offered)

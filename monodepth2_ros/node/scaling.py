@@ -134,11 +134,11 @@ class Scaling:
         Parameters
         ----------
         header : std_msgs/Header
-            Of the image.
+            Header of the image.
         prediction : Prediction
             Made with the options of :meth:`options`.
         camera : PinholeCamera or None
-            Of the image.
+            Camera of the image.
         encoding : str
             Wanted of the depth: "32FC1" or "16UC1".
 

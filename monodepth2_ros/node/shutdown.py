@@ -91,7 +91,7 @@ def run_in_thread(
     ----------
     function : callable
     name : str
-        Of the thread.
+        Name of the thread.
     meanwhile : callable, optional
         Called with seconds until the function has ended, for which it may do something else. Not
         in the first half second: most functions end sooner without it.

@@ -156,7 +156,7 @@ def open_recording(path: Path, problems: list[str] | None = None) -> Iterator[An
     """Open a rosbag2 (folder, .mcap or .db3) or a ROS 1 bag.
 
     A rosbag2 folder without metadata.yaml, as a killed recorder leaves it, is opened by its
-    files. Of a recording in several files those that can be read are used.
+    files. If a recording has several files, those that can be read are used.
 
     Parameters
     ----------

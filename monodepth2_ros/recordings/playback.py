@@ -120,7 +120,7 @@ class Event:
     time_ns : int
         When it was recorded.
     stamp_ns : int
-        Of its header; `time_ns` where the driver left that 0.
+        Stamp of its header; `time_ns` where the driver left that 0.
     message : object
         As the rosbags library gives it.
     """

@@ -143,7 +143,7 @@ class ScaleEstimator:
             For the field of view of the whole image, in the inverse of the network's unit; NaN
             where unknown.
         camera : PinholeCamera
-            Of the image, any size.
+            Camera of the image, any size.
         """
         reasons = []
         for name, running in self._filters.items():

@@ -44,14 +44,14 @@ def measure_height(
     inverse_depth : ndarray, shape (h, w)
         Predicted, in the inverse of the network's unit; NaN where unknown.
     camera : PinholeCamera
-        Of the same field of view, any size.
+        Camera of the same field of view, any size.
     height : float
-        Of the camera above the ground, metres.
+        Height of the camera above the ground, metres.
     down : ndarray, shape (3,), optional
         Direction of gravity in the optical frame (x right, y down, z ahead); without it the
         ground is assumed within 35° of it for a level camera.
     seed : int
-        Of the choice of the planes that are tried.
+        Seed of the choice of the planes that are tried.
 
     Returns
     -------

@@ -127,7 +127,7 @@ class OdometryScale:
     Attributes
     ----------
     poses : PoseBuffer
-        Of the body.
+        Poses of the body.
     """
 
     def __init__(self, mounting: NDArray[np.float64] | None = None) -> None:
@@ -161,7 +161,7 @@ class OdometryScale:
             Nanoseconds.
         image : ndarray, shape (H, W, 3) RGB or (H, W) grey, uint8
         camera : PinholeCamera
-            Of the image.
+            Camera of the image.
         """
         grey = tracking_image(image)
         small = camera.resized(grey.shape[1], grey.shape[0])

@@ -67,7 +67,7 @@ def measure_ranges(
     inverse_depth : ndarray, shape (h, w)
         Predicted, in the inverse of the network's unit; NaN where unknown.
     camera : PinholeCamera
-        Of the same field of view, any size.
+        Camera of the same field of view, any size.
 
     Returns
     -------
@@ -116,7 +116,7 @@ def measure_beam(
     distance : float
         Metres from `origin`.
     origin, direction : ndarray, shape (3,)
-        Of the beam in the camera's optical frame.
+        Origin and direction of the beam in the camera's optical frame.
     field_of_view : float
         Full angle of the cone, radians.
     inverse_depth, camera

@@ -148,7 +148,7 @@ def draw_cloud(
     view : {"above", "side"}
         The side is the camera's right-hand one.
     camera : PinholeCamera, optional
-        Of the depth image, for the field of view.
+        Camera of the depth image, for the field of view.
     title, unit : str
     banner : tuple of two str, optional
         Written across the picture, the first large.
@@ -210,7 +210,7 @@ def draw_aside(
     ----------
     points : ndarray, shape (H, W, 4), float32
     width, height : int
-        Of the picture.
+        Width and height of the picture.
     yaw, pitch : float
         Degrees by which the camera went around the middle: to the right, and up.
 

@@ -160,7 +160,7 @@ def side_by_side(
     Returns
     -------
     ndarray, shape (H, W, 3), uint8, RGB
-        Of even width and height, as video needs it.
+        Picture of even width and height, as video needs it.
     """
     image = panels[0].picture
     width = min(math.sqrt(area * image.shape[1] / image.shape[0]), _WIDEST)
@@ -259,7 +259,7 @@ def draw_text(
     position : tuple of float
         x and y of the anchor.
     size : int
-        Of the font, in pixels.
+        Size of the font, in pixels.
     color : tuple of int
     anchor : str
         l, m or r (left, middle, right), then a, m or d (top, middle, bottom).

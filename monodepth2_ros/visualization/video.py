@@ -97,7 +97,7 @@ class Spool:
     ----------
     times_ns : list of int
     pixels : int
-        Of a picture.
+        Number of pixels of a picture.
     """
 
     def __init__(self, path: Path) -> None:

@@ -389,7 +389,7 @@ def fuzz(count: int, seed: int, only: str = "") -> tuple[Counter[str], list[str]
     seed : int
         The same seed gives the same mutations.
     only : str
-        Of kinds whose name contains this.
+        Fuzz only the kinds whose name contains this.
 
     Returns
     -------

@@ -212,7 +212,7 @@ def quantize_graph(
         Its width, height and crop say what the network takes.
     preset : {"performance", "mixed"}
         "mixed" lets the zero of activations lie anywhere; "performance" has it at an end or in the
-        middle of their range, which is faster. Of the activations here only the image's own are
+        middle of their range, which is faster. Among the activations here only the image's own are
         negative.
 
     Returns

@@ -36,7 +36,7 @@ class LiveScale:
     predict : Predict
         In the network's unit.
     crop : tuple of float
-        Of the model: outside there is no prediction.
+        Crop of the model: outside there is no prediction.
     options : ScaleOptions
         Source "odometry" takes the store's poses.
     ranges : callable, optional

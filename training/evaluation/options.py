@@ -119,7 +119,7 @@ class EvaluateOptions:
         section="running",
     )
     precision: Literal["auto", "fp32", "fp16", "bf16"] = shared_option(
-        "precision", "fp32", "of the depth network, as in the node", section="running"
+        "precision", "fp32", "those of the depth network, as in the node", section="running"
     )
     device: str = shared_option("device", "auto", section="running")
     batch_size: int = shared_option("batch_size", 8, section="running", metavar="N", least=1)

@@ -41,8 +41,8 @@ Image = NDArray[np.uint8]
 def choose_shown_frames(evaluations: Sequence[Evaluation]) -> dict[str, int]:
     """Choose the frames to look at.
 
-    Of one model from its best abs_rel to its worst, of two from the first one's greatest lead to
-    the second one's.
+    For one model, frames from its best abs_rel to its worst; for two, from the first one's greatest
+    lead to the second one's.
 
     Returns
     -------

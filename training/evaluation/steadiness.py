@@ -106,7 +106,7 @@ class CellFlow:
     trusted : ndarray, shape (h, w), bool
         Cells that motion is solved from.
     intrinsics : ndarray, shape (4, 4)
-        Of the image inside the window.
+        Intrinsics of the image inside the window.
     cell : int
         Side of a cell in pixels.
     size : tuple of int
@@ -273,8 +273,8 @@ def view_pair(
     first, second : int
         Frames of its store.
     truth : ndarray, shape (Ht, Wt), optional
-        Of the first frame, from :func:`training.evaluation.protocol.truth_of`. If no poses are
-        recorded and it is dense, motion is solved from it.
+        Depth of the first frame, from :func:`training.evaluation.protocol.truth_of`. If no poses
+        are recorded and it is dense, motion is solved from it.
     """
     store = selection.store
     height, width = depth_size(store)
@@ -307,7 +307,7 @@ def camera_motion(view: FramePair, depth: Depth, metres: float) -> Floats:
     ----------
     view : FramePair
     depth : ndarray, shape (H, W)
-        Of the first frame, positive inside the window.
+        Depth of the first frame, positive inside the window.
     metres : float
         Metres for a unit of depth. Where this is NaN and the motion is known, the length of the
         translation is the one that explains the flow best.

@@ -38,7 +38,7 @@ def agreement_with_motion(
     writer : FrameStoreWriter
     report : CameraReport
     cameras : sequence of PinholeCamera
-        Of the store.
+        Cameras of the store.
     depths : mapping of int to ndarray
         Ground truth of some of the report's frames, see :func:`frames_to_compare`.
 
@@ -103,11 +103,11 @@ def _pair_scale(
     ----------
     first, second : ndarray, shape (H, W, 3), uint8
     depth : ndarray, shape (h, w)
-        Of the first image, metres.
+        Depth of the first image, metres.
     transform : ndarray, shape (4, 4)
         From the first camera's frame to the second one's.
     camera : PinholeCamera
-        Of the images.
+        Camera of the images.
     """
     greys = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (first, second)]
     corners: Any = cv2.goodFeaturesToTrack(greys[0], 400, 0.01, 5)

@@ -66,7 +66,7 @@ class DeliveredFrame:
     stamp : int
         Nanoseconds.
     calibration : Calibration
-        Of this very frame.
+        Calibration of this very frame.
     decode : callable
         Gives the image, (H, W, 3) uint8 RGB, or raises ValueError with the reason.
     follows : bool
@@ -103,10 +103,10 @@ class BagCamera:
     Attributes
     ----------
     path : Path
-        Of the bag.
+        Path of the bag.
     image : RecordedTopic
     calibration : Calibration
-        Of the first frame.
+        Calibration of the first frame.
     info : RecordedTopic or None
         The camera_info; None where the calibration was given.
     truth_source : TruthSource or None

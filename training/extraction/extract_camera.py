@@ -60,7 +60,7 @@ class Rules:
     Attributes
     ----------
     width, height : int
-        Of the stored images.
+        Width and height of the stored images.
     crop : tuple of float
     rectify : str
         "auto", "true" or "false".
@@ -184,7 +184,7 @@ def extract_partner(
     camera : BagCamera or KittiCamera
         The right camera.
     left : CameraReport
-        Of the left camera, from :func:`extract_camera`.
+        Report of the left camera, from :func:`extract_camera`.
     """
     report = CameraReport(**asdict(camera.source), first_frame=len(writer), baseline=-left.baseline)
     _enter_choices(report, camera)
@@ -272,7 +272,7 @@ def _judge_input(report: CameraReport, views: Sequence[StoredView], unusable: Co
     ----------
     report : CameraReport
     views : sequence of StoredView
-        Of the kept frames.
+        Views of the kept frames.
     unusable : Counter of str
         Frames that could not be read, by reason.
     """

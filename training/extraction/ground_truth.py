@@ -93,8 +93,8 @@ class TruthSource:
     calibration : Calibration or None
         The depth image's own, if it must be reprojected.
     pose : ndarray, shape (4, 4), or None
-        Of the depth sensor in the camera's frame; None for the camera's own frame, or, for a point
-        cloud, to look it up at each stamp.
+        Pose of the depth sensor in the camera's frame; None for the camera's own frame, or, for a
+        point cloud, to look it up at each stamp.
     """
 
     topic: RecordedTopic
@@ -140,7 +140,7 @@ class TruthContent:
     Attributes
     ----------
     valid_share : float
-        Of the pixels.
+        Share of the pixels that have depth.
     percentiles : tuple of float
         5, 25, 50 and 95 % of the valid depth, in metres.
     is_whole : bool

@@ -200,7 +200,7 @@ def measure_motion(tracks: PixelTracks, camera: PinholeCamera) -> Motion:
     tracks : PixelTracks
         From :func:`track`.
     camera : PinholeCamera
-        Of any size with this field of view.
+        Camera of any size with this field of view.
     """
     camera = camera.resized(tracks.width, tracks.height)
     focal, centre = (camera.fx, camera.fy), (camera.cx, camera.cy)
@@ -297,7 +297,7 @@ def segment_spacing(spacing: int, typical_flow: float, flow: float, length: int)
     Parameters
     ----------
     spacing : int
-        Of the recording.
+        Spacing of the recording.
     typical_flow, flow : float
         Median motion from frame to frame in the recording and in the segment.
     length : int

@@ -138,14 +138,14 @@ class ExtractOptions:
     width: int | None = shared_option(
         "width",
         None,
-        "of the stored images, a multiple of 32",
+        "that of the stored images, a multiple of 32",
         section=_STORED,
         metavar="PIXELS",
     )
     height: int | None = shared_option(
         "height",
         None,
-        "of the stored images (usually at most 640 wide, aspect kept)",
+        "that of the stored images (usually at most 640 wide, aspect kept)",
         section=_STORED,
         metavar="PIXELS",
     )

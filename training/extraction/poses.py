@@ -34,7 +34,7 @@ class PoseSource:
     description : str
         For the report.
     trajectory : Trajectory or None
-        Of a body, from odometry; None: the transforms alone.
+        Trajectory of a body, from odometry; None: the transforms alone.
     body, camera : str
         Frames: of the trajectory (or the root of the transforms) and of the camera.
     tree : FrameTree

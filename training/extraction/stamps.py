@@ -22,7 +22,7 @@ class StampMatcher:
     Parameters
     ----------
     stamps : ndarray, shape (N,)
-        Of the frames in nanoseconds, in any order.
+        Stamps of the frames in nanoseconds, in any order.
     tolerance : int
         Largest distance in nanoseconds.
     """

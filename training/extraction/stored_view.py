@@ -39,10 +39,10 @@ class StoredView:
     delivered : tuple of int
         Width and height of the images as they arrive.
     source : PinholeCamera
-        Of the image after rectification, before the crop.
+        Camera of the image after rectification, before the crop.
     crop : tuple of float
     camera : PinholeCamera
-        Of the stored image.
+        Camera of the stored image.
     maps : two arrays, or None
         Rectification, for ``cv2.remap``.
     rotation : ndarray, shape (3, 3)
@@ -196,7 +196,7 @@ def stored_size(
     Parameters
     ----------
     width, height : int
-        Of the cropped source.
+        Width and height of the cropped source.
     wanted_width, wanted_height : int, optional
         What is given is taken; the other follows from the aspect. Without any, the largest size
         of at most 640 (and not above the source) that stretches neither side by more than 3 %.

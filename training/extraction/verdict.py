@@ -65,7 +65,8 @@ def assess_motion(
     is_stereo : bool
         The partner of a stereo pair gives parallax where the motion does not.
     width : int
-        Of the stored images in pixels: parallax is measurable in pixels, not in shares of a width.
+        Width of the stored images in pixels: parallax is measurable in pixels, not in shares of
+        a width.
 
     Returns
     -------

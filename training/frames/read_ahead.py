@@ -29,7 +29,7 @@ def in_parallel(
     workers, ahead : int
         Threads, and items in flight.
     name : str
-        Of the threads.
+        Name of the threads.
 
     Yields
     ------

@@ -56,7 +56,7 @@ class FrameStoreWriter:
     Parameters
     ----------
     path : path
-        Of the store; must not exist yet.
+        Path of the store; must not exist yet.
     width, height : int
         Image size in pixels.
     crop : tuple of float, optional

@@ -95,7 +95,7 @@ def draw(
     ----------
     batch : int
     generator : torch.Generator
-        Of the CPU, so that the draws are the same whatever the device.
+        Generator of the CPU, so that the draws are the same whatever the device.
     mirror_probability, jitter_probability : float
         For each sample.
     turn_degrees, zoom : float

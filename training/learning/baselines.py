@@ -98,7 +98,7 @@ def sparse_error(geometry: SparseGeometry, prediction: NDArray[np.floating]) -> 
     Parameters
     ----------
     geometry : SparseGeometry
-        Of P points.
+        Geometry of P points.
     prediction : ndarray, shape (P,)
         Positive.
     """

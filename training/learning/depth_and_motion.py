@@ -252,7 +252,7 @@ def set_difference_filters(encoder: ResnetEncoder) -> None:
     Parameters
     ----------
     encoder : ResnetEncoder
-        Of two images; changed in place.
+        Encoder of two images; changed in place.
     """
     with torch.no_grad():
         weight = encoder.encoder.conv1.weight

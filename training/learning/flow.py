@@ -152,7 +152,7 @@ def remember_flow(stores: Sequence[FrameStore]) -> MeasureFlow:
     Parameters
     ----------
     stores : sequence of FrameStore
-        Of one size.
+        Stores of one size.
     """
 
     @cache

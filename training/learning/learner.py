@@ -196,7 +196,7 @@ class Learner:
         ----------
         views : TrainingViews
         generator : torch.Generator, optional
-            Of the device; draws the noise that breaks ties.
+            Generator of the device; draws the noise that breaks ties.
         keep_images : bool
             Keep what the objective saw.
         """

@@ -100,7 +100,7 @@ class Meter:
         speed : float
             Samples per second.
         losses : list of float
-            Of each scale.
+            Loss of each scale.
         moving : float
             Share of moving pixels.
         truth : float

@@ -44,7 +44,7 @@ def solve_motion(
     Parameters
     ----------
     depth : Tensor, shape (B, h, w)
-        Of the cells of the first image.
+        Depth of the cells of the first image.
     flow : Tensor, shape (B, 2, h, w)
         In pixels of the image.
     intrinsics : Tensor, shape (B, 4, 4)

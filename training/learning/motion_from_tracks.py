@@ -70,7 +70,7 @@ class TrackedMotion(NamedTuple):
         ----------
         mirror : Tensor, shape (B,), bool
         width : int
-            Of the image in pixels.
+            Width of the image in pixels.
         """
         mirror = mirror.to(self.points.device)
         flip = torch.ones(4, device=self.points.device)

@@ -117,7 +117,7 @@ def check_same_options(folder: Path, options: Mapping[str, Any]) -> None:
     Parameters
     ----------
     folder : Path
-        Of the run.
+        Folder of the run.
     options : mapping
         As they were given; what they leave to the recipe (None, "auto") may be anything.
 
@@ -211,7 +211,7 @@ def parse_state(content: bytes, folder: Path) -> RunState:
     ----------
     content : bytes
     folder : Path
-        Of the run, for messages.
+        Folder of the run, for messages.
 
     Raises
     ------

@@ -92,7 +92,7 @@ def validate(
     metric : bool
         Compare depths as they are, not scaled by their medians.
     seed : int
-        Of the noise that breaks ties.
+        Seed of the noise that breaks ties.
     keep_picture : bool
         Make a picture.
     measure_tracks : callable, optional

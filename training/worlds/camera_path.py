@@ -102,14 +102,14 @@ def camera_path(
     standstill : float
         Seconds for which it stands; it brakes before and accelerates after.
     height : float
-        Of the camera above the ground, in metres.
+        Height of the camera above the ground, in metres.
     pitch : float
         Degrees by which it looks down.
     sway : float
         1 for the sway of a vehicle on an uneven way and some looking around; 0 for none, and for
         a steady speed.
     seed : int
-        Of the sway and the gaze.
+        Seed of the sway and the gaze.
     roll : float
         Degrees by which it is turned clockwise about its axis.
     aside : float

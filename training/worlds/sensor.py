@@ -47,7 +47,7 @@ class Sensor:
     shot_noise, read_noise : float
         Standard deviation of the noise at full brightness and in the dark, in linear light.
     gamma : float
-        Of the development.
+        Gamma of the development.
     contrast : float
         Slope of the tone curve in its middle; 1 leaves it straight.
     black : float
@@ -57,7 +57,7 @@ class Sensor:
     jpeg_quality : int
         1 to 100; 0 for no compression.
     seed : int
-        Of all that is new for every frame.
+        Seed of all that is new for every frame.
     """
 
     metering: float = 0.0

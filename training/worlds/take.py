@@ -27,7 +27,7 @@ class Take:
     speed : float
         In m/s.
     height : float
-        Of the camera above the ground, in metres.
+        Height of the camera above the ground, in metres.
     pitch, roll : float
         In degrees, as in :func:`training.worlds.camera_path.camera_path`.
     sway : float

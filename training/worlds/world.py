@@ -211,7 +211,7 @@ def box_faces(boxes: Sequence[Box], seed: int, inward: bool = False) -> Faces:
     ----------
     boxes : sequence of Box
     seed : int
-        Of the noise on the surfaces.
+        Seed of the noise on the surfaces.
     inward : bool
         Let the faces be seen from inside the boxes (the walls of a room).
 
@@ -334,7 +334,7 @@ class Road:
     Attributes
     ----------
     half_width : float
-        Of the carriageway, in metres.
+        Half of the width of the carriageway, in metres.
     pavement : float
         Width of the pavement on both sides.
     waves : tuple of (amplitude, wavelength, phase)

@@ -95,8 +95,8 @@ def sample_world(
     length : float
         Metres of route that the world shall have; a room's route goes round as often as needed.
     height : float
-        Of the camera, in metres: the route of a home, a kitchen, a corridor and a yard is clear of
-        what reaches that high, and goes above what is lower.
+        Height of the camera, in metres: the route of a home, a kitchen, a corridor and a yard is
+        clear of what reaches that high, and goes above what is lower.
 
     Returns
     -------

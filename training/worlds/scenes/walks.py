@@ -29,9 +29,9 @@ def clear_ground(
     ----------
     boxes : sequence of Box
     area : tuple of 4 float
-        Of the walls around: least x, least y, greatest x, greatest y.
+        Area between the walls around: least x, least y, greatest x, greatest y.
     height : float
-        Of the camera, in metres.
+        Height of the camera, in metres.
 
     Returns
     -------
