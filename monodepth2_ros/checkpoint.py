@@ -305,7 +305,9 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     if path.name.endswith(KITTI_STEREO):
         folder = path.with_name(path.name.removesuffix(KITTI_STEREO))
         if not folder.is_dir():
-            raise CheckpointError(f"{path}: {folder} is no folder with encoder.pth and depth.pth")
+            raise CheckpointError(
+                f"{path}: {folder} is not a folder with encoder.pth and depth.pth"
+            )
         return _load_published(folder, is_kitti_stereo=True)
     if path.is_dir():
         return _load_published(path)
@@ -516,7 +518,7 @@ def _resnet_depth(encoder: Mapping[str, Tensor], source: Path) -> int:
     )
     if depth is None:
         raise CheckpointError(
-            f"{source / 'encoder.pth'} is no known ResNet ({len(blocks)} blocks in layer3)"
+            f"{source / 'encoder.pth'} is not a known ResNet ({len(blocks)} blocks in layer3)"
         )
     return depth
 

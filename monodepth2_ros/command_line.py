@@ -134,7 +134,7 @@ class CommandLine(Generic[_Options]):
                 self._add(groups[section], field)
 
     def add_argument(self, *names: str, **arguments: Any) -> None:
-        """Add an argument that is no option of the dataclass; see argparse."""
+        """Add an argument that is not an option of the dataclass; see argparse."""
         self.parser.add_argument(*names, **arguments)
 
     def parse(self, arguments: Sequence[str] | None = None) -> _Options:

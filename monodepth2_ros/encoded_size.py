@@ -98,7 +98,7 @@ def _jpeg(data: memoryview) -> tuple[int, int]:
     at = 2
     while True:
         if data[at] != 0xFF:
-            raise ValueError(f"byte {at} of its JPEG header is no marker")
+            raise ValueError(f"byte {at} of its JPEG header is not a marker")
         while data[at] == 0xFF:  # any number of them may fill up
             at += 1
         marker = data[at]

@@ -426,7 +426,7 @@ class DepthPredictor:
 
 
 def _check_batch(images: NDArray[np.uint8]) -> None:
-    """Refuse what is no batch of images."""
+    """Refuse what is not a batch of images."""
     if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8 or not len(images):
         raise ValueError(
             f"the images have shape {images.shape} and type {images.dtype}; (B, H, W, 3) of "

@@ -58,7 +58,7 @@ def parse_json(
     Raises
     ------
     Exception
-        Exception of class `error`, if it is no JSON or does not fit.
+        Exception of class `error`, if it is not JSON or does not fit.
     """
     try:
         values = json.loads(text)

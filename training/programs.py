@@ -34,7 +34,7 @@ def call(name: str, words: Sequence[object]) -> None:
         If it was interrupted.
     """
     if name not in PROGRAMS:
-        raise ValueError(f"'{name}' is no command; there are {', '.join(PROGRAMS)}")
+        raise ValueError(f"'{name}' is not a command; there are {', '.join(PROGRAMS)}")
     # Imported here: each needs extras of its own, and says so.
     program = importlib.import_module(f"training.{name}")
     try:

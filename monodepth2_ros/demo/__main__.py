@@ -185,7 +185,7 @@ def _check_targets(options: DemoOptions) -> None:
         if not options.force:
             raise DemoError(f"--record {record} exists; give another folder, or --force to replace")
         if not (record / "metadata.yaml").is_file():
-            raise DemoError(f"--record {record} exists and is no recording; give another folder")
+            raise DemoError(f"--record {record} exists and is not a recording; give another folder")
     if options.video != "auto" and not can_write(options.video):
         raise DemoError(f"--video {options.video}: this OpenCV cannot write it; give another")
 

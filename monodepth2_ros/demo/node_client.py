@@ -342,7 +342,7 @@ class Link:
         with self._changed:
             self._changed.wait(min(max(0.0, seconds), 0.1))
         silence = time.monotonic() - self._last_arrival
-        # A pause of the recording is no silence of the node's.
+        # During a pause of the recording the node is not silent.
         if silence > _SILENCE_PATIENCE and self._sent_since > 1:
             raise PlayError(
                 f"nothing came back for {silence:.0f} s; the node says: {self.complaint}"

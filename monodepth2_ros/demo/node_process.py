@@ -21,7 +21,7 @@ from monodepth2_ros.node.launch_arguments import profile_environment
 
 # Domains above use ports that Linux gives out to anyone.
 _LAST_DOMAIN = 101
-# Ports of a domain, and the first that is no multicast port (DDSI-RTPS 9.6.2).
+# Ports of a domain, and the first that is not a multicast port (DDSI-RTPS 9.6.2).
 _PORT_BASE, _PORTS_PER_DOMAIN, _FIRST_UNICAST = 7400, 250, 10
 
 # Seconds until the next harder signal.

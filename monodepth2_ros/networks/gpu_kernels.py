@@ -8,7 +8,7 @@ They compute in float32 whatever type the tensors have, and NaN stays NaN. Sizes
 compiled in, so each size has its kernels; Triton keeps them on disk between starts.
 """
 
-# What a kernel takes is no Python object that has a type.
+# What a kernel takes is not a Python object that has a type.
 # mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ def _explain(error: Exception) -> None:
 
 
 def _close(node: DepthNode | None, executor: Executor | None) -> None:
-    """Close everything of ROS; parts that a signal has closed already are no errors."""
+    """Close everything of ROS; parts that a signal has closed already are not errors."""
     import contextlib
 
     import rclpy

@@ -274,7 +274,7 @@ def _advise_transport(status: NodeStatus) -> str:
         return f"{said}; set image_transport to 'compressed' and remap image to {base}"
     if status.wrong_type == "sensor_msgs/msg/Image":
         return f"{said}; set image_transport to 'raw' and remap image to {topic}"
-    return f"{said}, which is no image; remap image to a camera's topic"
+    return f"{said}, which is not an image; remap image to a camera's topic"
 
 
 def pairing_problem(

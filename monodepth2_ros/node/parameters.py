@@ -551,7 +551,7 @@ def is_known(name: str, cameras: Sequence[str]) -> bool:
 
 
 def camera_parameter(name: str, cameras: Sequence[str]) -> tuple[str, Parameter] | None:
-    """Return camera and parameter of a name such as "front.max_range", None if it is no such."""
+    """Return camera and parameter of a name such as "front.max_range", or None."""
     camera, _, rest = name.partition(".")
     parameter = BY_NAME.get(rest)
     if not camera or camera not in cameras or parameter is None or parameter.of_process:

@@ -85,7 +85,7 @@ def overriding_options(node: Node, topic: str, role: str) -> QoSOverridingOption
     for name in found:
         if name not in policies:
             raise InvalidQosOverridesError(
-                f"parameter {prefix}{name}: '{name}' is no QoS policy; policies are "
+                f"parameter {prefix}{name}: '{name}' is not a QoS policy; policies are "
                 f"{', '.join(sorted(policies))}"
             )
     return QoSOverridingOptions([policies[name] for name in found]) if found else None

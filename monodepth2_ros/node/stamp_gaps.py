@@ -57,6 +57,6 @@ class StampGaps:
         if not period > 0.0:
             return 0.0
         periods = np.maximum(1.0, np.round(1e-9 * np.array(self._gaps) / period))
-        # A pause is no loss: a recording that is paused, a camera that is switched off.
+        # A pause is not a loss: a recording that is paused, a camera that is switched off.
         periods = periods[periods <= _WINDOW]
         return float(1.0 - len(periods) / periods.sum()) if len(periods) else 0.0

@@ -212,7 +212,7 @@ def _open(path: Path, problems: list[str], stack: contextlib.ExitStack) -> AnyRe
     files = _bag_files(path)
     if not files:
         raise ValueError(
-            f"{path} is no recording: it has neither metadata.yaml nor bag files (.mcap, .db3). "
+            f"{path} is not a recording: it has neither metadata.yaml nor bag files (.mcap, .db3). "
             "If files are elsewhere, copy them here; 'ros2 bag reindex' writes metadata.yaml"
         )
     return _open_whole(path, _readable(path, files, problems), problems)

@@ -123,14 +123,14 @@ def scan(path: Path) -> Contents:
     Raises
     ------
     ValueError
-        If it is no MCAP file, or nothing of it can be read.
+        If it is not an MCAP file, or nothing of it can be read.
     """
     contents = Contents()
     schemas: dict[int, tuple[str, str, str]] = {}
     channels: dict[int, tuple[int, str, str]] = {}
     with path.open("rb") as file:
         if file.read(len(MAGIC)) != MAGIC:
-            raise ValueError(f"{path} is no MCAP file")
+            raise ValueError(f"{path} is not an MCAP file")
         size = path.stat().st_size
         is_after_damage = has_footer = False
         while (offset := file.tell()) < size - len(MAGIC) or not has_footer:

@@ -181,7 +181,7 @@ class TolerantReader:
 
 
 def _can_parse(connection: Connection, typestore: Typestore) -> bool:
-    """Whether the definition of a connection's type can be parsed and is no damaged one."""
+    """Whether the definition of a connection's type can be parsed and is not a damaged one."""
     from rosbags.interfaces import MessageDefinitionFormat
     from rosbags.typesys import get_types_from_idl, get_types_from_msg
 

@@ -77,7 +77,7 @@ def read_depth_image(
     Raises
     ------
     ValueError
-        If it is no depth image.
+        If it is not a depth image.
     """
     depth = decode_depth(message) if hasattr(message, "step") else decode_compressed_depth(message)
     own = camera.resized(depth.shape[1], depth.shape[0])

@@ -129,7 +129,7 @@ class Panel:
     window : Window
         Where it lies on the camera image.
     colors : DepthColors or None
-        For the legend; None for a picture that is no depth.
+        For the legend; None for a picture that does not show depth.
     """
 
     label: str

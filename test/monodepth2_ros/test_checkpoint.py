@@ -137,7 +137,7 @@ def test_published_stereo_is_metric_only_if_the_user_says_that_it_is_kittis(tmp_
     published_folder(tmp_path / "mono")
     with pytest.raises(CheckpointError, match="trained without stereo.*leave out"):
         load_checkpoint(f"{tmp_path / 'mono'}:kitti-stereo")
-    with pytest.raises(CheckpointError, match="nowhere is no folder"):
+    with pytest.raises(CheckpointError, match="nowhere is not a folder"):
         load_checkpoint(f"{tmp_path / 'nowhere'}:kitti-stereo")
 
 
@@ -150,7 +150,7 @@ def test_missing_and_wrong_files_are_named(tmp_path, networks):
     (tmp_path / "depth.pth").write_bytes(b"x")
     with pytest.raises(CheckpointError, match="single pickle; give the folder"):
         load_checkpoint(tmp_path / "depth.pth")
-    (tmp_path / "text.safetensors").write_text("this is no checkpoint")
+    (tmp_path / "text.safetensors").write_text("this is not a checkpoint")
     with pytest.raises(CheckpointError, match="not a readable safetensors file"):
         load_checkpoint(tmp_path / "text.safetensors")
     good = tmp_path / "good.safetensors"

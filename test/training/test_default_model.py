@@ -193,7 +193,7 @@ def test_a_command_that_fails_or_is_interrupted_ends_the_rebuild(tmp_path, capsy
     monkeypatch.setattr(importlib.import_module("training.evaluate"), "main", lambda words: 130)
     with pytest.raises(KeyboardInterrupt):
         programs.call("evaluate", [])
-    with pytest.raises(ValueError, match="'bake' is no command"):
+    with pytest.raises(ValueError, match="'bake' is not a command"):
         programs.call("bake", [])
 
 

@@ -514,7 +514,7 @@ def test_checkpoints_without_pose_networks_are_refused(checkpoint: Checkpoint) -
     weights = dict(posed.state["pose_encoder"])
     del weights["encoder.layer1.0.conv1.weight"]
     broken = dataclasses.replace(posed, state={**posed.state, "pose_encoder": weights})
-    with pytest.raises(CheckpointError, match="'pose_encoder' is no known ResNet"):
+    with pytest.raises(CheckpointError, match="'pose_encoder' is not a known ResNet"):
         motion_model(broken)
     small = {**posed.state["pose"], "net.0.weight": torch.zeros(256, 64, 1, 1)}
     broken = dataclasses.replace(posed, state={**posed.state, "pose": small})
@@ -930,7 +930,7 @@ def test_the_far_end_of_a_network(checkpoint: Checkpoint) -> None:
         (["M", "--data", "S", "--kitti-raw", "K"], "not both"),
         (["M", "--kitti-raw", "K"], "belong together"),
         (["M", "--data", "nowhere"], "--data .*nowhere does not exist"),
-        (["M", "--data", "E"], "is no frame store"),
+        (["M", "--data", "E"], "is not a frame store"),
         (["nowhere", "--data", "S"], "checkpoint .*nowhere does not exist"),
         (["M", "--data", "S", "--batch-size", "0"], "--batch-size is 0; give at least 1"),
         (["M", "--data", "S", "--cap", "0"], "--cap is 0.0; give more than 0"),

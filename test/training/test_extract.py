@@ -569,7 +569,7 @@ def test_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert extract(bag, "--out", tmp_path / "taken") == 1
     assert "taken exists; remove it or choose another --out" in capsys.readouterr().err
     assert extract(bag, "--out", tmp_path / "taken", "--force") == 1
-    assert "taken exists" in capsys.readouterr().err  # it is no frame store
+    assert "taken exists" in capsys.readouterr().err  # it is not a frame store
     assert extract("--out", tmp_path / "frames") == 1
     assert "give recordings" in capsys.readouterr().err
     for arguments in ((bag,), (bag, "--out", "x", "--spacing", "0")):

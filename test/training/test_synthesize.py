@@ -264,11 +264,11 @@ def test_a_recording_is_replaced_only_by_force(tmp_path):
     write_recording(target, sequence(frames=2), force=True)
     assert len(read(target)["/odom"]) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["bag"]
-    # A folder that is no recording stays, whatever is asked.
+    # A folder that is not a recording stays, whatever is asked.
     other = tmp_path / "photos"
     other.mkdir()
     (other / "cat.jpg").write_bytes(b"meow")
-    with pytest.raises(FileExistsError, match="is no recording"):
+    with pytest.raises(FileExistsError, match="is not a recording"):
         write_recording(other, sequence(frames=1), force=True)
     assert (other / "cat.jpg").read_bytes() == b"meow"
 

@@ -120,7 +120,7 @@ def check_int8_request(
     Raises
     ------
     QuantizationError
-        If it is no OpenVINO IR, another option contradicts, or NNCF is missing.
+        If it is not an OpenVINO IR, another option contradicts, or NNCF is missing.
     """
     if format != "openvino":
         raise QuantizationError(

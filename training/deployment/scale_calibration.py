@@ -39,7 +39,7 @@ from training.frames.truth_check import truth_problem
 #: Farthest ground truth that counts, metres.
 _CAP = 80.0
 
-#: Fewer frames than this with a factor are no sample of a recording.
+#: Fewer frames than this with a factor are not a sample of a recording.
 FEWEST_FRAMES = 10
 
 
@@ -77,7 +77,7 @@ class ScaleCalibration:
                 f"{found.measured} of {found.frames} frames give a factor; at least "
                 f"{FEWEST_FRAMES} are needed"
             )
-        # The measurements' own noise is no fault of the factor.
+        # The measurements' own noise is not an error of the factor.
         excess = math.sqrt(max(0.0, found.spread**2 - found.noise**2))
         if excess <= self.max_spread:
             return ""

@@ -210,7 +210,8 @@ def _pose_layers(checkpoint: Checkpoint) -> int:
         if keys == {key for key in known if not key.startswith("encoder.fc.")}:
             return layers
     raise CheckpointError(
-        f"checkpoint {checkpoint.source}: 'pose_encoder' is no known ResNet ({len(keys)} entries)"
+        f"checkpoint {checkpoint.source}: 'pose_encoder' is not a known ResNet "
+        f"({len(keys)} entries)"
     )
 
 

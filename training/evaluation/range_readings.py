@@ -89,8 +89,8 @@ def read_ranges(
             is_depth = any(topic.name == wanted and topic.is_depth for topic in topics)
             if wanted not in found and not is_depth:
                 raise ValueError(
-                    f"{path.name}: --range-topic {wanted} is no LaserScan, PointCloud2, Range or "
-                    f"depth image; there are {', '.join(found) or 'none of these'}"
+                    f"{path.name}: --range-topic {wanted} is not a LaserScan, PointCloud2, Range "
+                    f"or depth image; there are {', '.join(found) or 'none of these'}"
                 )
             found = [wanted]
         if len(found) != 1:

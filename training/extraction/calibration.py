@@ -68,7 +68,7 @@ def read_calibration(path: Path) -> Calibration:
     if ("k" in content or "K" in content) and "width" in content:
         return _read_echo(path, content)
     raise ValueError(
-        f"{path} is no calibration that is known: neither a camera_info YAML (image_width, "
+        f"{path} is not a calibration that is known: neither a camera_info YAML (image_width, "
         "camera_matrix), nor ros2 topic echo of a camera_info (width, k), nor a camera chain of "
         "Kalibr (intrinsics, resolution), nor an OpenCV FileStorage"
     )
@@ -163,7 +163,7 @@ def _read_kalibr(path: Path, name: str, content: dict[str, Any]) -> Calibration:
     model = str(content.get("camera_model", "pinhole"))
     if model != "pinhole":
         raise ValueError(
-            f"{place}: camera_model '{model}' is no pinhole; calibrate with pinhole-radtan or "
+            f"{place}: camera_model '{model}' is not a pinhole; calibrate with pinhole-radtan or "
             "pinhole-equi"
         )
     distortion = str(content.get("distortion_model", "none"))

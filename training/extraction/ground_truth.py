@@ -232,7 +232,7 @@ def look_at_content(reader: AnyReader, topic: RecordedTopic, unit: float) -> Tru
 
 
 def content_problem(content: TruthContent, topic: RecordedTopic, unit: float) -> str:
-    """Say why the content is no depth in this unit; "" if it may be."""
+    """Say why the content cannot be depth in this unit; "" if it may be."""
     if content.problems and not content.valid_share:
         return content.problems[0]
     if not content.valid_share:

@@ -359,7 +359,7 @@ def _read_header(path: Path) -> StoreHeader:
         hint = ""
         if partial_path(path).exists():
             hint = "; an unfinished extraction is next to it: run the same depth_extract again"
-        raise FileNotFoundError(f"{path} is no frame store: it has no store.json{hint}")
+        raise FileNotFoundError(f"{path} is not a frame store: it has no store.json{hint}")
     text = file.read_bytes()
     kind = parse_json(text, _Kind, file, ValueError)
     if kind.format != FORMAT:

@@ -29,7 +29,7 @@ from training.learning.motion_from_tracks import (
     standing_geometry,
 )
 
-#: Whether the stereo partner is no source, one more source, or the only one.
+#: Whether the stereo partner is not a source, one more source, or the only one.
 StereoMode = Literal["none", "add", "only"]
 
 #: Whether true depth is not learned from, is learned from next to a sample's sources, or in their

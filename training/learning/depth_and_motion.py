@@ -247,7 +247,7 @@ def set_difference_filters(encoder: ResnetEncoder) -> None:
     """Let every other filter of a motion network's first layer compare the two frames.
 
     A trunk that was trained on single images looks at the mean of the two frames, in which there
-    is no motion; differences show it from the first step on.
+    is not motion; differences show it from the first step on.
 
     Parameters
     ----------
@@ -315,7 +315,7 @@ def _trunk(source: str, num_layers: int) -> Mapping[str, Tensor]:
         raise ValueError(f"--init: {path} holds no plain weights ({reason})") from error
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
         raise ValueError(
-            f"--init: {path} is no plain state dict; save the ResNet's alone, with torchvision's "
-            "names"
+            f"--init: {path} is not a plain state dict; save the ResNet's alone, with "
+            "torchvision's names"
         )
     return {name: value.float() for name, value in state.items()}

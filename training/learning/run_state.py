@@ -236,7 +236,7 @@ def parse_state(content: bytes, folder: Path) -> RunState:
     except Exception as error:  # torch raises many kinds for damaged files
         raise unusable(f"{path} cannot be read ({_first_line(error)})") from error
     if not isinstance(values, dict) or "format" not in values:
-        raise unusable(f"{path} is no saved run")
+        raise unusable(f"{path} is not a saved run")
     if values["format"] != _FORMAT:
         raise RunError(f"{path} has format {values['format']}; this package reads {_FORMAT}")
     tensors = {name: values.pop(name, None) for name in ("networks", "optimizer", "meter")}

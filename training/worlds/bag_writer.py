@@ -167,7 +167,7 @@ def check_bag_target(target: Path, force: bool) -> None:
             f"{target} exists; give another folder, or replace it by force (--force)"
         )
     if not (target / "metadata.yaml").is_file():
-        raise FileExistsError(f"{target} exists and is no recording; it will not be replaced")
+        raise FileExistsError(f"{target} exists and is not a recording; it will not be replaced")
 
 
 def _messages(

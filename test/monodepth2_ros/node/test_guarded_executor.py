@@ -171,7 +171,7 @@ def test_hostile_requests_and_messages_over_dds(tmp_path):
         assert int(values["messages refused"]) >= 7
         assert "/clock" in node.log() and "Seconds value must not be negative" in node.log()
 
-        # Bytes that are no message, and messages whose fields lie.
+        # Bytes that are not a message, and messages whose fields lie.
         rng = random.Random(5)
         for publisher in (peer._images, peer._infos):
             for _ in range(100):

@@ -139,7 +139,7 @@ def test_kalibr(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="holds the cameras cam0, cam1"):
         read_calibration(tmp_path / "camchain.yaml:cam7")
     omni = KALIBR.replace("camera_model: pinhole", "camera_model: omni", 1)
-    with pytest.raises(ValueError, match="'omni' is no pinhole"):
+    with pytest.raises(ValueError, match="'omni' is not a pinhole"):
         read_calibration(Path(f"{written(tmp_path / 'omni.yaml', omni)}:cam0"))
     single = written(tmp_path / "one.yaml", KALIBR.split("cam1:")[0])
     assert read_calibration(single) == first

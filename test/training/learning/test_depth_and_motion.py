@@ -425,7 +425,7 @@ def test_files_with_something_else_are_named(
     path = write_pth(tmp_path / "wrapped.pth", content)
     with pytest.raises(ValueError) as caught:
         load_initial_trunk(blank, path)
-    assert f"--init: {path} is no plain state dict; save the ResNet's alone" in str(caught.value)
+    assert f"--init: {path} is not a plain state dict; save the ResNet's alone" in str(caught.value)
 
 
 class Trap:
