@@ -100,6 +100,16 @@ def narrow_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     narrow(monkeypatch.setattr)
 
 
+@pytest.fixture(scope="module")
+def narrow_networks_in_file() -> Iterator[None]:
+    """Build networks of few channels in a whole file, for fixtures that its tests share, too."""
+    from narrow_networks import narrow
+
+    with pytest.MonkeyPatch.context() as patch:
+        narrow(patch.setattr)
+        yield
+
+
 @pytest.fixture
 def raw(tmp_path: Path) -> Path:
     """Write a drive of 12 frames in the folders of KITTI's raw data."""

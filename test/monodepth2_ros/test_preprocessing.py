@@ -10,7 +10,14 @@ import torch
 from PIL import Image
 
 from monodepth2_ros.camera import PinholeCamera
-from monodepth2_ros.preprocessing import crop_box, prepare_image, resize_image, to_network_input
+from monodepth2_ros.preprocessing import (
+    crop_box,
+    prepare_image,
+    remaining_crop,
+    resize_image,
+    sees_less,
+    to_network_input,
+)
 
 RNG = np.random.default_rng(5)
 
@@ -85,3 +92,16 @@ def test_cuda_resizes_as_the_cpu_does():
     cpu = resize_image(image, 640, 192)
     cuda = resize_image(image.cuda(), 640, 192).cpu()
     assert int((cpu.int() - cuda.int()).abs().max()) <= 1
+
+
+def test_what_is_left_of_a_crop() -> None:
+    none = (0.0, 0.0, 0.0, 0.0)
+    bonnet = (0.0, 0.2, 0.0, 0.3)
+    assert remaining_crop(none, bonnet) == bonnet
+    assert remaining_crop(bonnet, bonnet) == none
+    # Of 100 rows, 20 are gone and 30 more at the bottom: 10 of the 50 left at the top.
+    assert remaining_crop(bonnet, (0.1, 0.3, 0.0, 0.3)) == pytest.approx((0.1, 0.2, 0.0, 0.0))
+    assert remaining_crop(bonnet, none) == none
+    assert sees_less(bonnet, none)
+    assert not sees_less(none, bonnet)
+    assert not sees_less(bonnet, (0.0, 0.2001, 0.0, 0.2999))

@@ -22,7 +22,7 @@ import yaml
 from monodepth2_ros import atomic_files
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.checkpoint import load_checkpoint
-from narrow_networks import command, narrow, program_of
+from narrow_networks import command, program_of
 from paths import REPOSITORY
 from training.frames.store import FrameStore
 from training.frames.writer import write_frame_store
@@ -40,13 +40,8 @@ STEPS = 6
 # A few steps from random weights may or may not learn something.
 COMPLETE = (0, NOTHING_LEARNED)
 
-
-@pytest.fixture(scope="module", autouse=True)
-def narrow_networks():
-    """What is tested here is what a run does around its networks."""
-    with pytest.MonkeyPatch.context() as patch:
-        narrow(patch.setattr)
-        yield
+# What is tested here is what a run does around its networks.
+pytestmark = pytest.mark.usefixtures("narrow_networks_in_file")
 
 
 @pytest.fixture(scope="module")

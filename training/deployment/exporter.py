@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,15 +109,7 @@ def export_checkpoint(
     model = DepthModel(checkpoint.depth_network(), checkpoint.metadata).eval()
     notes: tuple[str, ...] = ()
     size = (2 if half else 4) * sum(weights.numel() for weights in model.parameters())
-    stack = contextlib.ExitStack()
-    try:
-        stack.enter_context(exclusive(output))
-        folder = stack.enter_context(scratch_folder(output))
-    except TargetInUse as error:
-        raise ExportError(str(error)) from error
-    except OSError as error:
-        raise ExportError(f"{output} cannot be written: {describe_error(error)}") from error
-    try:
+    with export_folder(output, size) as folder:
         part = folder / output.name
         if format == "onnx":
             write_onnx(part, model, batch)
@@ -145,16 +138,48 @@ def export_checkpoint(
                 f"{tolerance:g}); please report it with the versions of torch and the engine"
             )
         move_export_into_place(part, output, format)
-    except ExportError:
-        raise
-    except Exception as error:
-        failure = failure_of_disk(error, output, folder, size)
-        if failure is None:
-            raise
-        raise failure from error
-    finally:
-        stack.close()
     return ExportResult(output, format, difference, tolerance, written.engine, notes)
+
+
+@contextlib.contextmanager
+def export_folder(output: Path, size: int) -> Iterator[Path]:
+    """Lend a hidden folder to write an export in, while no other process may write the same.
+
+    Parameters
+    ----------
+    output : Path
+        What is to be written; the folder lies next to it.
+    size : int
+        About how many bytes, to recognise a full disk.
+
+    Yields
+    ------
+    Path
+        It is removed in the end, with what is left in it.
+
+    Raises
+    ------
+    ExportError
+        If another process writes `output`, or the disk fails.
+    """
+    stack = contextlib.ExitStack()
+    try:
+        stack.enter_context(exclusive(output))
+        folder = stack.enter_context(scratch_folder(output))
+    except TargetInUse as error:
+        raise ExportError(str(error)) from error
+    except OSError as error:
+        raise ExportError(f"{output} cannot be written: {describe_error(error)}") from error
+    with stack:
+        try:
+            yield folder
+        except ExportError:
+            raise
+        except Exception as error:
+            failure = failure_of_disk(error, output, folder, size)
+            if failure is None:
+                raise
+            raise failure from error
 
 
 def failure_of_disk(error: Exception, output: Path, folder: Path, size: int) -> ExportError | None:

@@ -9,7 +9,6 @@ quantisation). The first four fifths of each recording calibrate, the last fifth
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import importlib.util
 import json
@@ -23,11 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monodepth2_ros.atomic_files import scratch_folder
 from monodepth2_ros.checkpoint import Checkpoint, CheckpointMetadata, open_checkpoint
-from monodepth2_ros.command_guard import describe_error
 from monodepth2_ros.preprocessing import crop_box
-from monodepth2_ros.target_lock import TargetInUse, exclusive
 from training.deployment.calibration_frames import (
     FEWEST_FRAMES,
     QuantizationError,
@@ -40,7 +36,7 @@ from training.deployment.depth_model import METADATA_KEY, DepthModel, metadata_j
 from training.deployment.equalization import EqualizedDepthNetwork
 from training.deployment.exporter import (
     check_request,
-    failure_of_disk,
+    export_folder,
     format_of,
     move_export_into_place,
 )
@@ -376,15 +372,8 @@ def export_int8(
     plain = convert_openvino(DepthModel(equalized, metadata), 1)
     graph = quantize_graph(plain, calibration, metadata, preset)
     used = sum(len(selection.frames) for selection in calibration)
-    stack = contextlib.ExitStack()
-    try:
-        stack.enter_context(exclusive(output))
-        folder = stack.enter_context(scratch_folder(output))
-    except TargetInUse as error:
-        raise ExportError(str(error)) from error
-    except OSError as error:
-        raise ExportError(f"{output} cannot be written: {describe_error(error)}") from error
-    try:
+    weights = (weight for network in checkpoint.state.values() for weight in network.values())
+    with export_folder(output, sum(weight.numel() for weight in weights)) as folder:
         import openvino
 
         # Compared is what the node would load, run as the node would run it.
@@ -428,17 +417,6 @@ def export_int8(
                 f"{HALF_TOLERANCE:g}); please report it with the versions of openvino and nncf"
             )
         move_export_into_place(part, output, "openvino")
-    except ExportError:
-        raise
-    except Exception as error:
-        networks = checkpoint.state.values()
-        size = sum(weight.numel() for network in networks for weight in network.values())
-        failure = failure_of_disk(error, output, folder, size)
-        if failure is None:
-            raise
-        raise failure from error
-    finally:
-        stack.close()
     return Int8Result(output, used, judgement)
 
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from monodepth2_ros.checkpoint import Checkpoint, load_checkpoint
-from narrow_networks import narrow, program_of
+from narrow_networks import program_of
 from paths import REPOSITORY
 from training.frames.recorded_poses import REPORT, poses_agree
 from training.frames.store import FrameStore
@@ -29,13 +29,8 @@ from training.worlds.take import camera_from_field_of_view
 
 COMPLETE = (0, NOTHING_LEARNED)
 
-
-@pytest.fixture(scope="module", autouse=True)
-def narrow_networks():
-    """What is tested here is what a run does around its networks."""
-    with pytest.MonkeyPatch.context() as patch:
-        narrow(patch.setattr)
-        yield
+# What is tested here is what a run does around its networks.
+pytestmark = pytest.mark.usefixtures("narrow_networks_in_file")
 
 
 @pytest.fixture(scope="module")
