@@ -54,6 +54,7 @@ def test_the_predictor_imports_nothing_heavy():
     assert not imported("monodepth2_ros.predictor") & set(HEAVY)
 
 
+@pytest.mark.slow
 def test_a_network_is_built_and_run_without_torchs_compiler():
     """torchvision would bring it, and double the time that the imports take."""
     pytest.importorskip("torch", reason="torch is not installed")

@@ -996,6 +996,7 @@ rclpy.shutdown()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.ros
 @needs_rclpy
 def test_profile_is_honoured_by_fast_dds() -> None:

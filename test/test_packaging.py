@@ -203,6 +203,7 @@ def test_scripts_go_where_ros_looks() -> None:
 # The wheel
 
 
+@pytest.mark.slow
 def test_wheel_has_every_module_and_file(source: Path, wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
     expected = {
@@ -244,6 +245,7 @@ def test_wheel_holds_the_default_model_unchanged(wheel: zipfile.ZipFile) -> None
     assert packed == hashlib.sha256((REPOSITORY / DEFAULT_MODEL).read_bytes()).digest()
 
 
+@pytest.mark.slow
 def test_source_distribution_is_complete(source: Path, wheel: zipfile.ZipFile) -> None:
     # After the wheel: both write into the same folder.
     build = "from setuptools.build_meta import build_sdist; build_sdist('dist')"

@@ -71,6 +71,7 @@ print(predictor.backend.name, predictor.backend.device, "torch" in sys.modules)
 """
 
 
+@pytest.mark.slow
 @needs_openvino
 def test_the_shipped_model_gives_what_it_gives_next_to_torch(tmp_path):
     pytest.importorskip("torch", reason="compares with torch, which is not installed")
@@ -89,6 +90,7 @@ def test_the_shipped_model_gives_what_it_gives_next_to_torch(tmp_path):
         assert np.abs(difference).max() <= 3  # a neighbouring level of the colour map
 
 
+@pytest.mark.slow
 @needs_openvino
 def test_random_weights_need_no_torch(tmp_path):
     program = """

@@ -23,6 +23,7 @@ def options(text: str) -> set[str]:
     return set(re.findall(r"(?<![\w-])--[a-z][\w-]*", text))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", make_commands.COMMANDS)
 def test_the_page_has_the_options_of_the_command(name: str) -> None:
     if name == "depth_rviz":

@@ -32,6 +32,7 @@ def model(tmp_path_factory):
     return str(path)
 
 
+@pytest.mark.slow
 def test_columns_are_frames_and_rows_what_is_made_of_them(tmp_path, make_picture, model, capsys):
     near = write_drive(tmp_path / "near", [3.0 * i for i in range(10)])
     far = write_drive(tmp_path / "far", [3.0 * i for i in range(10)])
@@ -54,6 +55,7 @@ def test_columns_are_frames_and_rows_what_is_made_of_them(tmp_path, make_picture
         assert int(np.argmin(differences)) == number, differences
 
 
+@pytest.mark.slow
 def test_recordings_that_cannot_be_drawn_are_named(tmp_path, make_picture, model, capsys):
     with Bag(tmp_path / "bare") as bag:
         bag.image("/cam/image", START, scene(0.0)[0])

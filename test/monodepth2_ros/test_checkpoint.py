@@ -47,6 +47,7 @@ def networks():
     return {"encoder": encoder, "depth": DepthDecoder(encoder.channels)}
 
 
+@pytest.mark.slow
 def test_round_trip(tmp_path, networks):
     path = tmp_path / "model.safetensors"
     save_checkpoint(path, METADATA, networks)
@@ -62,6 +63,7 @@ def test_round_trip(tmp_path, networks):
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.safetensors"]
 
 
+@pytest.mark.slow
 def test_half_precision_file_is_used_in_float32(tmp_path, networks):
     full, half = tmp_path / "full.safetensors", tmp_path / "half.safetensors"
     save_checkpoint(full, METADATA, networks)
@@ -87,6 +89,7 @@ def test_statistics_of_batch_normalisation_do_not_suffer_from_half_precision(tmp
     assert torch.equal(network.encoder.encoder.conv1.weight, weight)
 
 
+@pytest.mark.slow
 def test_failed_write_leaves_the_old_file(tmp_path, networks, monkeypatch):
     path = tmp_path / "model.safetensors"
     save_checkpoint(path, METADATA, networks)
@@ -109,6 +112,7 @@ def published_folder(folder, layers=18, **extra):
     return encoder.eval(), depth.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [18, 34, 50])
 def test_published_folder(tmp_path, layers):
     encoder, depth = published_folder(tmp_path / "mono", layers)
@@ -128,6 +132,7 @@ def test_large_resnets_are_recognised(layers):
     assert module._resnet_depth(keys, module.Path("x")) == layers
 
 
+@pytest.mark.slow
 def test_published_stereo_is_metric_only_if_the_user_says_that_it_is_kittis(tmp_path):
     published_folder(tmp_path / "stereo", use_stereo=True)
     metadata = load_checkpoint(tmp_path / "stereo").metadata
@@ -178,6 +183,7 @@ def test_pickle_with_code_is_never_run(tmp_path):
     assert not marker.exists()
 
 
+@pytest.mark.slow
 def test_wrong_architecture_is_named(tmp_path, networks):
     path = tmp_path / "model.safetensors"
     wrong = CheckpointMetadata(num_layers=34, width=96, height=64)

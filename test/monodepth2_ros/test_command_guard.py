@@ -46,6 +46,7 @@ def ending(error: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple[in
     return status, capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_every_command_is_guarded() -> None:
     modules = modules_that_can_be_run()
     assert len(modules) >= 9 and "training.train" in modules and NODE in modules

@@ -9,6 +9,7 @@ import pytest
 import fuzz_files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     [

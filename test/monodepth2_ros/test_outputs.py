@@ -68,6 +68,7 @@ def as_tensor(array):
     return torch.from_numpy(np.array(array))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", CASES)
 @pytest.mark.parametrize("sizes", [(64, 64, 90, 75), (96, 64, 131, 97)])
 def test_arrays_and_tensors_give_the_same(options, sizes):

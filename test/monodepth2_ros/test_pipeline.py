@@ -84,6 +84,7 @@ def assert_same(actual, expected):
         np.testing.assert_array_equal(getattr(actual, name), getattr(expected, name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", OPTIONS)
 def test_both_ways_give_the_same_bits(predictors, images, options):
     direct, staged = predictors
@@ -95,6 +96,7 @@ def test_both_ways_give_the_same_bits(predictors, images, options):
     assert len(seen) == len(images)  # equal pictures would prove nothing
 
 
+@pytest.mark.slow
 def test_a_stream_gives_what_single_calls_do(predictors, images):
     direct, staged = predictors
     expected = [direct.predict(image, CAMERA, outputs=OUTPUTS) for image in images]
@@ -132,6 +134,7 @@ def test_a_wrong_image_ends_a_stream_in_order(predictors, images):
     np.testing.assert_array_equal(staged(images[2]), staged(images[2]))
 
 
+@pytest.mark.slow
 def test_sizes_and_options_may_change_from_image_to_image(predictors, images):
     direct, staged = predictors
     for round_ in range(2):
@@ -143,6 +146,7 @@ def test_sizes_and_options_may_change_from_image_to_image(predictors, images):
             assert_same(staged.predict(image, camera, options, OUTPUTS), expected)
 
 
+@pytest.mark.slow
 def test_depth_alone_is_recorded_for_any_camera(predictors, images):
     """Intrinsics of a zoom change with every frame, and only points depend on them."""
     direct, staged = predictors
@@ -195,6 +199,7 @@ def test_read_only_images_are_freed_at_once(no_collector):
     assert kept() is None
 
 
+@pytest.mark.slow
 def test_a_predictor_is_freed_at_once(checkpoint, images, no_collector):
     """It holds a model and recordings, which may be much of a GPU's memory."""
     predictor = DepthPredictor(checkpoint, backend="torch", device="cpu")

@@ -65,6 +65,7 @@ def test_depth_is_the_definition(predictor, checkpoint, image):
     np.testing.assert_allclose(depth, expected, rtol=1e-3)
 
 
+@pytest.mark.slow
 @needs_openvino
 def test_openvino_agrees_with_torch(checkpoint, image, predictor, tmp_path):
     other = DepthPredictor(checkpoint, backend="openvino", cache_dir=tmp_path)
@@ -79,6 +80,7 @@ def test_openvino_agrees_with_torch(checkpoint, image, predictor, tmp_path):
     assert {p.name: p.stat().st_mtime_ns for p in tmp_path.glob("*.xml")} == files
 
 
+@pytest.mark.slow
 @needs_openvino
 def test_other_weights_do_not_hit_the_cache(checkpoint, image, tmp_path):
     first = DepthPredictor(checkpoint, backend="openvino", cache_dir=tmp_path)(image)
@@ -88,6 +90,7 @@ def test_other_weights_do_not_hit_the_cache(checkpoint, image, tmp_path):
     np.testing.assert_allclose(second, reference_depth(other, image), rtol=1e-2)
 
 
+@pytest.mark.slow
 @needs_openvino
 def test_openvino_starts_without_a_cache_folder(checkpoint, image, tmp_path, predictor):
     blocked = tmp_path / "file"
@@ -96,6 +99,7 @@ def test_openvino_starts_without_a_cache_folder(checkpoint, image, tmp_path, pre
     np.testing.assert_allclose(other(image), predictor(image), rtol=1e-2)
 
 
+@pytest.mark.slow
 @needs_openvino
 def test_openvino_starts_on_a_full_disk(checkpoint, image, tmp_path, predictor, monkeypatch):
     import openvino
@@ -110,6 +114,7 @@ def test_openvino_starts_on_a_full_disk(checkpoint, image, tmp_path, predictor, 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @needs_openvino
 @pytest.mark.parametrize(("suffix", "size"), [(".bin", 1000), (".bin", 0), (".xml", 1000)])
 def test_openvino_replaces_a_damaged_cache(checkpoint, image, tmp_path, predictor, suffix, size):
@@ -124,6 +129,7 @@ def test_openvino_replaces_a_damaged_cache(checkpoint, image, tmp_path, predicto
     assert converted.with_suffix(suffix).stat().st_size == len(whole)
 
 
+@pytest.mark.slow
 @needs_openvino
 def test_openvino_gives_back_torchs_threads(checkpoint, tmp_path):
     before = torch.get_num_threads()
@@ -225,6 +231,7 @@ def test_image_size_with_crop(checkpoint, image):
     assert (result.color[:60] == 0).all()
 
 
+@pytest.mark.slow
 def test_crop_moves_the_network_camera(checkpoint, image):
     cropped = DepthPredictor(checkpoint, backend="torch", device="cpu", crop=(0.0, 0.25, 0.0, 0.0))
     result = cropped.predict(image, CAMERA, outputs=("points",))
@@ -343,6 +350,7 @@ def test_fixed_and_adapting_colours(predictor, image):
     assert auto.min() == 0 and auto.max() == 255
 
 
+@pytest.mark.slow
 def test_automatic_colours_follow_the_scene_slowly(predictor, image):
     """By hand: the first frame sets the range, each further one moves it."""
     fresh = DepthPredictor(predictor.checkpoint, backend="torch", device="cpu")
@@ -372,6 +380,7 @@ def test_automatic_colours_follow_the_scene_slowly(predictor, image):
     np.testing.assert_array_equal(color, first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["torch", pytest.param("openvino", marks=needs_openvino)])
 def test_a_batch_is_its_images(checkpoint, image, backend, tmp_path):
     predictor = DepthPredictor(
@@ -437,6 +446,7 @@ def test_missing_openvino_names_the_alternative(checkpoint, monkeypatch):
         create_backend(checkpoint, backend="openvino")
 
 
+@pytest.mark.slow
 def test_auto_falls_back_to_torch_without_openvino(checkpoint, monkeypatch):
     monkeypatch.setattr(factory, "is_installed", lambda name: name == "torch")
     assert create_backend(checkpoint, device="cpu").name == "torch"

@@ -74,6 +74,7 @@ def test_it_says_where_it_comes_from(checkpoint: Checkpoint) -> None:
     assert "kitchen_scan" not in json.dumps(checkpoint.metadata.training.get("recordings", []))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["street", "room"])
 def test_it_sees_depth_in_a_world_that_it_was_not_trained_on(
     checkpoint: Checkpoint, layout: str

@@ -75,6 +75,7 @@ def commands(folder: Path) -> dict[str, tuple[list[str], Path]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["extract", "train", "export", "synthesize"])
 def test_commands(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any

@@ -30,6 +30,7 @@ def stages():
     return first, dataclasses.replace(second, state=more)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_every_weight_is_on_the_line_between(stages, share):
     first, second = stages
@@ -47,6 +48,7 @@ def test_every_weight_is_on_the_line_between(stages, share):
     assert encoder["encoder.bn1.running_var"][0].item() == pytest.approx(3 + 5 * share)
 
 
+@pytest.mark.slow
 def test_a_file_of_the_mean_runs(stages, tmp_path, capsys):
     paths = [tmp_path / name for name in ("first.safetensors", "second.safetensors")]
     for path, stage in zip(paths, stages, strict=True):

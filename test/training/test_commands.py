@@ -57,6 +57,7 @@ def test_old_spellings_are_no_options(name: str) -> None:
     assert not known & set(line.renamed)
 
 
+@pytest.mark.slow
 def test_help_needs_neither_torch_nor_ros() -> None:
     program = "import sys\n" + "".join(
         f"import {module}\ntry: {module}.make_command_line().parse(['--help'])\n"

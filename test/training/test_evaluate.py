@@ -154,6 +154,7 @@ def test_the_command_writes_table_json_and_page(
     assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
+@pytest.mark.slow
 def test_two_checkpoints_side_by_side(
     tmp_path: Path, recorded: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -178,6 +179,7 @@ def test_two_checkpoints_side_by_side(
     assert f"{ours} ahead by most" in page.text
 
 
+@pytest.mark.slow
 def test_a_published_folder_and_a_metric_one(
     tmp_path: Path, checkpoint: Checkpoint, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -269,6 +271,7 @@ def test_what_goes_wrong_in_extraction_ends_the_evaluation(
     assert capsys.readouterr().err == "depth_evaluate: interrupted\n"
 
 
+@pytest.mark.slow
 def test_kitti_folders_are_read_with_their_split(
     tmp_path: Path,
     checkpoint: Checkpoint,
@@ -288,6 +291,7 @@ def test_kitti_folders_are_read_with_their_split(
     assert told["models"][0]["depth"]["mean"]["abs_rel"] > 0.01
 
 
+@pytest.mark.slow
 def test_checkpoints_of_different_crops_are_compared_where_both_see(
     tmp_path: Path, checkpoint: Checkpoint, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -320,6 +324,7 @@ def test_a_store_that_shows_less_than_the_robot_is_mentioned(
     assert "expects 0 0 0 0: it sees less here than on the robot" in said
 
 
+@pytest.mark.slow
 def test_odometry_without_depth(
     tmp_path: Path, checkpoint: Checkpoint, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -339,6 +344,7 @@ def test_odometry_without_depth(
     assert "Odometry" in page.read_text()
 
 
+@pytest.mark.slow
 def test_steadiness_is_reported_recording_by_recording(
     tmp_path: Path, recorded: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -379,6 +385,7 @@ def test_steadiness_is_reported_recording_by_recording(
     assert page.tags["img"] == 5 * 4 + 2 * (2 * 4)
 
 
+@pytest.mark.slow
 def test_steadiness_needs_no_truth(
     tmp_path: Path, recorded: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

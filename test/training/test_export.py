@@ -22,6 +22,7 @@ def checkpoint() -> Checkpoint:
     return spread_checkpoint()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_can_be_shown(
     tmp_path: Path, checkpoint: Checkpoint, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -57,6 +57,7 @@ def same_content(first: Path, second: Path) -> bool:
     return all((first / n).read_bytes() == (second / n).read_bytes() for n in names)
 
 
+@pytest.mark.slow
 def test_from_a_bag_to_a_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bag = write_drive(tmp_path / "drive", DRIVE, with_depth=True, with_odometry=True)
     out = tmp_path / "frames"
@@ -115,6 +116,7 @@ def test_size_and_crop_change_image_and_camera(tmp_path: Path) -> None:
     assert np.abs(store.images[3].astype(int) - expected).max() <= 1
 
 
+@pytest.mark.slow
 def test_several_bags_and_cameras(tmp_path: Path) -> None:
     first = write_drive(tmp_path / "first", DRIVE, with_depth=True)
     with Bag(tmp_path / "second", "mcap") as bag:
@@ -163,6 +165,7 @@ def test_gaps_joins_and_halts_end_segments(tmp_path: Path) -> None:
     assert told["segment_ends"] == {"gap in time": 1, "standstill": 1}
 
 
+@pytest.mark.slow
 def test_spacing_follows_the_motion_or_the_option(tmp_path: Path) -> None:
     bag = write_drive(tmp_path / "slow", [1.2 * i for i in range(16)])
     assert extract(bag, "--out", tmp_path / "auto") == 0
@@ -323,6 +326,7 @@ def write_stereo(path: Path, baseline: float = 0.1) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_stereo_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bag = write_stereo(tmp_path / "drive")
     out = tmp_path / "frames"
@@ -363,6 +367,7 @@ def test_a_full_disk_is_foreseen(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["drive"]
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_can_be_gone_on_with(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -426,6 +431,7 @@ def test_a_killed_extraction_is_resumed(tmp_path: Path, capsys: pytest.CaptureFi
     assert FrameStore.open(out, verify=True).segment_source == (0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["report", "rename", "progress"])
 def test_the_same_command_goes_on_after_any_interruption(
     tmp_path: Path,
@@ -457,6 +463,7 @@ def test_the_same_command_goes_on_after_any_interruption(
     assert "frames exists; remove it or choose another --out" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_other_settings_begin_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -477,6 +484,7 @@ def _interrupt() -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_rectification_is_part_of_it(tmp_path: Path) -> None:
     with Bag(tmp_path / "drive") as bag:
         for i, position in enumerate(DRIVE):
@@ -578,6 +586,7 @@ def test_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert exit_.value.code == 2
 
 
+@pytest.mark.slow
 def test_force_replaces_a_frame_store_and_a_config_file_says_the_same(tmp_path: Path) -> None:
     bag = write_drive(tmp_path / "drive", DRIVE)
     out = tmp_path / "frames"

@@ -51,6 +51,7 @@ def warp(target: SyntheticFrame, source: SyntheticFrame, pose: np.ndarray):
     return cv2.remap(source.image.astype(np.float32), u, v, cv2.INTER_LINEAR), visible
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_neighbours_agree_when_warped_with_the_true_depth_and_pose(layout):
     camera = camera_from_field_of_view(192, 96, 80.0)
@@ -102,6 +103,7 @@ def test_frames_are_of_the_size_the_rate_and_the_camera():
         assert frame.pose.shape == (4, 4)
 
 
+@pytest.mark.slow
 def test_the_standstill_shows_only_what_moves():
     options = {"frames": 30, "rate": 10.0, "standstill": 1.0}
     empty = sequence(**options)[13:17]
@@ -113,6 +115,7 @@ def test_the_standstill_shows_only_what_moves():
     assert 0.001 < changed.mean() < 0.2
 
 
+@pytest.mark.slow
 def test_several_processes_render_the_same():
     # More than two batches.
     alone = sequence(frames=18, moving_objects=1)
@@ -349,6 +352,7 @@ def test_the_command_says_what_does_not_fit_together(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_nothing_behind(tmp_path, number):
     command = [sys.executable, "-m", "training.synthesize", "--out", str(tmp_path / "bag")]

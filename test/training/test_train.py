@@ -443,6 +443,7 @@ def test_two_processes_learn_what_one_does(options, tmp_path):
                 assert difference.mean() < 2e-5, f"{network}.{name}"
 
 
+@pytest.mark.slow
 def test_frames_without_parallax_are_not_trained_on_by_tracks(store, tmp_path, capsys):
     still = FrameStore.open(store).images[:1].repeat(12, axis=0)
     camera = FrameStore.open(store).cameras[0]

@@ -50,6 +50,7 @@ def test_pages_are_given_back_and_come_back_unchanged(tmp_path):
     assert bytes(maps[0]) == content
 
 
+@pytest.mark.slow
 def test_the_compiled_graph_is_not_kept_twice(tmp_path):
     openvino_backend = pytest.importorskip("monodepth2_ros.backends.openvino_backend")
     from monodepth2_ros.checkpoint import random_checkpoint

@@ -38,6 +38,7 @@ def exported(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -
     return export_checkpoint(checkpoint, tmp_path_factory.mktemp("ir") / "model.xml").path
 
 
+@pytest.mark.slow
 def test_ir_gives_the_depth_of_its_checkpoint(
     tmp_path: Path, checkpoint: Checkpoint, exported: Path
 ) -> None:
@@ -62,6 +63,7 @@ def test_torch_refuses_ir(exported: Path) -> None:
         load_checkpoint(exported).depth_network()
 
 
+@pytest.mark.slow
 def test_integers_are_named(exported: Path, tmp_path: Path) -> None:
     loaded = load_checkpoint(exported)
     assert create_backend(loaded, precision="fp32", cache_dir=tmp_path).precision == "fp32"

@@ -44,6 +44,7 @@ def compiled(checkpoint):
     return openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layers", "width", "height"),
     [
@@ -77,6 +78,7 @@ def test_the_description_is_that_of_the_torch_modules(layers):
         assert own == network_shapes(layers)[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_weights_of_a_file_are_read_without_torch_as_with_it(tmp_path, dtype):
     checkpoint = drawn(18, 64, 64)

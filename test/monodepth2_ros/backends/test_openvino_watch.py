@@ -75,6 +75,7 @@ def test_a_covered_lens_tells_nothing():
     look(watch, 50, lambda number: 2.0, contrast=2)
 
 
+@pytest.mark.slow
 def test_the_backend_goes_on_in_float32(tmp_path, monkeypatch, caplog):
     """On any processor: what computes "in bfloat16" here is float32 with weights changed a bit."""
     monkeypatch.setattr(openvino_precision, "has_bfloat16", lambda: True)

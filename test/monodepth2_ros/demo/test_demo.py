@@ -291,6 +291,7 @@ def test_the_user_has_the_last_word_but_for_lock_step():
     assert order == sorted(order) and parameters(words)["image_transport"] == "raw"
 
 
+@pytest.mark.slow
 def test_the_model_is_chosen_before_the_node_starts(tmp_path):
     def chosen(*line):
         return choose_model(make_command_line().parse(line))
@@ -388,6 +389,7 @@ def test_the_environment_is_completed_not_overruled():
     assert environment == users
 
 
+@pytest.mark.slow
 def test_a_recording_is_rendered_once(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     small = ("--frames", "3", "--width", "64", "--height", "32", "--workers", "1", "--quiet")
@@ -646,6 +648,7 @@ def test_frames_that_fail_are_counted_and_a_demo_without_any_says_why(tmp_path, 
     assert not (tmp_path / "nothing").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.ros
 @needs_ros
 def test_a_node_that_does_not_start_is_quoted(tmp_path, model, environment):

@@ -59,6 +59,7 @@ def prefix(tmp_path: Path) -> Path:
     return tmp_path / "prefix"
 
 
+@pytest.mark.slow
 def test_rviz_starts_with_the_frame_of_the_first_depth_image(tmp_path: Path, prefix: Path) -> None:
     environment = {
         **os.environ,

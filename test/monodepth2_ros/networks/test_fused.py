@@ -21,6 +21,7 @@ def generator():
     return torch.Generator().manual_seed(7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layers", "size"), [(18, (64, 96)), (18, (64, 160)), (50, (64, 64))])
 def test_the_network_is_the_same_function(layers, size, generator):
     plain = plain_network(layers, generator)
@@ -32,6 +33,7 @@ def test_the_network_is_the_same_function(layers, size, generator):
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_float32_stays_within_rounding(generator):
     plain = plain_network(18, generator)
     single = copy.deepcopy(plain).float()
@@ -42,6 +44,7 @@ def test_float32_stays_within_rounding(generator):
     torch.testing.assert_close(actual.double(), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_bfloat16_leaves_disparity_without_steps(generator):
     plain = plain_network(18, generator).float()
     image = torch.rand(1, 3, 64, 96, generator=generator)
@@ -74,6 +77,7 @@ def test_the_head_in_blocks_is_exact_up_to_the_border(generator):
     torch.testing.assert_close(_BlockedConv(conv)(x), conv(x), rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_original_is_left_as_it_is(generator):
     plain = plain_network(18, generator)
     before = copy.deepcopy(plain.state_dict())

@@ -47,6 +47,7 @@ def assert_close(actual, expected):
     torch.testing.assert_close(actual.double().cpu(), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(2, 2), (5, 7), pytest.param((16, 24), marks=pytest.mark.slow)])
 @pytest.mark.parametrize("enlarge", [1, 2])
 @pytest.mark.parametrize("channels", [(8, 0), (32, 64), (16, 12)])

@@ -15,6 +15,7 @@ from paths import DATA
 TOLERANCE = {"rtol": 1e-6, "atol": 1e-9}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [18, 50])
 def test_depth_parity(layers, golden, golden_weights):
     encoder = golden_weights(ResnetEncoder(layers), "encoder")
@@ -89,6 +90,7 @@ def test_pose_cnn_learns_in_bfloat16_as_in_float32(width):
         assert (rounded - exact).norm() < 0.1 * exact.norm()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [18, 34, 50, 101, 152])
 def test_shapes_of_every_resnet(layers):
     with torch.device("meta"):  # shapes without arithmetic

@@ -21,6 +21,7 @@ def test_names_and_shapes_are_torchvisions(layers):
     assert [value.shape for value in own.values()] == [v.shape for v in theirs.values()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [18, pytest.param(50, marks=pytest.mark.slow)])
 def test_weights_and_results_are_torchvisions(layers):
     torch.manual_seed(3)

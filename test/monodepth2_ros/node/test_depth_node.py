@@ -97,6 +97,7 @@ def check_outputs(peer, node, stamp, depth, camera, rgb=None):
         np.testing.assert_array_equal(packed & 255, rgb[..., 2])
 
 
+@pytest.mark.slow
 def test_every_output_of_a_raw_image(start, make_peer, picture, predictor):
     node = start(points__edge_filter=0.0)
     peer = make_peer()

@@ -160,6 +160,7 @@ def test_a_model_that_computes_nothing_is_refused_or_an_error(start, model, tmp_
     assert peer.status("the depth is NaN everywhere", node)["level"] == "2"
 
 
+@pytest.mark.slow
 def test_a_model_that_is_never_read_does_not_keep_the_node(start, tmp_path):
     """As on a network mount that is gone: the read does not come back."""
     path = tmp_path / "model.safetensors"
@@ -217,6 +218,7 @@ for path in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_parameter_files_that_are_wrong(tmp_path):
     """One sentence and status 1 for each, no traceback."""
     harness.use_private_domain()

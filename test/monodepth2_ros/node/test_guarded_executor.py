@@ -36,6 +36,7 @@ CAMERA = PinholeCamera(64, 48, 50.0, 50.0, 32.0, 24.0)
 SECOND = 1_000_000_000
 
 
+@pytest.mark.slow
 def test_hostile_messages():
     harness.use_private_domain()
     counts = fuzz_node.fuzz(1500, seed=1)

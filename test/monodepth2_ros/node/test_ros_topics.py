@@ -100,6 +100,7 @@ def test_the_camera_is_subscribed_to_while_someone_listens_with_what_it_offers(s
     assert not peer.is_heard()
 
 
+@pytest.mark.slow
 def test_color_image_baseline_frame_and_collision(start, picture, model):
     node, peer = start(crop=CROP, output_frame="cam_optical_frame", points__edge_filter=0.0)
     images, infos = [], []
@@ -143,6 +144,7 @@ def test_color_image_baseline_frame_and_collision(start, picture, model):
     assert "/points is published by /peer, too" in node.log()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("degrees", [90, 180, 270])
 def test_a_turned_image_has_turned_intrinsics_and_a_cloud_in_the_cameras_frame(
     start, picture, model, degrees
@@ -184,6 +186,7 @@ def test_a_turned_image_has_turned_intrinsics_and_a_cloud_in_the_cameras_frame(
     peer.wait(lambda: "static_transform_publisher" in node.log() or tf2(), "a transform", node)
 
 
+@pytest.mark.slow
 def test_a_topic_of_the_other_type_is_named(start):
     node, peer = start("--ros-args", "-r", "image:=/other", lazy=False)
     peer.node.create_publisher(CompressedImage, "/other", 1)
@@ -191,6 +194,7 @@ def test_a_topic_of_the_other_type_is_named(start):
     assert peer.status(text, node)["level"] == "2"
 
 
+@pytest.mark.slow
 def test_another_cameras_info_is_named(start, picture):
     node, peer = start()
     peer.listen("depth/image_rect")
@@ -256,6 +260,7 @@ def tf2():
     return True
 
 
+@pytest.mark.slow
 def test_qos_overrides_and_hints(start, picture):
     overrides = {
         "qos_overrides./points.publisher.reliability": "best_effort",

@@ -100,6 +100,7 @@ def test_node_measures_metres_from_odometry_and_withholds_depth_until_then(start
     assert float(values["scale factor"]) == pytest.approx(factor, rel=0.01)
 
 
+@pytest.mark.slow
 def test_node_measures_metres_from_a_scan(start, model):
     node, peer = start(scale__source="range")
     scans = peer.node.create_publisher(LaserScan, "scan", 10)
@@ -129,6 +130,7 @@ def test_node_measures_metres_from_a_scan(start, model):
     np.testing.assert_allclose(published[inside], expected[inside], rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["beam", "cloud"])
 def test_node_measures_metres_from_other_range_sensors(start, model, kind):
     node, peer = start(scale__source="range")

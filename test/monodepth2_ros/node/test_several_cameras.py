@@ -71,6 +71,7 @@ def until(peer, node, condition):
     peer.wait(lambda: any(condition(values) for _, values in peer._reports()), "values", node)
 
 
+@pytest.mark.slow
 @pytest.mark.ros
 def test_each_camera_gets_its_own_depth(start, pictures):
     node, front, left, right = start(
@@ -105,6 +106,7 @@ def test_each_camera_gets_its_own_depth(start, pictures):
     right.output("depth/image_rect", 9 * SECOND, node)
 
 
+@pytest.mark.slow
 @pytest.mark.ros
 def test_a_silent_a_broken_and_a_fast_camera_leave_the_others_alone(start, pictures):
     node, fast, silent, broken = start("fast", "silent", "broken")

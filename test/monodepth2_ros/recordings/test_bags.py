@@ -187,6 +187,7 @@ def test_camera_info_is_paired_by_stamp(tmp_path: Path) -> None:
     assert focal == [120.0] * 3 + [150.0] * 3
 
 
+@pytest.mark.slow
 def test_truth_topics(tmp_path: Path) -> None:
     with Bag(tmp_path / "bag") as bag:
         for i in range(3):

@@ -65,6 +65,7 @@ def test_a_calibration_published_once_is_given_wherever_playing_starts(tmp_path)
     assert kinds == ["camera_info", "image", "image"]
 
 
+@pytest.mark.slow
 def test_the_best_of_several_cameras_is_taken_and_the_others_are_named(tmp_path):
     with Bag(tmp_path / "rig") as bag:
         image, depth = scene(0.0)

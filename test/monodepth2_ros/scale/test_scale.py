@@ -125,6 +125,7 @@ def view(x: float, turn: float) -> tuple[np.ndarray, np.ndarray]:
     return walls(np.array([x, 0.0, 0.0]), turn)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["still", "turning", "jump", "late", "lost"])
 def test_gates_hold_the_factor_for_long(moved, what):
     """Simulated time: 60 s of standing, 30 s of turning, a jump of 5 m, 200 ms late, 60 s lost."""
@@ -172,6 +173,7 @@ def test_deviation_grows_while_it_is_held(moved):
     assert last > first
 
 
+@pytest.mark.slow
 def test_mounting_turns_the_motion_into_the_camera():
     # A body with x ahead, y left, z up, whose camera looks left: ahead is the camera's -x.
     mounting = np.eye(4)

@@ -206,6 +206,7 @@ def test_seen_from_above_distances_are_to_scale():
     assert (apex - red[0].mean()) / pixels_per_metre == pytest.approx(2.0, rel=0.1)
 
 
+@pytest.mark.slow
 def test_seen_from_the_side_up_is_up_and_forward_is_right():
     depth = np.full((96, 160), 4.0, np.float32)
     image = plain(BLUE)
@@ -217,6 +218,7 @@ def test_seen_from_the_side_up_is_up_and_forward_is_right():
     assert red[0].max() < blue[0].mean() < green[0].min()
 
 
+@pytest.mark.slow
 def test_the_view_from_above_cuts_the_ceiling_away():
     rows = np.arange(96, dtype=np.float32)[:, None] - 47.5
     depth = np.where(rows > 0, 150.0 / rows, 250.0 / -rows)  # floor 1.5 m below, ceiling 2.5 m

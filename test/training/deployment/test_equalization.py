@@ -59,6 +59,7 @@ def activations(network: nn.Module, image: Tensor) -> list[Tensor]:
     return seen[1:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layers", "size"), [(18, (64, 96)), (50, (64, 64))])
 def test_it_is_the_same_function(layers: int, size: tuple[int, int], generator: torch.Generator):
     plain = uneven_network(layers, generator)
@@ -72,6 +73,7 @@ def test_it_is_the_same_function(layers: int, size: tuple[int, int], generator: 
     assert all(torch.equal(value, before[name]) for name, value in plain.state_dict().items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [18, 50])
 def test_every_channel_has_the_same_range(layers: int, generator: torch.Generator) -> None:
     plain = uneven_network(layers, generator)

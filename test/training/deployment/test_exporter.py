@@ -58,6 +58,7 @@ def nothing_is_left(folder: Path) -> bool:
     return not list(folder.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [2, 0])
 def test_onnx_agrees_with_torch_and_carries_the_metadata(
     tmp_path: Path, checkpoint: Checkpoint, batch: int
@@ -108,6 +109,7 @@ def test_openvino_agrees_with_torch_and_carries_the_metadata(
     assert weights < (0.6 if half else 1.1) * full
 
 
+@pytest.mark.slow
 def test_onnx_is_checked_by_openvino_where_onnxruntime_is_missing(
     tmp_path: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,6 +121,7 @@ def test_onnx_is_checked_by_openvino_where_onnxruntime_is_missing(
     assert result.difference <= 1e-4
 
 
+@pytest.mark.slow
 def test_a_published_folder_gives_the_same_depth(tmp_path: Path, checkpoint: Checkpoint) -> None:
     torch.manual_seed(0)
     pose_encoder, pose = ResnetEncoder(18, 2), PoseDecoder((64, 64, 128, 256, 512))
@@ -151,6 +154,7 @@ def test_a_published_folder_gives_the_same_depth(tmp_path: Path, checkpoint: Che
     assert np.allclose(DepthPredictor(loaded, **run)(image), depth, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_the_published_layout_cannot_hold_is_said(
     tmp_path: Path, checkpoint: Checkpoint
 ) -> None:
@@ -174,6 +178,7 @@ def test_what_the_published_layout_cannot_hold_is_said(
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 def test_a_file_can_be_converted_and_halved(tmp_path: Path, checkpoint: Checkpoint) -> None:
     export_checkpoint(published(checkpoint), tmp_path / "folder")
     folder = load_checkpoint(tmp_path / "folder")
@@ -185,6 +190,7 @@ def test_a_file_can_be_converted_and_halved(tmp_path: Path, checkpoint: Checkpoi
     assert load_checkpoint(tmp_path / "half.safetensors").metadata == folder.metadata
 
 
+@pytest.mark.slow
 def test_what_only_training_needs_can_be_left_out(tmp_path: Path, checkpoint: Checkpoint) -> None:
     torch.manual_seed(0)
     state = {**checkpoint.state, "posecnn": PoseCNN().state_dict()}
@@ -205,6 +211,7 @@ def test_what_only_training_needs_can_be_left_out(tmp_path: Path, checkpoint: Ch
     assert whole.state["encoder"].keys() <= encoder.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -333,6 +340,7 @@ def test_what_fails_its_check_is_removed(
     assert nothing_is_left(tmp_path)
 
 
+@pytest.mark.slow
 def test_an_interrupted_export_leaves_nothing(
     tmp_path: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -292,6 +292,7 @@ def test_missing_nncf_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         check_int8_request("openvino", 1, False, None, 300, "mixed")
 
 
+@pytest.mark.slow
 def test_stores_and_recordings_are_opened(tmp_path: Path) -> None:
     make_store(tmp_path / "frames", [3])
     bag = bag_builder.write_drive(tmp_path / "drive", [4.0 * i for i in range(6)])
@@ -317,6 +318,7 @@ def test_data_that_cannot_be_used_is_named(tmp_path: Path) -> None:
             open_calibration_frames(paths, metadata, tmp_path / "scratch")
 
 
+@pytest.mark.slow
 def test_the_head_stays_in_float(graph: Any) -> None:
     kinds = {
         operation.get_friendly_name(): operation.get_type_name() for operation in graph.get_ops()
@@ -433,6 +435,7 @@ def test_what_reads_back_differently_is_not_written(
     assert not list(output.parent.iterdir())
 
 
+@pytest.mark.slow
 def test_the_command_refuses_before_it_reads(
     tmp_path: Path,
     checkpoint: Checkpoint,

@@ -66,6 +66,7 @@ def wall(path: Path, distances: list[float]) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["ground-truth", "odometry"])
 def test_factor_is_found_and_the_checkpoint_is_metric_from_then_on(
     source: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -100,6 +101,7 @@ def test_factor_is_found_and_the_checkpoint_is_metric_from_then_on(
     assert json.loads(figures.read_text())["factor"] == pytest.approx(1.0, rel=0.01)
 
 
+@pytest.mark.slow
 def test_one_factor_is_refused_where_it_cannot_be_right(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,6 +115,7 @@ def test_one_factor_is_refused_where_it_cannot_be_right(
     assert load_checkpoint(out).metadata.scale_spread == pytest.approx(0.2, abs=0.03)
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_named(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -146,6 +149,7 @@ def test_factor_from_the_camera_height(tmp_path: Path) -> None:
     assert found.factor == pytest.approx(1.2 / 0.5, rel=0.005) and found.measured == len(store)
 
 
+@pytest.mark.slow
 def test_factor_from_a_scan_of_the_recording(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -39,6 +39,7 @@ from training.frames.store import FrameStore
 from training.metrics import FrameResult
 
 
+@pytest.mark.slow
 def test_what_the_robot_publishes_is_without_error(tmp_path: Path, checkpoint: Checkpoint) -> None:
     # Images larger than the network's, truth of their size, a crop, one frame without truth.
     cropping = with_metadata(checkpoint, crop=(0.0, 0.25, 0.0, 0.125), scale=2.0)
@@ -63,6 +64,7 @@ def test_what_the_robot_publishes_is_without_error(tmp_path: Path, checkpoint: C
     assert {result.pixels for result in found.results} == {2 * WIDTH * (2 * HEIGHT - 32 - 16)}
 
 
+@pytest.mark.slow
 def test_scale_is_taken_as_the_protocol_says(tmp_path: Path, checkpoint: Checkpoint) -> None:
     metric = with_metadata(checkpoint, is_metric=True, scale=3.0)
     images = some_images(2)

@@ -70,6 +70,7 @@ def test_a_perfect_pose_network_has_no_error(
     assert np.all(found.straight > 1e-3)
 
 
+@pytest.mark.slow
 def test_the_best_straight_line_fits_a_straight_path(
     tmp_path: Path, checkpoint: Checkpoint
 ) -> None:
@@ -103,6 +104,7 @@ def test_motions_become_a_trajectory() -> None:
     assert np.allclose(trajectory(motions), np.linalg.inv(poses[0]) @ poses)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["separate", "shared", "posecnn"])
 def test_pose_networks_are_recognised_and_see_pairs_in_order(
     checkpoint: Checkpoint, kind: str
@@ -138,6 +140,7 @@ def test_pose_networks_are_recognised_and_see_pairs_in_order(
     assert np.abs(found - np.eye(4)).max() > 1e-5
 
 
+@pytest.mark.slow
 def test_checkpoints_without_pose_networks_are_refused(checkpoint: Checkpoint) -> None:
     with pytest.raises(CheckpointError, match=r"has no pose network \(it holds depth, encoder\)"):
         motion_model(checkpoint)

@@ -63,6 +63,7 @@ def test_damaged_weights_are_named(tmp_path: Path, checkpoint: Checkpoint) -> No
         evaluated(damaged, store)
 
 
+@pytest.mark.slow
 def test_flip_blends_with_the_mirror_image(tmp_path: Path, checkpoint: Checkpoint) -> None:
     images = some_images(2)
     store = make_store(tmp_path / "frames", images, np.ones((2, HEIGHT, WIDTH)))

@@ -38,6 +38,7 @@ def sparse(street):
     return with_sparse_truth(street, FRAMES)
 
 
+@pytest.mark.slow
 def test_chosen_frames_have_points_and_others_have_none(street, sparse):
     counts = (sparse.truth > 0).sum(axis=(1, 2))
     assert counts.shape == (len(street),)

@@ -64,6 +64,7 @@ def first_truth(camera: BagCamera) -> np.ndarray:
     return next(iter(camera.truths())).decode(view, None)
 
 
+@pytest.mark.slow
 def test_left_and_right_in_one_namespace(tmp_path: Path) -> None:
     def fill(bag: Bag, stamp: int, index: int) -> None:
         for side, k in (("left", K), ("right", OTHER_K)):
@@ -142,6 +143,7 @@ def write_wide_depth(path: Path, own_info: bool = True) -> Path:
     return write(path, fill)
 
 
+@pytest.mark.slow
 def test_depth_of_a_wider_view_is_reprojected_by_its_own_intrinsics(tmp_path: Path) -> None:
     (camera,) = bag_cameras(write_wide_depth(tmp_path / "bag"))
     assert camera.truth is not None
@@ -240,6 +242,7 @@ def test_depth_of_the_node_alone_is_not_taken_for_a_sensors(tmp_path: Path) -> N
     assert camera.has_truth
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("encoding", "unit", "reason"),
     [
@@ -275,6 +278,7 @@ def test_the_unit_of_depth(tmp_path: Path, encoding: str, unit: str, reason: str
         assert set(np.unique(first_truth(camera))) == {NEAR, FAR}
 
 
+@pytest.mark.slow
 def test_late_ground_truth_is_named_with_the_remedy(tmp_path: Path) -> None:
     def fill(bag: Bag, stamp: int, index: int) -> None:
         plain(bag, stamp, index)
@@ -309,6 +313,7 @@ def test_compressed_bayer_is_in_colour(tmp_path: Path, blank: str) -> None:
     assert np.abs(difference)[4:-4, 4:-4].max() < 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [10, 12, 14, 16])
 @pytest.mark.parametrize("encoding", ["mono16", "16UC1"])
 def test_samples_of_16_bits_are_read_with_the_bits_they_use(
@@ -373,6 +378,7 @@ def test_a_stray_message_does_not_hide_a_topic(tmp_path: Path) -> None:
     assert "/cam/image_raw also carries std_msgs/msg/String (1)" in camera.notes[0]
 
 
+@pytest.mark.slow
 def test_a_damaged_split_is_named_and_the_rest_is_used(tmp_path: Path) -> None:
     folder = tmp_path / "bag"
     folder.mkdir()
@@ -451,6 +457,7 @@ def test_the_frames_that_are_compared_with_the_motion() -> None:
     assert chosen[0] == 0 and chosen[-1] == 98 and len(chosen) == 12
 
 
+@pytest.mark.slow
 def test_report_of_ground_truth(tmp_path: Path, capsys: Any) -> None:
     import json
 

@@ -85,6 +85,7 @@ def test_bare_pictures_do_not_fail() -> None:
         track(flat[:20, :20], flat[:20, :20])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("share", "expected"),
     # Closest to 1.7 % on a logarithmic scale.
@@ -100,6 +101,7 @@ def test_the_spacing_brings_the_motion_to_the_target(share: float, expected: int
     assert [m.spacing for m in measured] == list(range(1, expected + 1))
 
 
+@pytest.mark.slow
 def test_the_spacing_stops_growing_where_views_are_lost() -> None:
     # Half of the picture stands still (a sky), the rest changes completely after two frames.
     def image(index: int) -> np.ndarray:

@@ -52,6 +52,7 @@ def recorded(
     return lambda wanted: change(interpolate(stamps + round(late_s * 1e9), rows, wanted))
 
 
+@pytest.mark.slow
 def test_right_poses_agree(drive: Drive) -> None:
     check = check_poses(drive[0], drive[1], recorded(drive))
     assert check.level == "agree", check.summary

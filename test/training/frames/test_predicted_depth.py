@@ -49,6 +49,7 @@ def files(store):
     return {path.name for path in store.path.iterdir() if "predicted" in path.name}
 
 
+@pytest.mark.slow
 def test_depth_is_that_of_single_frames(tmp_path, predictor):
     store = make_store(tmp_path / "frames")
     counts = []
@@ -67,6 +68,7 @@ def test_depth_is_that_of_single_frames(tmp_path, predictor):
     FrameStore.open(store.path, verify=True)  # the store is as it was
 
 
+@pytest.mark.slow
 def test_only_the_rest_of_a_crop_is_taken(tmp_path, checkpoint):
     whole = make_store(tmp_path / "whole", count=2)
     taller = DepthPredictor(checkpoint, backend="torch", device="cpu", crop=(0.0, 0.5, 0.0, 0.0))
@@ -100,6 +102,7 @@ def interrupt(store, predictor, after):
         predict_store(store, predictor, batch_size=2, progress=progress)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on(tmp_path, predictor, monkeypatch):
     expected = predict_store(make_store(tmp_path / "whole"), predictor).depth
     store = make_store(tmp_path / "frames")
@@ -117,6 +120,7 @@ def test_an_interrupted_run_goes_on(tmp_path, predictor, monkeypatch):
     assert files(store) == {"predicted.json", "predicted.f16"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["progress", "partial", "model"])
 def test_what_cannot_be_gone_on_with_begins_anew(tmp_path, predictor, monkeypatch, damage):
     store = make_store(tmp_path / "frames")
@@ -135,6 +139,7 @@ def test_what_cannot_be_gone_on_with_begins_anew(tmp_path, predictor, monkeypatc
     np.testing.assert_allclose(found.depth[0], predictor(np.array(store.images[0])), rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again(tmp_path, predictor):
     store = make_store(tmp_path / "frames", count=2)
     first = predict_store(store, predictor)
@@ -169,6 +174,7 @@ def test_damage_is_named(tmp_path, predictor):
             PredictedDepth.open(store)
 
 
+@pytest.mark.slow
 def test_weights_that_give_no_numbers_are_named(tmp_path):
     broken = random_checkpoint(18, WIDTH, HEIGHT)
     broken.state["depth"]["decoder.10.conv.bias"] += float("nan")
@@ -178,6 +184,7 @@ def test_weights_that_give_no_numbers_are_named(tmp_path):
     assert "predicted.json" not in files(store)
 
 
+@pytest.mark.slow
 def test_the_command_extracts_and_predicts(tmp_path, checkpoint, capsys, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     model = tmp_path / "model.safetensors"

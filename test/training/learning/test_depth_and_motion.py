@@ -64,6 +64,7 @@ def inverse(transform: Tensor) -> np.ndarray:
     return np.linalg.inv(transform.double().numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bfloat16", [False, True])
 @pytest.mark.parametrize("kind", ["separate", "shared"])
 def test_the_way_back_is_the_inverse(
@@ -118,6 +119,7 @@ def test_motion_of_posecnn_follows_the_nearness_of_the_target(
     np.testing.assert_allclose(raw[0], translation[:, 0, 0], rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_neighbour_has_its_own_motion(
     models: dict[PoseKind, DepthAndMotion], kind: PoseKind
@@ -147,6 +149,7 @@ def inputs_of(module: nn.Module, run: Callable[[], object]) -> list[Any]:
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_networks_see_the_older_frame_first(
     models: dict[PoseKind, DepthAndMotion], kind: PoseKind
@@ -330,6 +333,7 @@ def write_pth(path: Path, state: object) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_trunks_from_a_safetensors_file(
     trunk: dict[str, Tensor], blank: DepthAndMotion, tmp_path: Path
 ) -> None:
@@ -346,6 +350,7 @@ def test_trunks_from_a_safetensors_file(
         assert torch.equal(value, decoder[name]), name
 
 
+@pytest.mark.slow
 def test_trunks_from_a_pth_file(
     trunk: dict[str, Tensor],
     blank: DepthAndMotion,
@@ -400,6 +405,7 @@ def test_a_missing_file_is_named(blank: DepthAndMotion, tmp_path: Path) -> None:
     assert f"--init: {path} does not exist; give 'imagenet', 'none' or a file" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_weights_of_another_resnet_are_named(trunk: dict[str, Tensor], tmp_path: Path) -> None:
     model = nn.Module()
     model.networks = lambda: {"encoder": ResnetEncoder(34)}  # type: ignore[assignment]

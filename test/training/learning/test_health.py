@@ -189,6 +189,7 @@ def noise_images(count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, 64, 64, 3), dtype=np.uint8)
 
 
+@pytest.mark.slow
 @NARROW
 def test_a_standing_recording_ends_the_run(tmp_path: Path) -> None:
     trainer = trainer_for(tmp_path, noise_images(1).repeat(4, axis=0))
@@ -208,6 +209,7 @@ def test_motion_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
         trainer.run()
 
 
+@pytest.mark.slow
 @NARROW
 def test_constant_depth_ends_the_run(tmp_path: Path) -> None:
     trainer = trainer_for(tmp_path, noise_images(4), automask=False, learning_rate=1e-12)
@@ -219,6 +221,7 @@ def test_constant_depth_ends_the_run(tmp_path: Path) -> None:
         trainer.run()
 
 
+@pytest.mark.slow
 @NARROW
 def test_what_is_constant_on_purpose_is_no_collapse(tmp_path: Path) -> None:
     """While motion alone is learned, depth is held; the readings count from then on."""

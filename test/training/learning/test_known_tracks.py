@@ -60,6 +60,7 @@ def test_other_images_are_measured_themselves(store, tmp_path):
     assert other.measured == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"no archive", "half"])
 def test_a_damaged_file_is_measured_again_and_replaced(store, tmp_path, content):
     measured(store, tmp_path / "cache")

@@ -170,6 +170,7 @@ def test_the_partner_is_the_last_source() -> None:
         assert output.images[0].error[i, :, :, seen_by_both(shift)].max() < 1e-3
 
 
+@pytest.mark.slow
 def test_depth_learned_from_stereo_is_in_metres() -> None:
     """Started a quarter off, the wall goes to where the baseline says it is."""
     left, right = rectified_pair(6, smooth=9)
@@ -324,6 +325,7 @@ def test_the_processor_decides_the_layout(
     assert weight.is_contiguous(memory_format=torch.channels_last) == expected
 
 
+@pytest.mark.slow
 def test_a_predicted_mask_learns_in_place_of_the_automask() -> None:
     torch.manual_seed(0)
     options = TrainOptions(pose="posecnn", predictive_mask=True)
@@ -372,6 +374,7 @@ def assert_is(model: DepthAndMotion, path: Path, names: set[str]) -> None:
             assert torch.equal(own[key], value.to(own[key].dtype)), f"{name}.{key}"
 
 
+@pytest.mark.slow
 def test_a_checkpoint_gives_all_its_weights(trained: Path) -> None:
     model, missing = started(checkpoint=str(trained), initial_depth=2.0)
     assert missing == []
@@ -391,6 +394,7 @@ def test_networks_that_a_checkpoint_lacks_are_told(trained: Path) -> None:
     assert_is(model, trained, {"encoder", "depth"})
 
 
+@pytest.mark.slow
 def test_missing_motion_starts_from_the_trunk(trained: Path, tmp_path: Path) -> None:
     """A depth-only checkpoint keeps its encoder; the motion encoder gets the ResNet's weights."""
     loaded = load_checkpoint(trained)
@@ -410,6 +414,7 @@ def test_missing_motion_starts_from_the_trunk(trained: Path, tmp_path: Path) -> 
     torch.testing.assert_close(first, torch.cat([trunk["conv1.weight"] / 2] * 2, dim=1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -429,6 +434,7 @@ def test_a_checkpoint_that_does_not_fit_is_named(
     assert message in str(caught.value)
 
 
+@pytest.mark.slow
 def test_random_weights_start_from_about_the_initial_depth() -> None:
     """The heads' random weights spread it a little, and zero leaves it to them."""
 
@@ -472,6 +478,7 @@ def stereo_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("narrow_networks")
 @pytest.mark.parametrize(
     ("stereo", "held_out"),
@@ -536,6 +543,7 @@ def test_auto_takes_bfloat16_on_gpus_that_have_it(monkeypatch: pytest.MonkeyPatc
         assert module._has_fast_bfloat16(on_gpu=True) == is_native
 
 
+@pytest.mark.slow
 def test_only_whole_batches_are_judged_by_what_was_compiled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -96,6 +96,7 @@ def test_what_an_interrupted_run_wrote_beyond_its_save_is_hidden(tmp_path: Path)
     assert [event.step for event in events(tmp_path).Images("validation")] == [1, 2, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("narrow_networks")
 def test_a_resumed_run_continues_the_curves(tmp_path: Path) -> None:
     """Every step is there once: also the one after which the run was saved."""

@@ -73,6 +73,7 @@ def test_a_shrunk_store_shows_the_same_with_fewer_pixels(tmp_path):
     assert shrunk(store, (256, 128)) is store
 
 
+@pytest.mark.slow
 def test_a_short_budget_trains_on_smaller_images_and_says_so_in_the_options(tmp_path):
     make_store(tmp_path / "store")
     options = TrainOptions(

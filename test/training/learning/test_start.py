@@ -48,6 +48,7 @@ def test_after_the_start_the_objective_is_the_published_one(learner):
     assert learner.at_step(options, 5) == learner
 
 
+@pytest.mark.slow
 def test_switches_of_the_user_hold_after_the_start():
     options = apply_recipe(dataclasses.replace(OPTIONS, automask=False), 100)
     learner = build_learner(options, torch.device("cpu"))[1]

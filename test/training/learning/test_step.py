@@ -69,6 +69,7 @@ def gpu_draws(device: torch.device) -> Draws:
     return Draws(some > 0, some > 0, some, some, some, some, (2, 0, 3, 1), some, some)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pose", ["separate", "flow"])
 @pytest.mark.parametrize("full_resolution", [True, False])
 def test_a_forward_pass_waits_for_nothing(

@@ -41,6 +41,7 @@ def test_a_time_is_written_in_its_unit():
     assert [describe_duration(s) for s in (42, 600, 9000)] == ["42 s", "10 min", "2.5 h"]
 
 
+@pytest.mark.slow
 def test_a_budget_decides_the_steps_and_leaves_the_weights_alone(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (12, 64, 64, 3), dtype=np.uint8)
     write_frame_store(tmp_path / "store", images, [PinholeCamera(64, 64, 50.0, 50.0, 31.5, 31.5)])

@@ -150,6 +150,7 @@ def test_length_loss_is_relative_and_knows_no_direction() -> None:
     assert torch.isfinite(still[0].grad).all()
 
 
+@pytest.mark.slow
 def test_velocity_needs_a_network_and_poses(store: Path, tmp_path: Path, capsys) -> None:
     for pose in ("tracks", "recorded", "flow"):
         with pytest.raises(OptionError, match="--velocity-weight"):

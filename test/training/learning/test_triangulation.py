@@ -145,6 +145,7 @@ def street(tmp_path_factory):
     return FrameStore.open(path)
 
 
+@pytest.mark.slow
 def test_rendered_images_give_the_depth_and_motion_they_were_rendered_with(street):
     errors, angles = [], []
     for frame in (2, 4, 6):

@@ -210,6 +210,7 @@ def test_truth_is_mirrored_with_the_images(stores):
     assert torch.equal(prepare(batch, draws).truth, batch.truth.flip(-1))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("narrow_networks")
 @pytest.mark.parametrize("mode", ["add", "instead"])
 @pytest.mark.parametrize("pose", ["flow", "separate"])

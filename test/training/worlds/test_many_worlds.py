@@ -35,6 +35,7 @@ def contents(folder) -> dict[str, bytes]:
     return {path.parent.name: path.read_bytes() for path in sorted(folder.glob("*/*.mcap"))}
 
 
+@pytest.mark.slow
 def test_several_processes_write_the_same_worlds(tmp_path, capsys):
     options = ["--worlds", "3", "--seed", "4", "--layout", "home", *SMALL]
     assert main(["--out", str(tmp_path / "one"), "--workers", "1", *options]) == 0
@@ -46,6 +47,7 @@ def test_several_processes_write_the_same_worlds(tmp_path, capsys):
     assert "3 worlds of 3 frames made, 0 kept" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_worlds_that_are_there_are_kept(tmp_path, capsys):
     out = ["--out", str(tmp_path), "--workers", "1", "--layout", "home", *SMALL]
     assert main([*out, "--worlds", "1"]) == 0
@@ -89,6 +91,7 @@ def test_takes_follow_the_seed_and_spread():
         draw_take(0, 192, 128, "harbour")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_camera_is_never_in_things_nor_close_to_them(layout):
     medians = []
@@ -118,6 +121,7 @@ def test_the_camera_is_never_in_things_nor_close_to_them(layout):
     assert np.median(medians) > 0.5
 
 
+@pytest.mark.slow
 def test_indoor_worlds_differ():
     medians, colors = [], []
     for seed in range(10):
@@ -134,6 +138,7 @@ def test_indoor_worlds_differ():
     assert np.std(colors, axis=0).min() > 15.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["home", "kitchen", "corridor", "yard"])
 def test_routes_keep_clear_at_the_height_of_the_camera(layout):
     for seed, height in ((0, 0.8), (1, 1.6)):

@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from training.worlds.film import synthesize
 from training.worlds.options import SynthesisOptions
@@ -27,6 +28,7 @@ def median_depths(layout: str) -> list[float]:
     return medians
 
 
+@pytest.mark.slow
 def test_a_tabletop_is_seen_from_near():
     assert 0.3 < np.median(median_depths("tabletop")) < 2.5
 
@@ -37,6 +39,7 @@ def test_the_camera_of_a_hall_is_low():
         assert 0.08 <= take.camera_height <= 0.7
 
 
+@pytest.mark.slow
 def test_some_floors_and_streets_shine_and_some_streets_are_dark():
     halls = [sample_world(seed, "hall", 5.0, 0.3) for seed in range(12)]
     assert 3 <= sum(world.mirror > 0.0 for world in halls) <= 11
