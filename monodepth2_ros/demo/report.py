@@ -323,7 +323,7 @@ def build_report(
     note : str
         What must be known of the model and this recording.
     sources : str
-        Of the factor to metres; "" for a fixed one.
+        Source of the factor to metres; "" for a fixed one.
 
     Returns
     -------
