@@ -167,7 +167,7 @@ def test_opencv(tmp_path: Path, suffix: str, fisheye: bool) -> None:
     [
         ("- 1\n", "holds no dictionary"),
         ("a: [", "cannot be read"),
-        ("focal: 200\n", "no calibration that is known.*Kalibr"),
+        ("focal: 200\n", "not a calibration that is known.*Kalibr"),
         (CAMERA_INFO.replace("image_height: 240\n", ""), "'image_height' is missing"),
         (CAMERA_INFO.replace("210.5, 0.0, ", "", 1), "'camera_matrix' must hold 9 numbers"),
         (CAMERA_INFO.replace("210.5", ".nan", 1), "not all finite"),
