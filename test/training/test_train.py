@@ -377,6 +377,37 @@ def test_a_damaged_store_ends_the_run_with_the_frame(options, tmp_path, capsys, 
     assert ("images.u8 is damaged" in capsys.readouterr().err) == (verify != "none")
 
 
+def test_a_run_computes_as_was_found_once_and_goes_on_so(
+    options, one_process, tmp_path, monkeypatch
+):
+    """Layouts alone are open here; the slower one is what the flags suggest."""
+    from training.learning import arithmetic, trainer
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(trainer, "_COMPARED_STEPS", 1)
+    tried = []
+
+    def find(choices, learner, step, average):
+        assert average(step(learner)) > 0.0
+        tried.append(choices)
+        return choices[1], {}
+
+    monkeypatch.setattr(trainer, "find_choice", find)
+    first = Trainer(options, one_process)
+    [[default, chosen]] = tried
+    assert arithmetic.arithmetic_of(first.learner) == chosen != default
+    weight = first.model.state_dict()["encoder.encoder.layer1.0.conv1.weight"]
+    assert weight.is_contiguous(memory_format=torch.channels_last) == chosen.channels_last
+    assert arithmetic.arithmetic_of(Trainer(options, one_process).learner) == chosen
+    assert len(tried) == 1  # the second run found the answer
+    # A run that is continued does not ask.
+    state = dataclasses.replace(
+        first.state, channels_last=default.channels_last, networks=first.model.state_dict(),
+        optimizer=first.optimizer.state_dict(),
+    )  # fmt: skip
+    assert arithmetic.arithmetic_of(Trainer(options, one_process, state).learner) == default
+
+
 def test_not_a_number_stops_with_a_diagnosis(options, one_process, tmp_path):
     options = dataclasses.replace(options, out=str(tmp_path / "run"), motion_steps=0)
     trainer = Trainer(options, one_process)

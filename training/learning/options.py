@@ -219,12 +219,14 @@ class TrainOptions:
     precision: Literal["auto", "fp32", "bf16"] = _option(
         "auto",
         "running",
-        "Arithmetic of the convolutions; auto is bf16 on GPUs that have it and CPUs with AMX.",
+        "Arithmetic of the convolutions; auto is bf16 on GPUs that have it, and on a CPU what is "
+        "measured to be faster, once for a size of images.",
     )
     channels_last: Literal["auto", "yes", "no"] = _option(
         "auto",
         "running",
-        "Memory layout; auto is yes on GPUs and CPUs with AVX-512, no where it is slower.",
+        "Memory layout; auto is yes on GPUs, and on a CPU what is measured to be faster, once for "
+        "a size of images.",
     )
     compile: bool = _option(False, "running", "Compile networks, and on a GPU the rest of a step.")
     loader_threads: int = _option(2, "running", "Threads that load images.", least=1)

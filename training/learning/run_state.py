@@ -64,6 +64,8 @@ class RunState:
         The best figure so far; lower is better.
     anchor : float or None
         Mean inverse depth that training is drawn to, where a checkpoint decides it.
+    bfloat16, channels_last : bool or None
+        How convolutions are computed, so that the run goes on as it began; None in older files.
     recent_loss : float
         Mean loss of the steps before the last reading.
     meter : dict
@@ -81,6 +83,8 @@ class RunState:
     step: Count = 0
     best: Finite | None = None
     anchor: Finite | None = None
+    bfloat16: bool | None = None
+    channels_last: bool | None = None
     recent_loss: float = float("nan")
     meter: dict[str, Any] = field(default_factory=dict)
     constant: Count = 0

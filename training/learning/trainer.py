@@ -26,6 +26,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from monodepth2_ros.backends.kept_answers import KeptAnswers, user_cache
 from monodepth2_ros.checkpoint import CheckpointMetadata, open_checkpoint, save_checkpoint
 from monodepth2_ros.geometry import disparity_to_depth
 from monodepth2_ros.preprocessing import to_network_input
@@ -35,6 +36,16 @@ from training.frames.store import FrameStore
 from training.frames.truth_check import truth_problem
 from training.frames.verification import BackgroundVerification
 from training.learning import run_state
+from training.learning.arithmetic import (
+    Arithmetic,
+    arithmetic_of,
+    find_choice,
+    keep_choice,
+    known_choice,
+    open_choices,
+    question,
+    with_arithmetic,
+)
 from training.learning.augmentation import draw
 from training.learning.baselines import measure_baselines
 from training.learning.dataset import (
@@ -110,6 +121,11 @@ _TOLD_EVERY = 15.0
 
 # A run with fewer steps than this is not worth timing first.
 _TIMED_STEPS = 50
+
+# ... and for fewer than this, it is not worth trying what the processor is fastest in. A few rows
+# of a batch tell.
+_COMPARED_STEPS = 500
+_COMPARED_ROWS = 2
 
 
 class Trainer:
@@ -226,11 +242,14 @@ class Trainer:
                     "again from its last.safetensors with --checkpoint"
                 )
             _load(self.model.load_state_dict, state.networks, "networks")
+        self.learner = self._with_fastest_arithmetic(state)
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(parameters, lr=1e-4, fused=True)
         if state is not None:
             _load(self.optimizer.load_state_dict, state.optimizer, "optimizer")
         self.state = replace(state or RunState(fingerprint=fingerprint), networks={}, optimizer={})
+        self.state.bfloat16 = self.learner.bfloat16
+        self.state.channels_last = self.learner.channels_last
         if options.pose in SOLVED and options.checkpoint and options.truth == "none":
             # Drawn to the depth the checkpoint began with, not to a depth from an option.
             if self.state.anchor is None:
@@ -251,6 +270,44 @@ class Trainer:
         self._recent_loss = self.state.recent_loss
         self._unsaved_best: tuple[int, float, tuple[int, int] | None] | None = None
         self._told = time.monotonic()
+
+    def _with_fastest_arithmetic(self, state: RunState | None) -> Learner:
+        """Return the learner as it computes fastest on this CPU, or as the run has begun.
+
+        A run of few steps is not worth trying; it computes as the processor's flags suggest.
+        """
+        learner, options, processes = self.learner, self.options, self.processes
+        default = arithmetic_of(learner)
+        if state is not None:
+            if state.bfloat16 is None or state.channels_last is None:
+                return learner
+            return with_arithmetic(learner, Arithmetic(state.bfloat16, state.channels_last))
+        if processes.device.type != "cpu" or self.total_steps < _COMPARED_STEPS:
+            return learner
+        choices = open_choices(options, default)
+        answers = KeptAnswers(user_cache() / "training.json")
+        asked = question(options, self.training.width, self.training.height)
+
+        def find_known() -> bytes:
+            known = known_choice(choices, answers, asked)
+            return b"" if known is None else str(known).encode()
+
+        name = processes.share_bytes(find_known).decode()
+        chosen = next((one for one in choices if str(one) == name), None)
+        if chosen is None:
+            start = processes.share(options.batch_size).start
+            rows = slice(start, start + min(_COMPARED_ROWS, options.batch_size // processes.count))
+
+            def step(tried: Learner) -> float:
+                return measure_duration(tried, options, self.training, rows, 0).step
+
+            def average(seconds: float) -> float:
+                return _averaged(Duration(seconds, 0.0), processes).step
+
+            chosen, seconds = find_choice(choices, learner, step, average)
+            if processes.is_first:
+                keep_choice(chosen, seconds, choices, answers, asked)
+        return with_arithmetic(learner, chosen)
 
     def _measure_duration(self) -> Duration:
         """Time a step."""
