@@ -37,6 +37,7 @@ class Measurement:
         errors: NDArray[np.float64],
         places: NDArray[np.float64],
         model_noise: float = 0.15,
+        importance: NDArray[np.float64] | None = None,
     ) -> Measurement:
         """Weigh points, and tell from the differences between regions how sure they are.
 
@@ -48,6 +49,8 @@ class Measurement:
             Where the points are, in units in which the image is about 1 wide.
         model_noise : float
             Relative error of predicted depth from point to point.
+        importance : ndarray, shape (N,), optional
+            Factors of the weights, once all regions count the same.
         """
         weights = 1.0 / (model_noise**2 + errors**2)
         total = float(weights.sum())
@@ -56,6 +59,8 @@ class Measurement:
         _, region_of = np.unique(region[:, 0] * 1000 + region[:, 1], return_inverse=True)
         region_of = region_of.ravel()
         weights = weights / np.bincount(region_of, weights)[region_of]
+        if importance is not None:
+            weights = weights * importance
         weights = weights * (total / float(weights.sum()))
         middle = relative_median(values, weights)
         # Points of a region are wrong together.
