@@ -216,7 +216,10 @@ class OdometryScale:
         errors = noise[usable] / expected
         if np.median(errors) > _LARGEST_ERROR:
             return "too little parallax"
-        good = errors < 2.0 * _LARGEST_ERROR
+        # Noise of inverse depth makes what is far seem farther still, without limit.
+        good = errors < _LARGEST_ERROR
+        if good.sum() < _FEWEST_POINTS:
+            good = errors < 2.0 * _LARGEST_ERROR
         return Measurement.of_points(values[good], errors[good], rays[usable][good])
 
     def _seen_now(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monodepth2_ros.camera import PinholeCamera
-from monodepth2_ros.scale.factor import Measurement
+from monodepth2_ros.scale.factor import ELSEWHERE, NEAR_USUAL, Measurement, apart_from_usual
 from monodepth2_ros.scale.odometry import sample_smooth
 
 _MOST_POINTS = 600
@@ -22,12 +22,9 @@ _CELL = 0.015
 # Relative error of a sensor.
 _SENSOR_NOISE = 0.01
 
-# Spread of the logarithm of distance about the image's usual one in which points count.
-_NEAR_USUAL = 0.5
-
-# Relative error of the factor of one place for the whole image: for points e times as near as the
-# image usually is, for points in one column, and at best; measured on rendered worlds.
-_ELSEWHERE, _ONE_COLUMN, _SHAPE_NOISE = 0.25, 0.12, 0.03
+# Relative error of the factor of one place for the whole image: for points in one column, and at
+# best; measured on rendered worlds.
+_ONE_COLUMN, _SHAPE_NOISE = 0.12, 0.03
 _COLUMNS = 10
 _LARGEST_DEVIATION = 0.25
 
@@ -107,14 +104,14 @@ def measure_ranges(
         return "too few of the range sensor's points are in the image and off its edges"
     values = np.log(points[usable, 2] * predicted[usable])
     errors = np.full(len(values), _SENSOR_NOISE)
-    apart = _apart_from_usual(predicted[usable], inverse_depth)
-    importance = np.exp(-0.5 * (apart / _NEAR_USUAL) ** 2) + 1e-9
+    apart = apart_from_usual(predicted[usable], inverse_depth)
+    importance = np.exp(-0.5 * (apart / NEAR_USUAL) ** 2) + 1e-9
     found = Measurement.of_points(values, errors, rays[usable], importance=importance)
     columns = np.unique(np.clip(pixels[usable, 0] / scaled.width * _COLUMNS, 0, _COLUMNS - 1) // 1)
     mean_apart = float(np.average(apart, weights=found.weights))
     alike = np.sqrt(
         _SHAPE_NOISE**2
-        + (_ELSEWHERE * mean_apart) ** 2
+        + (ELSEWHERE * mean_apart) ** 2
         + (_ONE_COLUMN * (1.0 - len(columns) / _COLUMNS)) ** 2
     )
     if alike > _LARGEST_DEVIATION:
@@ -167,20 +164,6 @@ def measure_beam(
     nearest = float(np.quantile(seen, 0.95))
     # The wider the cone, the less is known of what it hit.
     deviation = float(np.hypot(0.1, 0.25 * np.std(np.log(np.maximum(seen, 1e-9)))))
-    apart = float(_apart_from_usual(np.array([nearest]), inverse_depth)[0])
-    deviation = float(np.hypot(deviation, _ELSEWHERE * apart))
+    apart = float(apart_from_usual(np.array([nearest]), inverse_depth)[0])
+    deviation = float(np.hypot(deviation, ELSEWHERE * apart))
     return Measurement(np.array([np.log(hit[2] * nearest)]), np.array([deviation**-2]), deviation)
-
-
-def _apart_from_usual(
-    inverse: NDArray[np.float64], inverse_depth: NDArray[np.floating]
-) -> NDArray[np.float64]:
-    """Return the logarithm of distances over the median one of the image, shape (N,).
-
-    A network sees near things too far and far things too near, by a tenth and more in a street:
-    the factor of what is a few times nearer than the rest is not that of the image.
-    """
-    sampled = inverse_depth[::4, ::4]
-    known = sampled[np.isfinite(sampled) & (sampled > 0.0)]
-    usual = float(np.median(known)) if known.size else float(np.median(inverse))
-    return np.log(usual / np.maximum(inverse, 1e-12))
