@@ -32,9 +32,9 @@ _WINDOW_S = 2.5
 # Frames whose triangulated corners are compared with the newest prediction.
 _MAP = 40
 # Of their corners at most about twice so many are compared.
-_MOST_COMPARED = 1500
+_MOST_COMPARED = 900
 # Images that follow each other faster are not all kept.
-_INTERVAL_NS = 60_000_000
+_INTERVAL_NS = 90_000_000
 
 #: Parallax that is wanted between two frames, as a share of the image width, and the least.
 _GOOD_PARALLAX = 0.025
@@ -265,10 +265,11 @@ class OdometryScale:
         if newest_pose is None:
             return "no odometry"
         missing = [frame for frame in self._frames if frame.pose is None]
-        poses = self.poses.at([frame.stamp for frame in missing]) @ self.mounting
-        for frame, pose in zip(missing, poses, strict=True):
-            if np.isfinite(pose).all():
-                frame.pose = pose
+        if missing:
+            poses = self.poses.at([frame.stamp for frame in missing]) @ self.mounting
+            for frame, pose in zip(missing, poses, strict=True):
+                if np.isfinite(pose).all():
+                    frame.pose = pose
         behind = 1e-9 * (stamp - newest_pose)
         if behind > AHEAD_S:
             return f"odometry is {behind:.2f} s behind the images"

@@ -18,8 +18,10 @@ TRACKING_WIDTH = 320
 _COLUMNS = 12  # of the grid
 _WINDOW = (13, 13)
 _LEVELS = 3
+_BACK_LEVELS = 1
+_BACK_OFF = 6.0  # pixels
 _BORDER = 4  # pixels
-_BLOCK = 5
+_BLOCK = 3
 # Smallest eigenvalue of the gradients' covariance that makes a corner: 2 grey levels per pixel in
 # its weaker direction. OpenCV divides gradients of bytes by 255 and by 4 · block, over the sum.
 _TEXTURE = 2.0**2 * 64.0 * _BLOCK**2 / (4.0 * _BLOCK * 255.0) ** 2
@@ -60,21 +62,25 @@ def find_corners(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
     ndarray, shape (N, 2), float32
         Pixels x, y; none in cells without texture.
     """
+    # At half the size the search takes a tenth of the time, and a corner is followed all the same.
+    grey = cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA)
     height, width = grey.shape
-    cell = max(8, round(width / _COLUMNS))
+    cell = max(4, round(width / _COLUMNS))
     rows, columns = height // cell, width // cell
     if rows == 0 or columns == 0:
         return np.zeros((0, 2), np.float32)
     strength = cv2.cornerMinEigenVal(grey, _BLOCK)
-    strength[:_BORDER], strength[height - _BORDER :] = 0.0, 0.0
-    strength[:, :_BORDER], strength[:, width - _BORDER :] = 0.0, 0.0
+    edge = _BORDER // 2
+    strength[:edge], strength[height - edge :] = 0.0, 0.0
+    strength[:, :edge], strength[:, width - edge :] = 0.0, 0.0
     cells = strength[: rows * cell, : columns * cell].reshape(rows, cell, columns, cell)
     cells = cells.transpose(0, 2, 1, 3).reshape(rows * columns, -1)
     best = cells.argmax(axis=1)
     textured = np.flatnonzero(cells[np.arange(len(best)), best] > _TEXTURE)
     y, x = textured // columns * cell, textured % columns * cell
     place = best[textured]
-    return np.stack([x + place % cell, y + place // cell], axis=1).astype(np.float32)
+    corners = np.stack([x + place % cell, y + place // cell], axis=1)
+    return (2.0 * corners + 0.5).astype(np.float32)
 
 
 def follow(
@@ -100,9 +106,10 @@ def follow(
     """
     if not len(points):
         return points, np.zeros(0, bool)
-    there, found = _flow(first, second, points, guess)
-    # The way back starts as far off as the way there did.
-    back, returned = _flow(second, first, there, points + (there - guess))
+    there, found = _flow(first, second, points, guess, _LEVELS)
+    # The way back starts as far off as the way there did, but for a few pixels at most.
+    off = np.clip(there - guess, -_BACK_OFF, _BACK_OFF)
+    back, returned = _flow(second, first, there, points + off, _BACK_LEVELS)
     height, width = second.shape
     inside = (there >= _BORDER).all(axis=1)
     inside &= (there[:, 0] < width - _BORDER) & (there[:, 1] < height - _BORDER)
@@ -115,15 +122,16 @@ def _flow(
     second: NDArray[np.uint8],
     points: NDArray[np.float32],
     guess: NDArray[np.float32],
+    levels: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Follow points (N, 2) from one image to another."""
+    """Follow points (N, 2) from one image to another, by so many halvings of both."""
     there, found, _ = cv2.calcOpticalFlowPyrLK(
         first,
         second,
         points,
         guess.astype(np.float32),  # a copy, as it is overwritten
         winSize=_WINDOW,
-        maxLevel=_LEVELS,
+        maxLevel=levels,
         criteria=(cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03),
         flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
         minEigThreshold=1e-3,
