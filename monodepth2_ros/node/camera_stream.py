@@ -29,7 +29,6 @@ from monodepth2_ros.node.frames import TurnedFrame, frame_problem
 from monodepth2_ros.node.log_limit import LogLimit
 from monodepth2_ros.node.output_topics import OUTPUT_TOPICS, OutputTopics
 from monodepth2_ros.node.pairing import CameraInfoPairing
-from monodepth2_ros.node.qos import profile
 from monodepth2_ros.node.stamp_gaps import StampGaps
 
 if TYPE_CHECKING:
@@ -158,9 +157,8 @@ class CameraStream:
         self._last_listened = -math.inf
         self.tend_input()
         self._scale_subscriptions = [
-            # Odometry comes faster than frames, and none of it should be lost.
-            self._node.create_subscription(kind, topic, callback, profile(100, "best_effort"))
-            for topic, kind, callback in self._scaling.subscriptions()
+            self._node.create_subscription(kind, topic, callback, qos)
+            for topic, kind, callback, qos in self._scaling.subscriptions()
         ]
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from monodepth2_ros.options import OutputOptions, read_scale_sources
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from rclpy.qos import QoSProfile
 
     from monodepth2_ros.camera import PinholeCamera
     from monodepth2_ros.node.scaling import Scaling
@@ -29,7 +30,7 @@ class FixedScale:
     def update(self, values: Mapping[str, Any]) -> None:
         """Do nothing: the parameter `scale` is applied with the outputs."""
 
-    def subscriptions(self) -> list[tuple[str, Any, Callable[[Any], None]]]:
+    def subscriptions(self) -> list[tuple[str, Any, Callable[[Any], None], QoSProfile]]:
         """Return no topics."""
         return []
 

@@ -311,8 +311,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         "scale.source",
         "fixed",
         "Where the factor to metres comes from. fixed: 'scale' alone. odometry: topic 'odom'; "
-        "camera_height: the ground and scale.camera_height; range: topics 'scan', 'range' or "
-        "'range/points'. Several are joined by '+', such as odometry+range.",
+        "camera_height: the ground and scale.camera_height; range: topics 'scan', 'range', "
+        "'range/points' or 'range/depth'. Several are joined by '+', such as odometry+range.",
     ),
     Parameter(
         "scale.camera_height",
@@ -344,8 +344,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         "scale.mounting",
         (0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
         "Pose of the camera (x ahead, y left, z up) in the child frame of the odometry: x, y, "
-        "z in metres, roll, pitch, yaw in radians. Not used for odometry of the camera's own "
-        "frame.",
+        "z in metres, roll, pitch, yaw in radians. All 0: from /tf_static, where tf2_msgs is "
+        "installed. Not used for odometry of the camera's own frame.",
         minimum=-1000.0,
         maximum=1000.0,
     ),
@@ -353,7 +353,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "scale.range_mounting",
         (0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
         "Pose of the range sensor in the camera (x ahead, y left, z up): x, y, z in metres, "
-        "roll, pitch, yaw in radians.",
+        "roll, pitch, yaw in radians. All 0: from /tf_static, where tf2_msgs is installed.",
         minimum=-1000.0,
         maximum=1000.0,
     ),

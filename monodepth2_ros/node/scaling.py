@@ -9,6 +9,7 @@ millisecond, and the outputs of the same frame are multiplied by the result.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections import deque
@@ -21,14 +22,23 @@ from numpy.typing import NDArray
 
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.conversions import stamp_ns
+from monodepth2_ros.node.qos import profile
+from monodepth2_ros.node.static_frames import StaticFrames
 from monodepth2_ros.options import OutputOptions, read_scale_sources
 from monodepth2_ros.scale.estimator import ScaleEstimator, ScaleOptions
 from monodepth2_ros.scale.factor import ScaleEstimate
 from monodepth2_ros.scale.mounting import OPTICAL, mounting_pose
 from monodepth2_ros.scale.poses import invert_pose
-from monodepth2_ros.scale.range_messages import read_beam, read_cloud, read_scan
+from monodepth2_ros.scale.range_messages import (
+    read_beam,
+    read_cloud,
+    read_depth_image,
+    read_scan,
+)
 
 if TYPE_CHECKING:
+    from rclpy.qos import QoSProfile
+
     from monodepth2_ros.predictor import Prediction
 
 # Messages that wait for the next frame; 200 Hz for two seconds.
@@ -61,6 +71,11 @@ class Scaling:
         self._mounting = mounting_pose(values["scale.mounting"]) @ OPTICAL
         # Pose of the range sensor in the camera's body.
         self._range_mounting = mounting_pose(values["scale.range_mounting"])
+        # What the user gives stands over /tf_static.
+        self._asks_frames = not any(values["scale.mounting"])
+        self._asks_range_frames = not any(values["scale.range_mounting"])
+        self.frames = StaticFrames()
+        self._range_camera: PinholeCamera | None = None
         if self.sources:
             self._executor = ThreadPoolExecutor(1, "scale_tracker")
             self._estimator = self._create()
@@ -82,30 +97,42 @@ class Scaling:
         if self.is_live and any(before[name] != values[name] for name in names):
             self._estimator = self._create()
 
-    def subscriptions(self) -> list[tuple[str, Any, Callable[[Any], None]]]:
-        """Return topic, message type and callback of each input."""
-        found: list[tuple[str, Any, Callable[[Any], None]]] = []
+    def subscriptions(self) -> list[tuple[str, Any, Callable[[Any], None], QoSProfile]]:
+        """Return topic, message type, callback and QoS of each input."""
+        found: list[tuple[str, Any, Callable[[Any], None], QoSProfile]] = []
+
+        def keep(kind: str) -> Callable[[Any], None]:
+            return lambda message: self._waiting.append((kind, message))
+
+        # Odometry comes faster than frames, and none of it should be lost.
+        many, newest = profile(100, "best_effort"), profile(2, "best_effort")
         if "odometry" in self.sources:
             from nav_msgs.msg import Odometry
 
-            found.append(("odom", Odometry, lambda m: self._waiting.append(("odom", m))))
+            found.append(("odom", Odometry, keep("odom"), many))
         if "range" in self.sources:
-            from sensor_msgs.msg import LaserScan, PointCloud2, Range
+            from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, Range
 
-            found.append(("scan", LaserScan, lambda m: self._waiting.append(("scan", m))))
-            found.append(("range", Range, lambda m: self._waiting.append(("range", m))))
-            found.append(("range/points", PointCloud2, self._on_cloud))
+            found.append(("scan", LaserScan, keep("scan"), many))
+            found.append(("range", Range, keep("range"), many))
+            found.append(("range/points", PointCloud2, keep("cloud"), newest))
+            found.append(("range/depth", Image, keep("depth"), newest))
+            found.append(("range/camera_info", CameraInfo, self._on_range_info, newest))
+        if self.sources and self.frames.is_available:
+            latched = profile(100, "reliable", latched=True)
+            found.append(("/tf_static", self.frames.message_type, self.frames.add, latched))
         return found
 
-    def _on_cloud(self, message: Any) -> None:
-        """Keep a cloud; the newest is enough, as they are large."""
-        self._waiting.append(("cloud", message))
+    def _on_range_info(self, message: Any) -> None:
+        """Take the intrinsics of a depth sensor; damaged ones are ignored."""
+        with contextlib.suppress(ValueError):
+            self._range_camera = PinholeCamera.from_camera_info(message)
 
     def begin(self, header: Any, image: NDArray[np.uint8], camera: PinholeCamera | None) -> None:
         """Begin to follow corners in an image; returns at once."""
         if self._estimator is None or self._executor is None or camera is None:
             return
-        self._take_messages(header.frame_id)
+        self._take_messages(header.frame_id, camera)
         self._tracking = self._executor.submit(
             self._estimator.track, stamp_ns(header), image, camera
         )
@@ -229,30 +256,53 @@ class Scaling:
         )
         down = None
         if any(self._values["scale.mounting"]):
-            # The body is level; gravity points along its -z.
-            down = invert_pose(self._mounting)[:3, :3] @ np.array([0.0, 0.0, -1.0])
+            down = _gravity(self._mounting)
         return ScaleEstimator(options, self._mounting, down)
 
-    def _take_messages(self, camera_frame: str) -> None:
+    def _take_messages(self, camera_frame: str, camera: PinholeCamera) -> None:
         """Hand waiting messages to the estimator, in the worker's thread."""
         estimator = self._estimator
         assert estimator is not None
+        if self._asks_frames and (pose := self.frames.body_pose(camera_frame)) is not None:
+            estimator.down = _gravity(pose)
         while self._waiting:
             kind, message = self._waiting.popleft()
             stamp = stamp_ns(message.header)
             if kind == "odom":
                 # Odometry of the camera itself, as tracking cameras and visual odometry give it.
                 own = message.child_frame_id.lstrip("/") == camera_frame.lstrip("/")
-                estimator.mounting = np.eye(4) if own else self._mounting
+                mounting = self._mounting
+                if self._asks_frames:
+                    known = self.frames.pose(message.child_frame_id, camera_frame)
+                    mounting = mounting if known is None else known
+                estimator.mounting = np.eye(4) if own else mounting
                 p, q = message.pose.pose.position, message.pose.pose.orientation
                 estimator.add_odometry(stamp, (p.x, p.y, p.z), (q.x, q.y, q.z, q.w))
                 continue
-            to_camera = invert_pose(OPTICAL) @ self._range_mounting
-            if message.header.frame_id.lstrip("/") == camera_frame.lstrip("/"):
-                to_camera = np.eye(4)
+            to_camera = self._sensor_pose(message.header.frame_id, camera_frame, kind)
             if kind == "range":
                 estimator.add_ranges(stamp, read_beam(message, to_camera))
             elif kind == "scan":
                 estimator.add_ranges(stamp, read_scan(message, to_camera))
+            elif kind == "depth":
+                own_camera = self._range_camera or camera
+                estimator.add_ranges(stamp, read_depth_image(message, to_camera, own_camera))
             else:
                 estimator.add_ranges(stamp, read_cloud(message, to_camera))
+
+    def _sensor_pose(self, frame: str, camera_frame: str, kind: str) -> NDArray[np.float64]:
+        """Return the pose (4, 4) of a range sensor in the camera's optical frame."""
+        if frame.lstrip("/") == camera_frame.lstrip("/"):
+            return np.eye(4)
+        if self._asks_range_frames:
+            known = self.frames.pose(camera_frame, frame)
+            if known is not None:
+                return known
+        pose = invert_pose(OPTICAL) @ self._range_mounting
+        # The frame of a depth image is an optical one; those of other sensors have x ahead.
+        return np.asarray(pose @ OPTICAL if kind == "depth" else pose)
+
+
+def _gravity(mounting: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the direction of gravity in a camera, whose body is level (along its -z)."""
+    return np.asarray(invert_pose(mounting)[:3, :3] @ np.array([0.0, 0.0, -1.0]))

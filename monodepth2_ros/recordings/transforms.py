@@ -100,6 +100,15 @@ class FrameTree:
     fixed: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     moving: dict[str, Trajectory] = field(default_factory=dict)
 
+    def add_fixed(self, transform: Any) -> None:
+        """Take a geometry_msgs/TransformStamped that does not move; unusable ones are ignored."""
+        child = transform.child_frame_id.lstrip("/")
+        moved = transform.transform
+        trajectory = Trajectory.from_rows([(0, moved.translation, moved.rotation)])
+        if len(trajectory.stamps):
+            self.parents[child] = transform.header.frame_id.lstrip("/")
+            self.fixed[child] = trajectory.at(trajectory.stamps)[0]
+
     def ancestors(self, frame: str) -> list[str]:
         """Return a frame and all above it, up to the root."""
         chain = [frame]
@@ -174,9 +183,7 @@ def read_frame_tree(reader: AnyReader, topics: Sequence[RecordedTopic]) -> Frame
                     transform.transform.rotation,
                 )
                 if is_fixed:
-                    trajectory = Trajectory.from_rows([row])
-                    if len(trajectory.stamps):
-                        tree.fixed[child] = trajectory.at(trajectory.stamps)[0]
+                    tree.add_fixed(transform)
                 else:
                     rows.setdefault(child, []).append(row)
     for child, transforms in rows.items():

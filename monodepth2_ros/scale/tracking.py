@@ -63,13 +63,14 @@ def find_corners(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
         Pixels x, y; none in cells without texture.
     """
     # At half the size the search takes a tenth of the time, and a corner is followed all the same.
-    grey = cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA)
-    height, width = grey.shape
+    size = (grey.shape[1] // 2, grey.shape[0] // 2)
+    half = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    width, height = size
     cell = max(4, round(width / _COLUMNS))
     rows, columns = height // cell, width // cell
     if rows == 0 or columns == 0:
         return np.zeros((0, 2), np.float32)
-    strength = cv2.cornerMinEigenVal(grey, _BLOCK)
+    strength = cv2.cornerMinEigenVal(half, _BLOCK)
     edge = _BORDER // 2
     strength[:edge], strength[height - edge :] = 0.0, 0.0
     strength[:, :edge], strength[:, width - edge :] = 0.0, 0.0

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import array
+import dataclasses
 
 import cv2
 import numpy as np
@@ -14,14 +15,14 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 from geometry_msgs.msg import Vector3Stamped
 from nav_msgs.msg import Odometry
-from sensor_msgs.msg import LaserScan, PointCloud2, PointField, Range
+from sensor_msgs.msg import Image, LaserScan, PointCloud2, PointField, Range
 
 import node_harness as harness
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.predictor import DepthPredictor
 from monodepth2_ros.scale.mounting import mounting_pose
 from monodepth2_ros.scale.range_messages import cloud_points
-from monodepth2_ros.scale.ranges import measure_beam, measure_ranges
+from monodepth2_ros.scale.ranges import depth_image_points, measure_beam, measure_ranges
 from node_harness import NodeThread, Peer
 
 pytestmark = pytest.mark.ros
@@ -131,10 +132,14 @@ def test_node_measures_metres_from_a_scan(start, model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["beam", "cloud"])
+@pytest.mark.parametrize("kind", ["beam", "cloud", "depth"])
 def test_node_measures_metres_from_other_range_sensors(start, model, kind):
     node, peer = start(scale__source="range")
-    topic, message_type = {"beam": ("range", Range), "cloud": ("range/points", PointCloud2)}[kind]
+    topic, message_type = {
+        "beam": ("range", Range),
+        "cloud": ("range/points", PointCloud2),
+        "depth": ("range/depth", Image),
+    }[kind]
     sensor = peer.node.create_publisher(message_type, topic, 10)
     scales = listen(peer, Vector3Stamped, "depth/scale")
     peer.listen("depth/image_rect")
@@ -147,6 +152,15 @@ def test_node_measures_metres_from_other_range_sensors(start, model, kind):
         message = Range(field_of_view=0.1, min_range=0.1, max_range=8.0, range=DISTANCE)
         ahead = np.array([0.0, 0.0, 1.0])
         expected = measure_beam(DISTANCE, np.zeros(3), ahead, 0.1, inverse, CAMERA)
+    elif kind == "depth":
+        # Of another size than the image, with a hole.
+        depth = np.full((60, 80), 1000 * DISTANCE, np.uint16)
+        depth[20:30, 30:50] = 0
+        message = Image(height=60, width=80, encoding="16UC1", step=160)
+        message.data = array.array("B", depth.tobytes())
+        metres = np.where(depth > 0, depth / 1000.0, np.nan)
+        points = depth_image_points(metres, CAMERA.resized(80, 60), 2)
+        expected = measure_ranges(points, inverse, CAMERA)
     else:
         y, z = (grid.ravel() for grid in np.meshgrid(np.linspace(-1, 1, 21), [-0.3, 0.0, 0.3]))
         points = np.stack([np.full(y.shape, DISTANCE), y, z], axis=1).astype(np.float32)
@@ -171,6 +185,44 @@ def test_node_measures_metres_from_other_range_sensors(start, model, kind):
             break
     assert scale.vector.x == pytest.approx(np.exp(expected.middle), rel=0.05)
     peer.status("publishing", node, {"scale source": "range"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sees", ["ground", "wall"])
+def test_node_measures_metres_from_the_height_of_the_camera(start, monkeypatch, sees):
+    pitch, height, unit = 0.3, 0.5, 2.5
+    predict = DepthPredictor.predict
+
+    def predicted(self, image, camera, *rest):
+        found = predict(self, image, camera, *rest)
+        small = CAMERA.resized(found.depth.shape[1], found.depth.shape[0])
+        x, y = np.meshgrid(np.arange(float(small.width)), np.arange(float(small.height)))
+        rays = np.stack([(x - small.cx) / small.fx, (y - small.cy) / small.fy, 1.0 + 0.0 * x], -1)
+        fall = rays @ [0.0, np.cos(pitch), np.sin(pitch)]
+        floor = height / np.maximum(fall, 0.02) / unit
+        depth = np.full_like(floor, 4.0) if sees == "wall" else floor
+        return dataclasses.replace(found, depth=depth.astype(np.float32))
+
+    monkeypatch.setattr(DepthPredictor, "predict", predicted)
+    node, peer = start(
+        scale__source="camera_height",
+        scale__camera_height=height,
+        scale__mounting=[0.0, 0.0, height, 0.0, pitch, 0.0],
+    )
+    scales = listen(peer, Vector3Stamped, "depth/scale")
+    peer.listen("depth/image_rect")
+    peer.connect(node)
+    peer.send(harness.info_message(CAMERA), STEP_NS)
+    peer.send(harness.image_message(wall(0.0)), STEP_NS)
+    scale = peer.wait(stamped(scales, STEP_NS), "depth/scale", node)
+    if sees == "wall":
+        assert not np.isfinite(scale.vector.y) and scale.vector.x == 1.0
+        values = peer.status("publishing", node, {"scale source": "none yet"})
+        assert "no ground in view" in values["scale held because"]
+        return
+    assert scale.vector.x == pytest.approx(unit, rel=0.005)
+    assert 0.0 < scale.vector.y < 0.2 * unit
+    peer.status("publishing", node, {"scale source": "camera_height"})
 
 
 def test_mounting_is_roll_then_pitch_then_yaw():
