@@ -99,7 +99,8 @@ def test_frames_are_chained_and_unknown_ones_are_none():
     # What comes later, from another publisher, counts as well; unusable transforms do not.
     frames.add(transforms(("odom", "base_link", np.eye(4))))
     assert frames.pose("odom", "camera_optical") is not None
-    broken = transforms(("laser", "lost", np.full((4, 4), np.nan)))
+    broken = transforms(("laser", "lost", np.eye(4)))
+    broken.transforms[0].transform.translation.x = np.nan
     frames.add(broken)
     assert frames.pose("laser", "lost") is None
 
