@@ -15,19 +15,20 @@ from setuptools import (  # first: it brings distutils where Python has none of 
 
 from distutils.command.install_data import install_data  # isort: skip
 from setuptools.command.develop import develop
+from setuptools.command.install_scripts import install_scripts
 
 PACKAGE = "monodepth2_ros"
 
 EXECUTABLES = {
     "depth_node": "monodepth2_ros.node.__main__:main",
-    "depth_demo": "monodepth2_ros.demo.__main__:main",
-    "depth_rviz": "monodepth2_ros.demo.rviz:main",
-    "depth_extract": "training.extract:main",
-    "depth_train": "training.train:main",
-    "depth_evaluate": "training.evaluate:main",
-    "depth_calibrate": "training.calibrate:main",
-    "depth_export": "training.export:main",
-    "depth_synthesize": "training.synthesize:main",
+    "depth_demo": "monodepth2_ros.start:demo",
+    "depth_rviz": "monodepth2_ros.start:rviz",
+    "depth_extract": "training.start:extract",
+    "depth_train": "training.start:train",
+    "depth_evaluate": "training.start:evaluate",
+    "depth_calibrate": "training.start:calibrate",
+    "depth_export": "training.start:export",
+    "depth_synthesize": "training.start:synthesize",
 }
 
 # ROS 2 Jazzy as wheels: CPython 3.10 to 3.14 on x86-64 Linux. Elsewhere ROS 2 comes from an
@@ -104,6 +105,13 @@ EXTRAS = {
 # The folder in which colcon prepares a symlink install has none.
 README = Path("README.md")
 
+# The scripts that setuptools writes for colcon look their program up first, which takes a while.
+END_AT_SIGNALS = """\
+import os, signal
+for number in ({signals}):
+    signal.signal(number, lambda *_: os._exit({status}))
+"""
+
 FORWARDER = """\
 #!/bin/sh
 exec "$(dirname "$0")/../../bin/{name}" "$@"
@@ -133,17 +141,36 @@ class InstallData(install_data):
             self.outfiles.append(path)
 
 
+def end_at_signals(name: str, contents: str) -> str:
+    """Let a console script end as its program does, at a signal that comes before that runs.
+
+    The node ends with status 0 at SIGINT and SIGTERM, a command with 130 at SIGINT.
+    """
+    first, _, body = contents.partition("\n")
+    is_node = name == "depth_node"
+    signals = "signal.SIGINT, signal.SIGTERM" if is_node else "signal.SIGINT,"
+    return f"{first}\n{END_AT_SIGNALS.format(signals=signals, status=0 if is_node else 130)}{body}"
+
+
+class InstallScripts(install_scripts):
+    """Prepare the scripts of `colcon build` for signals."""
+
+    def write_script(self, name: str, contents: str, mode: str = "t", *ignored: str) -> None:
+        """Write a script that answers signals from its first line on."""
+        super().write_script(name, end_at_signals(name, contents), mode, *ignored)
+
+
 class Develop(develop):
     """Let the scripts of `colcon build --symlink-install` start the virtual environment's Python.
 
     `develop` writes the Python that runs colcon, the system's, into them; `install` writes what
-    setup.cfg says under `build_scripts`. This does the same for both.
+    setup.cfg says under `build_scripts`. This does the same for both, and prepares for signals.
     """
 
     def write_script(self, name: str, contents: str, mode: str = "t", *blockers: str) -> None:
         """Write a script with the first line that setup.cfg asks for."""
         executable = self.get_finalized_command("build_scripts").executable
-        _, _, body = contents.partition("\n")
+        _, _, body = end_at_signals(name, contents).partition("\n")
         super().write_script(name, f"#!{executable}\n{body}", mode, *blockers)
 
 
@@ -215,6 +242,10 @@ setup(
     entry_points={
         "console_scripts": [f"{name} = {target}" for name, target in EXECUTABLES.items()],
     },
-    cmdclass={"develop": Develop, "install_data": InstallData},
+    cmdclass={
+        "develop": Develop,
+        "install_data": InstallData,
+        "install_scripts": InstallScripts,
+    },
     zip_safe=False,
 )

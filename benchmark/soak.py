@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 
@@ -60,8 +61,12 @@ def soak(node: subprocess.Popen[bytes], options: argparse.Namespace) -> None:
         "color/camera_info": CameraInfo,
         "points": PointCloud2,
     }
+
+    def counted(topic: str) -> Callable[[object], None]:
+        return lambda _: counts.update([topic])
+
     for topic, kind in outputs.items():
-        camera.create_subscription(kind, topic, lambda _, t=topic: counts.update([t]), 10)
+        camera.create_subscription(kind, topic, counted(topic), 10)
     images = camera.create_publisher(Image, "image", 1)
     infos = camera.create_publisher(CameraInfo, "camera_info", 1)
     width, height = options.width, options.height

@@ -28,10 +28,10 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
+from monodepth2_ros.interrupts import INTERRUPTED, Interrupts
+
 #: Environment variable: anything but nothing or "0" asks for tracebacks.
 TRACEBACK = "DEPTH_TRACEBACK"
-
-INTERRUPTED = 130
 
 Command = Callable[..., int]
 
@@ -81,19 +81,24 @@ def guarded(command: str, interrupted: str = "") -> Callable[[Command], Command]
         @functools.wraps(main)
         def run(arguments: Sequence[str] | None = None) -> int:
             _express_everything()
-            try:
+            with Interrupts(command, main.__code__) as interrupts:
                 try:
-                    status = main(arguments)
-                finally:
-                    # What is still buffered fails here, not while the interpreter is taken down.
-                    sys.stdout.flush()
-                return status
-            except KeyboardInterrupt:
+                    try:
+                        status = main(arguments)
+                    finally:
+                        # What is still buffered fails here, not while the interpreter ends.
+                        sys.stdout.flush()
+                    if not interrupts.is_waiting:
+                        return status
+                except KeyboardInterrupt:
+                    pass
+                except Exception as error:
+                    # A library may turn an interrupt into an exception of its own.
+                    if not interrupts.heard:
+                        return report(command, error)
                 hint = f"; {interrupted}" if interrupted else ""
                 _say(f"{command}: interrupted{hint}")
                 return INTERRUPTED
-            except Exception as error:
-                return report(command, error)
 
         run.guarded = command  # type: ignore[attr-defined]
         return run

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -294,6 +295,18 @@ def _check_scripts(folder: Path) -> None:
         code = path.read_text(encoding="utf-8")
         assert code.startswith("#!/usr/bin/env python3\n")
         assert "console_scripts" in code
+        compile(code, path.name, "exec")
+        _check_signals(path.name, code)
+
+
+def _check_signals(name: str, code: str) -> None:
+    """What a script does first is to answer signals, before it looks its program up."""
+    first = code.splitlines()[1:4]
+    is_node = name == "depth_node"
+    for number in (signal.SIGINT, signal.SIGTERM) if is_node else (signal.SIGINT,):
+        program = "\n".join([*first, f"signal.raise_signal({int(number)})", "os._exit(9)"])
+        done = subprocess.run([sys.executable, "-c", program])
+        assert done.returncode == (0 if is_node else 130)
 
 
 def test_colcon_install(source: Path, tmp_path: Path) -> None:
@@ -437,7 +450,11 @@ def test_commands_explain_themselves(name: str, capsys: pytest.CaptureFixture[st
     found = re.search(rf'"{name}": "([\w.]+):(\w+)"', setup)
     assert found
     main = getattr(importlib.import_module(found[1]), found[2])
-    with pytest.raises(SystemExit) as end:
-        main(["--help"])
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit) as end:
+            main(["--help"])
+    finally:
+        signal.signal(signal.SIGINT, handler)
     assert end.value.code == 0
     assert "usage:" in capsys.readouterr().out

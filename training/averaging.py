@@ -10,6 +10,11 @@ too, and some way along it are often better than either end at what neither was 
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports, which take a second
+    from monodepth2_ros.interrupts import end_at_interrupt
+
+    end_at_interrupt("averaging")
+
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass

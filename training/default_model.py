@@ -13,6 +13,11 @@ continues an interrupted rebuild.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports, which take a second
+    from monodepth2_ros.interrupts import end_at_interrupt
+
+    end_at_interrupt("default_model")
+
 import json
 import os
 import platform

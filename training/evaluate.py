@@ -4,6 +4,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports, which take a second
+    from monodepth2_ros.interrupts import end_at_interrupt
+
+    end_at_interrupt("depth_evaluate")
+
 import sys
 import tempfile
 from collections.abc import Sequence

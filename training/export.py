@@ -11,6 +11,11 @@ frames; see :mod:`training.deployment`.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports, which take a second
+    from monodepth2_ros.interrupts import end_at_interrupt
+
+    end_at_interrupt("depth_export")
+
 import sys
 from collections.abc import Sequence
 from pathlib import Path

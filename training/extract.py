@@ -8,6 +8,11 @@ With ``--predict`` a network's depth is written next to the frames; see
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports, which take a second
+    from monodepth2_ros.interrupts import end_at_interrupt
+
+    end_at_interrupt("depth_extract")
+
 import errno
 import sys
 from collections.abc import Sequence

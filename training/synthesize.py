@@ -8,6 +8,11 @@ as they are, call :func:`training.worlds.film.synthesize`.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports, which take a second
+    from monodepth2_ros.interrupts import end_at_interrupt
+
+    end_at_interrupt("depth_synthesize")
+
 import os
 import signal
 import sys
@@ -15,6 +20,7 @@ from collections.abc import Sequence
 
 from monodepth2_ros.command_guard import guarded
 from monodepth2_ros.command_line import CommandLine, require
+from monodepth2_ros.interrupts import interrupt_at
 from training.worlds.bag_writer import check_bag_target, write_recording
 from training.worlds.many_worlds import odometry_recorder, render_options, write_worlds
 from training.worlds.options import SynthesisOptions
@@ -28,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     options = make_command_line().parse(argv)
     # SIGTERM ends it as an interrupt does: by way of the code that removes what is unfinished.
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    previous = signal.getsignal(signal.SIGTERM)
+    interrupt_at(signal.SIGTERM)
     try:
         require("train", "rosbags")
         check_room(options)

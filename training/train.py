@@ -10,6 +10,11 @@ torchrun --nproc-per-node 2 -m training.train --data frames/ --out run/
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports, which take a second
+    from monodepth2_ros.interrupts import end_at_interrupt
+
+    end_at_interrupt("depth_train")
+
 import dataclasses
 import sys
 from collections.abc import Sequence

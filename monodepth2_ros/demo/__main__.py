@@ -7,6 +7,11 @@ The node runs in its own process and is reached over DDS, as on a robot.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports, which take a second
+    from monodepth2_ros.interrupts import end_at_interrupt
+
+    end_at_interrupt("depth_demo")
+
 import json
 import os
 import signal
@@ -36,6 +41,7 @@ from monodepth2_ros.demo.options import (
     own_recording,
 )
 from monodepth2_ros.demo.report import PlayResult, build_report, summarize_playback
+from monodepth2_ros.interrupts import interrupt_at
 from monodepth2_ros.recordings.playback import Event, Playback, PlaybackError
 from monodepth2_ros.recordings.writer import RecordingWriter
 from monodepth2_ros.target_lock import exclusive
@@ -76,9 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 for success, 1 for a failure whose reason is printed, 130 after ctrl-C.
     """
     options = make_command_line().parse(argv)
-    # SIGINT as well: a shell script starts what it puts in the background with it ignored.
-    for number in _END_SIGNALS:
-        signal.signal(number, signal.default_int_handler)
+    interrupt_at(*_END_SIGNALS)
     return _run(options)
 
 

@@ -9,6 +9,11 @@ after it.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports, which take a second
+    from monodepth2_ros.interrupts import end_at_interrupt
+
+    end_at_interrupt("depth_rviz")
+
 import os
 import shutil
 import sys
