@@ -81,6 +81,8 @@ _DEVICE = _set("camera cam cameras sensor device node driver")
 # Content of a picture: drawn in few flat colours, or in those of a colour map.
 _FLAT_COLOURS = 64
 _FLAT_SHARE = 0.9
+_SHADING_STEP = 3
+_DARK = 16
 _MAP_SHARE = 0.97
 _MAP_TOLERANCE = 10.0
 _MAPS = ("MAGMA", "INFERNO", "PLASMA", "VIRIDIS", "TURBO", "JET")
@@ -219,9 +221,10 @@ def picture_content(picture: NDArray[np.uint8] | None) -> str:
         return ""
     step = max(1, picture.shape[0] // 240)
     seen = np.ascontiguousarray(picture[::step, ::step])
-    same = (seen[:, 1:] == seen[:, :-1]).all(axis=2).mean()
+    steps = np.abs(np.diff(seen.astype(np.int16), axis=1)).max(axis=2)
     colours = np.unique(seen.reshape(-1, 3), axis=0)
-    if 2 <= len(colours) <= _FLAT_COLOURS and same > _FLAT_SHARE:
+    is_flat = (steps == 0).mean() > _FLAT_SHARE
+    if 2 <= len(colours) <= _FLAT_COLOURS and is_flat and not _is_smooth(seen, steps):
         return f"flat areas of {len(colours)} colours"
     grey = (np.ptp(colours.astype(np.int16), axis=1) <= 8).mean()
     if grey > 0.5:
@@ -241,6 +244,17 @@ def picture_content(picture: NDArray[np.uint8] | None) -> str:
         ) > 8:
             return f"the colours of the colour map {name.lower()}"
     return ""
+
+
+def _is_smooth(picture: NDArray[np.uint8], steps: NDArray[np.int16]) -> bool:
+    """Tell shading from labels: a camera before a wall sees few colours, too, that run together.
+
+    A few labels that are stored as the grey levels 0, 1, 2, … are close to each other as well, but
+    nearly black.
+    """
+    changes = steps[steps > 0]
+    is_gradual = bool((changes <= _SHADING_STEP).mean() > _FLAT_SHARE)
+    return is_gradual and int(picture.max()) >= _DARK
 
 
 def _has_stamps_of_an_image(depth: RecordedTopic, topics: Sequence[RecordedTopic]) -> bool:

@@ -180,8 +180,19 @@ def test_drawn_pictures_are_known_by_their_content() -> None:
     for name in ("MAGMA", "JET", "TURBO"):
         drawn = cv2.applyColorMap(depth, getattr(cv2, f"COLORMAP_{name}"))[..., ::-1]
         assert f"colour map {name.lower()}" in picture_content(drawn)
+    numbers = np.where(labels.any(axis=2, keepdims=True), labels // 60, 5)
+    assert "flat areas" in picture_content(numbers.astype(np.uint8))
     for picture in (photo, grey, photo // 8, None):
         assert picture_content(picture) == ""
+
+
+@pytest.mark.parametrize("light", [60, 170, 250])
+def test_a_camera_before_a_bare_wall_is_no_picture_of_labels(light: int) -> None:
+    rows, columns = np.mgrid[0:192, 0:320]
+    shade = light - 12.0 * np.hypot(rows - 90, columns - 100) / 300
+    wall = np.repeat(np.rint(shade)[..., None], 3, axis=2) + np.array([0, -2, -6])
+    content = picture_content(wall.clip(0, 255).astype(np.uint8))
+    assert content == ""
 
 
 def own_output_topics(prefix: str = "") -> list[RecordedTopic]:
