@@ -25,7 +25,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from pathlib import Path
@@ -54,6 +54,9 @@ _KEEP_ALL = ("--min-flow", "0")
 class RecipeError(ValueError):
     """The recipe cannot be followed; the message names the entry and what it takes."""
 
+
+#: Width and height of images, in pixels.
+Size = tuple[int, int]
 
 #: How often a store is learned from in an epoch.
 Times = Annotated[int, Meta(ge=1, le=1000)]
@@ -109,6 +112,7 @@ class Recipe:
         recipe = as_structure(entries, cls, path, RecipeError)
         recipe.check_seeds(path)
         known = [*recipe.worlds, *recipe.recordings, *recipe.labelled_recordings]
+        known += [_labelled(name) for name in recipe.recordings]
         twice = sorted(set(recipe.stages) & set(recipe.refine))
         if twice:
             raise RecipeError(f"{path}: {twice} are stages, and refine too; give other names")
@@ -117,6 +121,12 @@ class Recipe:
                 stage.get("data", {}), dict[str, Times], f"{path}: stages.{name}.data", RecipeError
             )
             as_structure(stage.get("steps", 0), Count, f"{path}: stages.{name}.steps", RecipeError)
+            as_structure(
+                stage.get("size", recipe.size),
+                tuple[ImageSide, ImageSide],
+                f"{path}: stages.{name}.size",
+                RecipeError,
+            )
             if not data or not stage.get("steps") or not set(data) <= set(known):
                 raise RecipeError(
                     f"{path}: stage '{name}' has data {list(data)} and steps "
@@ -143,9 +153,31 @@ class Recipe:
         held_out = [
             float(stage.get("validation_fraction", self.validation_fraction))
             for stage in {**self.stages, **self.refine}.values()
-            if name in stage["data"]
+            if {name, _labelled(name)} & set(stage["data"])
         ]
         return 1.0 - min(held_out, default=1.0)
+
+    def uses_labels(self, name: str) -> bool:
+        """Tell whether a stage learns from the recorded depth of a recording."""
+        stages = {**self.stages, **self.refine}.values()
+        return name in self.labelled_recordings or any(
+            _labelled(name) in stage["data"] for stage in stages
+        )
+
+    def sizes(self, name: str) -> list[Size]:
+        """Return the image sizes at which stages learn from a store."""
+        stages = {**self.stages, **self.refine}.values()
+        return sorted({self.size_of(stage) for stage in stages if name in stage["data"]})
+
+    def size_of(self, stage: Mapping[str, Any]) -> Size:
+        """Return the image size that a stage learns at."""
+        width, height = stage.get("size", self.size)
+        return width, height
+
+    @property
+    def final_size(self) -> Size:
+        """The image size of the model: that of the last stage."""
+        return self.size_of(list({**self.stages, **self.refine}.values())[-1])
 
     def check_seeds(self, path: Path) -> None:
         """Refuse worlds to judge by that are learned from, too."""
@@ -156,6 +188,11 @@ class Recipe:
                 raise RecipeError(
                     f"{path}: seed {min(common)} is in '{name}' and in {HELD_OUT}; move one of them"
                 )
+
+
+def _labelled(name: str) -> str:
+    """Name the store of a recording with its recorded depth."""
+    return f"{name}_labelled"
 
 
 def _seeds(group: Worlds) -> set[int]:
@@ -197,36 +234,56 @@ def data_steps(recipe: Recipe, recordings: Path, out: Path) -> Iterator[Step]:
     ------
     Step
     """
-    size = ("--width", recipe.size[0], "--height", recipe.size[1])
-    for name, group in {**recipe.worlds, HELD_OUT: recipe.held_out_worlds}.items():
-        bags = out / "worlds" / name
-        worlds = [bags / f"world_{seed:05d}" for seed in sorted(_seeds(group))]
-        # An interrupted call may have left out any of them.
-        missing = [world for world in worlds if not world.exists()]
-        yield Step(
-            f"render {name}",
-            (missing or worlds)[-1],
-            _program(
-                "synthesize", "--out", bags, "--worlds", group.count, "--seed", group.seed,
-                "--layout", group.layout, "--vary", "--frame-rate", recipe.rate,
-                "--frames", recipe.frames, *size,
-            ),
-        )  # fmt: skip
-        yield _extract(out, name, worlds, *size, "--spacing", 1, "--poses-topic", "none")
+    groups = {**recipe.worlds, HELD_OUT: recipe.held_out_worlds}
+    for name, group in groups.items():
+        for size in recipe.sizes(name) or [recipe.final_size]:
+            stored = _stored(recipe, name, size)
+            bags = out / "worlds" / stored
+            worlds = [bags / f"world_{seed:05d}" for seed in sorted(_seeds(group))]
+            # An interrupted call may have left out any of them.
+            missing = [world for world in worlds if not world.exists()]
+            yield Step(
+                f"render {stored}",
+                (missing or worlds)[-1],
+                _program(
+                    "synthesize", "--out", bags, "--worlds", group.count, "--seed", group.seed,
+                    "--layout", group.layout, "--vary", "--frame-rate", recipe.rate,
+                    "--frames", recipe.frames, *_size_words(size),
+                ),
+            )  # fmt: skip
+            yield _extract(out, stored, worlds, size, "--spacing", 1, "--poses-topic", "none")
     for name in recipe.recordings:
-        # What is learned from has its truth in another store: no label comes near the training.
-        yield _extract(out, name, [recordings / name], *size, "--truth-topic", "none")
-        yield _extract(out, f"{name}_judged", [recordings / name], *size)
+        for size in recipe.sizes(name):
+            # The truth of what is learned from without labels is in another store: no label comes
+            # near that training.
+            stored = _stored(recipe, name, size)
+            yield _extract(out, stored, [recordings / name], size, "--truth-topic", "none")
+    for name in recipe.recordings:
+        for size in {*recipe.sizes(_labelled(name)), recipe.final_size}:
+            stored = _stored(recipe, _labelled(name), size)
+            yield _extract(out, stored, [recordings / name], size)
     for name in recipe.labelled_recordings:
-        yield _extract(out, name, [recordings / name], *size)
+        for size in {*recipe.sizes(name), recipe.final_size}:
+            yield _extract(out, _stored(recipe, name, size), [recordings / name], size)
     for name in recipe.foreign_recordings:
-        yield _extract(out, name, [recordings / name], *size)
+        size = recipe.final_size
+        yield _extract(out, _stored(recipe, name, size), [recordings / name], size)
 
 
-def _extract(out: Path, name: str, bags: Sequence[Path], *words: object) -> Step:
+def _stored(recipe: Recipe, name: str, size: Size) -> str:
+    """Name what holds some data at a size."""
+    return name if size == tuple(recipe.size) else f"{name}_{size[0]}x{size[1]}"
+
+
+def _size_words(size: Size) -> tuple[object, ...]:
+    """Spell the options of a size."""
+    return ("--width", size[0], "--height", size[1])
+
+
+def _extract(out: Path, name: str, bags: Sequence[Path], size: Size, *words: object) -> Step:
     """Extract bags into the store of a name."""
     store = out / "stores" / name
-    command = _program("extract", *bags, "--out", store, *_KEEP_ALL, *words)
+    command = _program("extract", *bags, "--out", store, *_KEEP_ALL, *_size_words(size), *words)
     return Step(f"extract {name}", store / "store.json", command)
 
 
@@ -247,7 +304,7 @@ def training_steps(recipe: Recipe, init: str, out: Path, processes: int) -> Iter
     Step
         As it has to be taken now: a run that was begun is resumed.
     """
-    return _train(recipe.stages, ["--init", init], out, processes)
+    return _train(recipe, recipe.stages, ["--init", init], out, processes)
 
 
 def refining_steps(recipe: Recipe, out: Path, processes: int) -> Iterator[Step]:
@@ -256,11 +313,15 @@ def refining_steps(recipe: Recipe, out: Path, processes: int) -> Iterator[Step]:
     Parameters and steps are as in :func:`training_steps`.
     """
     start = ["--checkpoint", str(_before_refining(recipe, out))]
-    return _train(recipe.refine, start, out, processes)
+    return _train(recipe, recipe.refine, start, out, processes)
 
 
 def _train(
-    stages: dict[str, dict[str, Any]], weights: list[str], out: Path, processes: int
+    recipe: Recipe,
+    stages: dict[str, dict[str, Any]],
+    weights: list[str],
+    out: Path,
+    processes: int,
 ) -> Iterator[Step]:
     """Train stages, each from the weights of the one before; `weights` is what the first takes."""
     launch = ("-m", "torch.distributed.run", "--nproc-per-node", str(processes))
@@ -270,7 +331,7 @@ def _train(
         words = [
             word
             for key, value in stage.items()
-            if key != "data"
+            if key not in ("data", "size")
             for word in option_words(key, value)
         ]
         if (run / "options.yaml").exists():
@@ -278,7 +339,7 @@ def _train(
             command = (*train, "--resume", str(run), *words)
         else:
             stores = [
-                str(out / "stores" / data)
+                str(out / "stores" / _stored(recipe, data, recipe.size_of(stage)))
                 for data, times in stage["data"].items()
                 for _ in range(times)
             ]
@@ -363,13 +424,14 @@ def evaluation_steps(recipe: Recipe, model: Path, out: Path) -> Iterator[Step]:
     judged: list[tuple[str, str, str, tuple[str, ...]]] = [(HELD_OUT, HELD_OUT, "0:1", ())]
     for name in {**recipe.recordings, **recipe.labelled_recordings}:
         labelled = name in recipe.labelled_recordings
-        store = name if labelled else f"{name}_judged"
+        store = name if labelled else _labelled(name)
         part = f"{recipe.learned_part(name):g}:1" if labelled else last_part
         judged.append((name, store, part, ("--temporal",)))
     for name in recipe.foreign_recordings:
         judged.append((name, name, "0:1", ("--temporal",)))
         judged.append((f"{name}_last", name, last_part, ()))
-    for figure, store, stretch, words in judged:
+    for figure, data, stretch, words in judged:
+        store = _stored(recipe, data, recipe.final_size)
         has_truth = _has_truth(out / "stores" / store)
         # Without truth there is nothing to scale by, and only steadiness to judge.
         for scaling in SCALINGS if has_truth else SCALINGS[:1]:
@@ -548,7 +610,8 @@ def provenance(recipe: Recipe, out: Path, log: Path, commit: str, init: str) -> 
         "data": {
             "rendered worlds": f"{worlds} of {recipe.frames} frames, learned from with their depth",
             **{
-                name: f"first {100 * (1 - recipe.validation_fraction):.0f} %, without labels"
+                name: f"first {100 * (1 - recipe.validation_fraction):.0f} %, "
+                + ("last with its depth" if recipe.uses_labels(name) else "without labels")
                 for name in recipe.recordings
             },
             **{

@@ -60,11 +60,17 @@ def test_a_file_of_the_mean_runs(stages, tmp_path, capsys):
     assert disparity.shape == (1, 1, 64, 96) and disparity.isfinite().all()
 
 
+def test_the_mean_is_for_images_of_the_size_of_the_second(stages):
+    first, second = stages
+    large = dataclasses.replace(second, metadata=dataclasses.replace(second.metadata, width=128))
+    assert average(first, large, 0.5).metadata.width == 128
+
+
 def test_what_does_not_fit_together_is_refused(stages, tmp_path, capsys):
     first, second = stages
-    wide = dataclasses.replace(first, metadata=dataclasses.replace(first.metadata, width=128))
-    with pytest.raises(CheckpointError, match="has width 128, .* has 96"):
-        average(wide, second, 0.5)
+    cut = dataclasses.replace(first.metadata, crop=(0.1, 0.0, 0.0, 0.0))
+    with pytest.raises(CheckpointError, match=r"has crop \(0\.1, .* has \(0\.0"):
+        average(dataclasses.replace(first, metadata=cut), second, 0.5)
     with pytest.raises(CheckpointError, match="has num_layers 50, .* has 18"):
         average(random_checkpoint(50, 96, 64), second, 0.5)
     with pytest.raises(ValueError, match=r"share is 1\.5"):

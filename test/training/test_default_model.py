@@ -63,7 +63,37 @@ def test_the_shipped_recipe_learns_from_nothing_that_it_is_judged_by(tmp_path):
     for name in recipe.recordings:
         words = judged[f"judge on {name}, scaling median"]
         assert words[words.index("--stretch") + 1] == f"{1 - held_out:g}:1"
-        assert f"{tmp_path}/stores/{name}_judged" in words
+        assert f"{tmp_path}/stores/{name}_labelled" in words
+
+
+def test_a_stage_may_learn_at_a_size_of_its_own(tmp_path):
+    """Its data is rendered and extracted at that size, and the model judged at the last one."""
+    changes = {
+        "refine": {"sharp": {"data": {"home": 1, "simulated_flight_labelled": 1}, "steps": 5,
+                             "size": [320, 192], "validation_fraction": 0.2}},
+    }  # fmt: skip
+    recipe = Recipe.read(write(tmp_path / "recipe.yaml", **changes))
+    commands = {step.name: step.command for step in data_steps(recipe, tmp_path, tmp_path)}
+
+    def size(name):
+        words = commands[name]
+        return [words[words.index(option) + 1] for option in ("--width", "--height")]
+
+    for name in ("home", "streets", "simulated_flight", "highway_drive"):
+        assert size(f"extract {name}") == ["192", "128"]
+    for name in ("home", HELD_OUT, "indoor_walk", "robot_floor", "highway_drive_labelled"):
+        assert size(f"extract {name}_320x192") == ["320", "192"]
+    assert size("render home_320x192") == size(f"render {HELD_OUT}_320x192") == ["320", "192"]
+    labelled = commands["extract simulated_flight_labelled_320x192"]
+    assert "--truth-topic" not in labelled and "none" in commands["extract simulated_flight"]
+    (step,) = refining_steps(recipe, tmp_path, 1)
+    stores = {word for word in step.command if "/stores/" in word}
+    assert {store.rpartition("/")[2] for store in stores} == {
+        "home_320x192",
+        "simulated_flight_labelled_320x192",
+    }
+    assert "--size" not in step.command
+    assert all("_320x192" in " ".join(words) for words in judged_by(recipe, tmp_path).values())
 
 
 def judged_by(recipe, folder):
@@ -134,6 +164,10 @@ def test_the_next_stage_starts_from_the_one_before_and_a_begun_one_goes_on(tmp_p
         ({"mean": {"worlds": 0.5, "many": 0.6}}, "add up to 1"),
         ({"mean": {"many": 0.5, "worlds": 0.5}}, "the earlier first"),
         ({"refine": {"one": {"data": {"moon": 1}, "steps": 3}}}, "stage 'one' has data"),
+        (
+            {"refine": {"one": {"data": {"home": 1}, "steps": 3, "size": [320, "x"]}}},
+            r"stages.one.size.*",
+        ),
         ({"refine": {"many": {"data": {"home": 1}, "steps": 3}}}, "give other names"),
         ({"labelled_recordings": {"robot_floor": "", "indoor_walk": ""}}, "foreign too"),
     ],

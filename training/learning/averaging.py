@@ -18,8 +18,8 @@ def average(first: Checkpoint, second: Checkpoint, share: float) -> Checkpoint:
     Parameters
     ----------
     first, second : Checkpoint
-        They have one architecture, size, crop and depth range; the second was trained further from
-        the first.
+        They have one architecture, crop and depth range; the second was trained further from the
+        first, perhaps at another image size.
     share : float
         Weight of the second, from 0 to 1.
 
@@ -38,7 +38,7 @@ def average(first: Checkpoint, second: Checkpoint, share: float) -> Checkpoint:
     """
     if not 0.0 <= share <= 1.0:
         raise ValueError(f"the share is {share}; give one from 0 (the first) to 1 (the second)")
-    names = ("num_layers", "width", "height", "crop", "min_depth", "max_depth")
+    names = ("num_layers", "crop", "min_depth", "max_depth")
     for name in names:
         one, other = getattr(first.metadata, name), getattr(second.metadata, name)
         if one != other:
