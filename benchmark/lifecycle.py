@@ -65,11 +65,15 @@ def run(cycles: int, backend: str, checkpoint: str) -> None:
         steps = (node.trigger_deactivate, node.trigger_cleanup)
         assert all(step() == TransitionCallbackReturn.SUCCESS for step in steps)
         memory.append(resident())
-        if cycle % max(1, cycles // 10) == 0:
+        is_peak = cycle > 0 and memory[-1] > max(memory[:-1]) + 20.0
+        if is_peak or cycle % max(1, cycles // 10) == 0:
             print(f"{4 * (cycle + 1):6d} transitions  {memory[-1]:7.1f} MiB", flush=True)
     growth = memory[-1] - memory[len(memory) // 2]
     seconds = time.monotonic() - started
+    highest = int(np.argmax(memory))
     print(f"{4 * cycles} transitions in {seconds:.0f} s; second half: {growth:+.1f} MiB")
+    around = "  ".join(f"{value:.0f}" for value in memory[max(0, highest - 3) : highest + 4])
+    print(f"highest after transition {4 * (highest + 1)}; MiB of the cycles around it: {around}")
     node.destroy_node()
     rclpy.try_shutdown()
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from monodepth2_ros.camera import Calibration
 from monodepth2_ros.conversions import compressed_size, decode_compressed, decode_image, stamp_ns
 from monodepth2_ros.damage import describe_impostor
-from monodepth2_ros.recordings.tolerant_reader import open_reader
+from monodepth2_ros.recordings.tolerant_reader import ForeignMessages, open_reader
 from monodepth2_ros.topic_names import base_topic, is_rectified_name
 
 if TYPE_CHECKING:
@@ -207,6 +207,8 @@ def _open(path: Path, problems: list[str], stack: contextlib.ExitStack) -> AnyRe
             if cut and len(databases) > 1:
                 raise ValueError(f"{path}: {', '.join(cut)} was cut off. {_repair(path)}")
             return _open_whole(path, [path], problems)
+        except ForeignMessages:
+            raise
         except ValueError as error:
             return _open_by_metadata(path, problems, stack, error)
     files = _bag_files(path)
@@ -230,6 +232,8 @@ def _open_whole(path: Path, paths: Sequence[Path], problems: list[str]) -> AnyRe
     known = len(problems)
     try:
         reader = open_reader(paths, problems)
+    except ForeignMessages:
+        raise
     # A damaged file surfaces as whatever its storage stumbles over.
     except Exception as error:
         del problems[known:]
@@ -321,6 +325,7 @@ def _readable(path: Path, files: Sequence[Path], problems: list[str]) -> list[Pa
         If none can be read.
     """
     good, bad = [], []
+    foreign: ForeignMessages | None = None
     for file in files:
         impostor = describe_impostor(file)
         if impostor:
@@ -333,9 +338,14 @@ def _readable(path: Path, files: Sequence[Path], problems: list[str]) -> list[Pa
             reader = _open_whole(file, [file], [])
             reader.close()
             good.append(file)
+        except ForeignMessages as error:
+            foreign = error
+            bad.append(str(error))
         except ValueError as error:
             reason = str(error.__cause__ or error).rstrip(".")
             bad.append(f"{file.name} cannot be read ({reason}); {_repair(file)}")
+    if not good and foreign is not None:
+        raise foreign
     if not good:
         raise ValueError(f"{path} cannot be read: " + "; ".join(bad))
     problems.extend(f"{text}. The other {len(good)} of {len(files)} files are used" for text in bad)

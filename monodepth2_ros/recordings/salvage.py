@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MAGIC = b"\x89MCAP0\r\n"
 
 _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _MESSAGE_INDEX = 0x03, 0x04, 0x05, 0x06, 0x07
-_FOOTER = 0x02
+_HEADER, _FOOTER = 0x01, 0x02
 _KNOWN = range(0x01, 0x10)
 _HEAD = struct.Struct("<BQ")  # of a record: kind and length of its content
 _CHUNK_HEAD = struct.Struct("<QQQI")  # first and last time, size, CRC-32
@@ -84,6 +84,8 @@ class Contents:
         Chunks that cannot be read, and places where records make no sense.
     is_cut_off : bool
         Whether the end is missing.
+    profile : str
+        What the file says of its messages: "ros2", "ros1", anything.
     """
 
     channels: dict[int, Channel] = field(default_factory=dict)
@@ -92,6 +94,7 @@ class Contents:
     lost: Counter[int] = field(default_factory=Counter)
     broken: int = 0
     is_cut_off: bool = False
+    profile: str = "ros2"
 
     def describe(self, name: str) -> str:
         """Say what was read and what is missing."""
@@ -102,6 +105,12 @@ class Contents:
             lost = sum(self.lost.values())
             messages = f", with {lost:,} messages" if lost else ""
             damage.append(f"{self.broken} damaged part(s) were left out{messages}")
+        if not damage and self.profile != "ros2":
+            count = sum(self.counts[n] for n, c in self.channels.items() if c.encoding == "cdr")
+            profile = self.profile[:40]
+            return (
+                f"{name}: its profile is '{profile}', not ros2; {count:,} messages in CDR are used"
+            )
         said = " and ".join(damage) or "its index is damaged"
         return (
             f"{name}: {said}; {sum(self.counts.values()):,} messages can be read and are used "
@@ -158,6 +167,8 @@ def scan(path: Path) -> Contents:
                 elif kind == _MESSAGE_INDEX and is_after_damage:
                     channel, entries = struct.unpack("<HI", file.read(6))
                     contents.lost[channel] += entries // 16
+                elif kind == _HEADER:
+                    contents.profile = _text(file.read(length), 0)[0]
                 elif kind in (_SCHEMA, _CHANNEL):
                     _define(kind, file.read(length), schemas, channels)
                 has_footer = has_footer or kind == _FOOTER

@@ -29,6 +29,10 @@ _log = logging.getLogger(__name__)
 _ROS1_NAME = re.compile(r"^(\w+)/(\w+)$")
 
 
+class ForeignMessages(ValueError):
+    """A recording holds messages of another serialisation than ROS 2's; says which."""
+
+
 def open_reader(paths: Sequence[Path], problems: list[str]) -> AnyReader:
     """Open a rosbag2 folder or files, or ROS 1 bags.
 
@@ -100,6 +104,8 @@ class TolerantReader:
             for connection in self._reader.connections
             if (usable := self._usable(connection)) is not None
         ]
+        if not self.connections:
+            _refuse_foreign(path)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -162,6 +168,12 @@ class TolerantReader:
         if not all(isinstance(word, str) for word in described):
             self._problems.append(f"metadata.yaml names a topic {described[0]!r:.80}; left out")
             return None
+        encoding = getattr(connection.ext, "serialization_format", "cdr")
+        if encoding not in ("cdr", ""):
+            self._problems.append(
+                f"{connection.topic} is left out: its messages are in {encoding!r:.40}, not in CDR"
+            )
+            return None
         kind = _ROS1_NAME.sub(r"\1/msg/\2", connection.msgtype)
         changed = connection._replace(msgtype=kind, digest="", owner=self)
         count: Any = connection.msgcount
@@ -178,6 +190,29 @@ class TolerantReader:
                 f"{connection.topic} is left out: the definition of {kind} cannot be parsed"
             )
         return None
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Raise ForeignMessages if MCAP files hold messages, but none of ROS 2."""
+    files = sorted(path.glob("*.mcap")) if path.is_dir() else [path]
+    for file in files:
+        if file.suffix != ".mcap":
+            continue
+        try:
+            contents = scan(file)
+        except (ValueError, OSError):
+            continue
+        encodings = sorted({channel.encoding for channel in contents.channels.values()})
+        if "cdr" in encodings:
+            continue
+        named = " and ".join(repr(encoding)[:40] for encoding in encodings)
+        fix = "write them with a recorder of ROS 2 (messages in CDR)"
+        if contents.profile == "ros1" or "ros1" in encodings:
+            fix = "give the ROS 1 bag it was made from, or convert that with 'rosbags-convert'"
+        raise ForeignMessages(
+            f"{file} is an MCAP with the profile '{contents.profile[:40]}', whose messages are in "
+            f"{named}, not in ROS 2's CDR; {fix}"
+        )
 
 
 def _can_parse(connection: Connection, typestore: Typestore) -> bool:

@@ -157,6 +157,45 @@ def test_services_do_not_cost_the_images(tmp_path: Path, storage: str) -> None:
     ]
 
 
+def foreign(content: bytearray, profile: bytes, encoding: bytes) -> bytearray:
+    """Give an MCAP another profile and its channels another encoding, both of the same lengths."""
+    (length,) = struct.unpack_from("<I", content, 17)
+    assert bytes(content[21 : 21 + length]) == b"ros2" and len(profile) == 4
+    content[21:25] = profile
+    old = struct.pack("<I", 3) + b"cdr"
+    assert old in content and len(encoding) == 3
+    return content.replace(old, struct.pack("<I", 3) + encoding)
+
+
+@pytest.mark.parametrize(
+    ("profile", "encoding", "fix", "metadata"),
+    [(b"ros1", b"rs1", "rosbags-convert", True), (b"ros1", b"rs1", "rosbags-convert", False),
+     (b"none", b"jsn", "recorder of ROS 2", True), (b"ros2", b"pbf", "recorder of ROS 2", False)],
+)  # fmt: skip
+def test_messages_that_are_not_of_ros_2(
+    whole: Path, tmp_path: Path, profile: bytes, encoding: bytes, fix: str, metadata: bool
+) -> None:
+    """ROS 1, JSON or protobuf in an MCAP: one sentence, and nothing about a killed recorder."""
+    path = copied(whole, tmp_path, lambda c: foreign(c, profile, encoding), metadata)
+    with pytest.raises(ValueError) as caught, open_recording(path, []):
+        pass
+    said = str(caught.value)
+    assert f"profile '{profile.decode()}'" in said and repr(encoding.decode()) in said
+    assert fix in said and "reindex" not in said and "killed" not in said
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+def test_an_mcap_of_another_profile_with_ros_2_messages(
+    whole: Path, tmp_path: Path, metadata: bool
+) -> None:
+    path = copied(whole, tmp_path, lambda c: foreign(c, b"none", b"cdr"), metadata)
+    problems: list[str] = []
+    assert stamps(path, problems) == list(range(COUNT))
+    assert problems == [
+        f"bag.mcap: its profile is 'none', not ros2; {COUNT} messages in CDR are used"
+    ]
+
+
 @pytest.mark.parametrize("metadata", [True, False])
 def test_type_names_of_ros_1(tmp_path: Path, metadata: bool) -> None:
     path = tmp_path / "bag"
