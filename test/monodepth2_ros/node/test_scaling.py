@@ -101,7 +101,6 @@ def test_node_measures_metres_from_odometry_and_withholds_depth_until_then(start
     assert float(values["scale factor"]) == pytest.approx(factor, rel=0.01)
 
 
-@pytest.mark.slow
 def test_node_measures_metres_from_a_scan(start, model):
     node, peer = start(scale__source="range")
     scans = peer.node.create_publisher(LaserScan, "scan", 10)
