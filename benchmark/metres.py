@@ -5,7 +5,7 @@
 Each world is rendered, a model predicts its depth, and the node's estimator is replayed frame by
 frame with what each source knows at that time. Ground truth is used to judge alone.
 
-    python benchmark/metres.py --layouts street room corridor --seeds 9001 9002
+    python benchmark/metres.py --layouts street room corridor --seeds 9001 9002 9003
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from monodepth2_ros.options import read_scale_sources
 from monodepth2_ros.predictor import DepthPredictor
 from monodepth2_ros.scale import ScaleEstimate, ScaleEstimator, ScaleOptions
 from monodepth2_ros.scale.poses import quaternion
@@ -45,11 +46,11 @@ def replay(
     arguments: argparse.Namespace,
     height: float,
 ) -> list[ScaleEstimate]:
-    """Run the estimator over a world with one source."""
+    """Run the estimator over a world with a source, or several joined by "+"."""
     recorder = OdometryRecorder(read_errors(arguments.odometry), height, arguments.pitch)
     pitch = np.radians(arguments.pitch)
     estimator = ScaleEstimator(
-        ScaleOptions((source,), camera_height=height),
+        ScaleOptions(read_scale_sources(source), camera_height=height),
         recorder.mounting,
         np.array([0.0, np.cos(pitch), np.sin(pitch)]),
     )
@@ -101,7 +102,7 @@ def rows(arguments: argparse.Namespace) -> Iterator[str]:
             for depth, truth in zip(depths, truths, strict=True):
                 known = np.isfinite(truth) & (truth < 80.0)
                 best.append(float(np.median(truth[known]) / np.median(depth[known])))
-            for source in ("odometry", "camera_height", "range"):
+            for source in arguments.sources:
                 found = replay(source, frames, depths, arguments, height)
                 start = frames[0].stamp
                 for k, estimate in enumerate(found):
@@ -136,7 +137,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", default="default")
     parser.add_argument("--layouts", nargs="+", default=["street", "room", "corridor"])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[9001, 9002])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[9001, 9002, 9003])
+    parser.add_argument(
+        "--sources",
+        nargs="+",
+        default=["odometry", "camera_height", "range", "odometry+camera_height"],
+    )
     parser.add_argument("--frames", type=int, default=60, help="at 10 Hz")
     parser.add_argument("--width", type=int, default=320)
     parser.add_argument("--height", type=int, default=192)
