@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -387,3 +388,41 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path, number):
     assert "interrupted; nothing was written" in errors
     assert "Traceback" not in errors
     assert list(tmp_path.iterdir()) == []
+
+
+PROGRAM = """
+import os, signal, sys
+
+if __name__ == "__mp_main__":  # a worker that starts; the first one presses ctrl-C
+    try:
+        os.close(os.open("pressed", os.O_CREAT | os.O_EXCL))
+        os.killpg(0, signal.SIGINT)
+    except FileExistsError:
+        pass
+
+from training.synthesize import main
+
+if __name__ == "__main__":
+    sys.exit(main({arguments!r}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [["--frames", "300"], ["--frames", "2", "--worlds", "2"]])
+def test_ctrl_c_reaches_workers_that_still_import(tmp_path, more):
+    """A terminal sends it to all: they leave it to the parent, and nobody waits for ever."""
+    size = ["--width", "96", "--height", "64", "--workers", "2", "--quiet"]
+    script = tmp_path / "program.py"
+    script.write_text(PROGRAM.format(arguments=[*size, *more, "--out", "out"]))
+    done = subprocess.run(
+        [sys.executable, script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        start_new_session=True,
+    )
+    assert (tmp_path / "pressed").exists()
+    assert done.returncode == 130, done.stderr
+    assert "Traceback" not in done.stderr and "interrupted" in done.stderr

@@ -9,6 +9,7 @@ what it sees.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -121,7 +122,8 @@ def _render(
                 part = slice(start, start + _BATCH)
                 views = (path.poses[part], path.times[part])
                 job = (world, *views, camera, antialias, shadows)
-                waiting.append(pool.submit(_render_batch, *job))
+                with interrupts_held_back():
+                    waiting.append(pool.submit(_render_batch, *job))
                 # A bounded queue: a slow consumer does not fill the memory.
                 if len(waiting) > 2 * workers:
                     yield from waiting.popleft().result()
@@ -147,11 +149,26 @@ def _render_batch(
     ]
 
 
+@contextlib.contextmanager
+def interrupts_held_back() -> Iterator[None]:
+    """Block SIGINT while a pool may start workers, which inherit that.
+
+    A terminal sends ctrl-C to all processes. One that still imports would end with a traceback, and
+    the pool would wait for it for ever.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def start_worker() -> None:
     """Leave an interrupt to the parent process, and end when that ends, however it does."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def watch() -> None:
         parent.join()

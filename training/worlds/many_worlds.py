@@ -14,7 +14,7 @@ from typing import Any
 
 from monodepth2_ros.atomic_files import write_atomically
 from training.worlds.bag_writer import write_recording
-from training.worlds.film import SyntheticFrame, start_worker, synthesize
+from training.worlds.film import SyntheticFrame, interrupts_held_back, start_worker, synthesize
 from training.worlds.odometry import OdometryRecorder
 from training.worlds.options import SynthesisOptions
 from training.worlds.take import complete
@@ -76,7 +76,9 @@ def write_worlds(
         workers = min(options.workers, len(missing))
         with ProcessPoolExecutor(workers, context, initializer=start_worker) as pool:
             try:
-                for future in as_completed([pool.submit(write_world, options, s) for s in missing]):
+                with interrupts_held_back():
+                    futures = [pool.submit(write_world, options, seed) for seed in missing]
+                for future in as_completed(futures):
                     future.result()
                     advance()
             except BaseException:
