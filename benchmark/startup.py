@@ -7,7 +7,9 @@
 
 A camera and a listener run already; the node is started with each backend in turns, with a warm
 OpenVINO cache, with `--cold` an empty one. Then come the imports alone and, with `--steps`, the
-steps of loading, each in a fresh interpreter. `--against` does all of it with another checkout too,
+steps of loading, each in a fresh interpreter. Next to seconds of the wall stands the processor's
+time, user and system, of the node's process until then: other programs lengthen it less.
+`--against` does all of it with another checkout too,
 in turns. `--size 640x192` takes random weights for images of that size.
 """
 
@@ -76,11 +78,11 @@ print(json.dumps({name: end - start for (_, start), (name, end) in pairs}))
 
 IMPORT = """
 import time
-start = time.perf_counter()
+start, busy = time.perf_counter(), time.process_time()
 import {names}
 seconds = time.perf_counter() - start
 import resource
-print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(seconds, time.process_time() - busy, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
@@ -124,7 +126,7 @@ class Robot:
         command = [sys.executable, "-c", NODE, "--ros-args", "-p", f"backend:={backend}"]
         command += ["-p", f"device:={self.device}", "-p", f"checkpoint:={checkpoint}"]
         command += ["-p", f"cache_dir:={cache}"]
-        discovered = 0.0
+        discovered = busy_until_discovered = 0.0
         with tempfile.TemporaryFile("w+") as log:
             start = time.time()
             node = subprocess.Popen(
@@ -133,7 +135,8 @@ class Robot:
             while not self._first and node.poll() is None and time.time() < start + PATIENCE:
                 self._rclpy.spin_once(self._node, timeout_sec=0.01)
                 if not discovered and "depth" in self._node.get_node_names():
-                    discovered = time.time()
+                    discovered, busy_until_discovered = time.time(), processor_time(node.pid)
+            busy = processor_time(node.pid)
             memory = resident(node.pid) if node.poll() is None else 0.0
             node.send_signal(signal.SIGINT)
             node.wait(30)
@@ -148,6 +151,8 @@ class Robot:
             "node discovered": (discovered or self._first) - start,
             "model loaded": float(loaded[1]) - start,
             "first depth received": self._first - start,
+            "processor time until discovered": busy_until_discovered or busy,
+            "processor time until the first depth": busy,
             "MiB resident": memory,
         }
 
@@ -162,6 +167,15 @@ def resident(process: int) -> float:
     status = Path(f"/proc/{process}/status").read_text()
     match = re.search(r"VmRSS:\s+(\d+) kB", status)
     return int(match[1]) / 1024 if match else 0.0
+
+
+def processor_time(process: int) -> float:
+    """Return the processor's time of a process, user and system, in seconds; 0 if it has ended."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def write_random(path: Path, size: str) -> str:
@@ -184,8 +198,9 @@ def time_import(checkout: Path, names: str) -> dict[str, float]:
     """Return seconds and memory of an import in a fresh interpreter."""
     command = [sys.executable, "-c", IMPORT.format(names=names)]
     output = subprocess.check_output(command, env=environment(checkout), cwd=checkout)
-    seconds, kilobytes = map(float, output.split())
-    return {names: seconds, f"{names}, MiB": kilobytes / 1024}
+    seconds, busy, kilobytes = map(float, output.split())
+    name = names.removeprefix("monodepth2_ros.").partition(",")[0] + ("," in names) * " and others"
+    return {name: seconds, f"{name}, processor time": busy, f"{name}, MiB": kilobytes / 1024}
 
 
 def table(title: str, columns: dict[str, list[dict[str, float]]]) -> None:
@@ -245,6 +260,7 @@ def main() -> None:
         for label, checkout in checkouts.items():
             found = {
                 **time_import(checkout, light),
+                **time_import(checkout, "monodepth2_ros.node"),
                 **time_import(checkout, "monodepth2_ros.node.depth_node"),
                 **time_import(checkout, "monodepth2_ros.predictor"),
             }
