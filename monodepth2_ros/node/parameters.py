@@ -145,7 +145,8 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "threads",
         0,
-        "CPU threads of the network; 0 leaves the choice to the backend.",
+        "CPU threads of the network; 0: all cores or, where OpenVINO measures on a busy machine "
+        "that it is as good, one.",
         minimum=0,
         maximum=1024,
         of_process=True,
