@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import os
 import re
 import signal
@@ -143,67 +142,64 @@ def quick_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def interrupt() -> None:
-    """Press ctrl-C; the handler runs before the next line."""
-    signal.raise_signal(signal.SIGINT)
+INTERRUPTED_MAIN = """
+import importlib, signal, sys
+from monodepth2_ros.interrupts import end_at_interrupt
+end_at_interrupt("depth_test")
+from monodepth2_ros.command_guard import guarded
+
+class Resource:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+@guarded("depth_test")
+def main(arguments=None):
+{body}
+    return 0
+
+sys.exit(main())
+"""
 
 
-def test_an_interrupt_is_not_lost_in_an_import(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    quick_ctrl_c: None,
-) -> None:
-    """A module that swallows everything, as libraries do with their optional parts."""
+@pytest.mark.parametrize(
+    ("body", "outputs"),
+    [
+        # In a module that swallows everything, as libraries do with their optional parts. The
+        # interrupt may come before the line that looks.
+        (
+            "    module = importlib.import_module('swallows_everything')\n"
+            "    print(module.is_whole, flush=True)",
+            ("", "True\n"),
+        ),
+        # In a destructor.
+        ("    resource = Resource()\n    del resource", ("",)),
+        # In a library that turns it into an error of its own.
+        (
+            "    try:\n        signal.raise_signal(signal.SIGINT)\n"
+            "    except BaseException:\n        raise ImportError('no luck') from None",
+            ("",),
+        ),
+    ],
+    ids=["in an import", "in a destructor", "turned into an error"],
+)
+def test_an_interrupt_is_not_lost(tmp_path: Path, body: str, outputs: tuple[str, ...]) -> None:
+    """In a process of its own, which an interrupt at the end of main ends at once."""
     (tmp_path / "swallows_everything.py").write_text(
         "import signal\n"
         "try:\n    signal.raise_signal(signal.SIGINT)\n    is_whole = True\n"
         "except BaseException:\n    is_whole = False\n"
     )
-    monkeypatch.syspath_prepend(tmp_path)
-    seen = []
-
-    @guarded("depth_test")
-    def main(arguments: Sequence[str] | None = None) -> int:
-        module = importlib.import_module("swallows_everything")
-        seen.append(module.is_whole)
-        return 0
-
-    assert main([]) == 130
-    assert seen in ([], [True])  # it may come before the line that looks
-    assert capsys.readouterr().err == "depth_test: interrupted\n"
-
-
-def test_an_interrupt_is_not_lost_in_a_destructor(
-    capsys: pytest.CaptureFixture[str], quick_ctrl_c: None
-) -> None:
-    class Resource:
-        def __del__(self) -> None:
-            interrupt()
-
-    @guarded("depth_test")
-    def main(arguments: Sequence[str] | None = None) -> int:
-        resource = Resource()
-        del resource
-        return 0
-
-    assert main([]) == 130
-    assert capsys.readouterr().err == "depth_test: interrupted\n"
-
-
-def test_an_interrupt_that_a_library_turns_into_an_error(
-    capsys: pytest.CaptureFixture[str], quick_ctrl_c: None
-) -> None:
-    @guarded("depth_test")
-    def main(arguments: Sequence[str] | None = None) -> int:
-        try:
-            interrupt()
-        except BaseException:
-            raise ImportError("initialization failed") from None
-        return 0
-
-    assert main([]) == 130
-    assert capsys.readouterr().err == "depth_test: interrupted\n"
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_MAIN.format(body=body)],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 130, done.stderr
+    assert done.stderr == "depth_test: interrupted\n"
+    assert done.stdout in outputs
 
 
 def test_the_handler_is_given_back(quick_ctrl_c: None) -> None:

@@ -32,7 +32,7 @@ import monodepth2_ros.predictor
 from sensor_msgs.msg import Image
 from monodepth2_ros.node import depth_node
 from monodepth2_ros.node.depth_node import DepthNode
-from monodepth2_ros.node.frame_processor import Frame
+from monodepth2_ros.node.frame_processor import ReceivedFrame
 """
 
 
@@ -190,7 +190,7 @@ DepthNode._process = process
 activate = DepthNode.on_activate
 def on_activate(self, state):
     result = activate(self, state)
-    self._mailbox.put((self._streams[0], Frame(Image(), None, 0.0)))
+    self._mailbox.put((self._streams[0], ReceivedFrame(Image(), None, 0.0)))
     return result
 DepthNode.on_activate = on_activate
 """)
@@ -297,7 +297,7 @@ DepthNode._process = process
 activate = DepthNode.on_activate
 def on_activate(self, state):
     result = activate(self, state)
-    self._mailbox.put((self._streams[0], Frame(Image(), None, 0.0)))
+    self._mailbox.put((self._streams[0], ReceivedFrame(Image(), None, 0.0)))
     return result
 DepthNode.on_activate = on_activate
 """
