@@ -16,6 +16,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import stat
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -57,11 +58,13 @@ def check_target(path: Path) -> None:
     Raises
     ------
     OSError
-        If it is a symbolic link to nothing, lies below a file or such a link, on a read-only file
-        system or in a folder that may not be changed, or if a part of it is too long.
+        If it is a device, pipe or socket (which would be replaced), a symbolic link to nothing,
+        lies below a file or such a link, on a read-only file system or in a folder that may not be
+        changed, or if a part of it is too long.
     """
     path = Path(os.path.abspath(path))
     try:
+        _check_kind(path)
         for place in (path, *path.parents):
             try:
                 os.stat(place)
@@ -120,6 +123,16 @@ def _check_folder(folder: Path) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
+def _check_kind(path: Path) -> None:
+    """Refuse what is neither file nor folder: root would replace /dev/null by a file."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        mode = os.stat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise OSError(
+                errno.EINVAL, "it is a device, pipe or socket, not a file; choose another path"
+            )
+
+
 def write_atomically(path: Path, content: bytes | Callable[[IO[bytes]], object]) -> None:
     """Replace a file by another content, or leave it as it was.
 
@@ -137,6 +150,7 @@ def write_atomically(path: Path, content: bytes | Callable[[IO[bytes]], object])
     """
     remove_leftovers(path)
     try:
+        _check_kind(path)
         part, lock = _create(path, is_folder=False)
     except OSError as error:
         raise _about(error, path) from error

@@ -28,6 +28,8 @@ def describe_impostor(path: Path) -> str:
         if path.is_dir():
             said = (describe_impostor(file) for file in sorted(path.iterdir()) if file.is_file())
             return next((text for text in said if "Git LFS" in text), "")
+        if path.exists() and not path.is_file():  # whoever reads a pipe may wait for ever
+            return f"{path} is a pipe, socket or device; save what it gives as a file"
         with path.open("rb") as file:
             begin = file.read(128)
         if begin.startswith(_LFS):

@@ -195,6 +195,8 @@ def _open(path: Path, problems: list[str], stack: contextlib.ExitStack) -> AnyRe
             "rename it without '.bag'"
         )
     if not path.is_dir():
+        if not path.is_file():
+            raise ValueError(describe_impostor(path))
         return _open_whole(path, [path], problems)
     pointers = [file for file in _bag_files(path) if "Git LFS" in describe_impostor(file)]
     if pointers and len(pointers) == len(_bag_files(path)):

@@ -18,6 +18,7 @@ import torch
 from full_disk import FullDisk
 from monodepth2_ros import atomic_files
 from monodepth2_ros.atomic_files import (
+    check_target,
     move_into_place,
     remove_leftovers,
     scratch_folder,
@@ -87,6 +88,19 @@ def test_impossible_targets_are_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(OSError) as caught:
         write_atomically(tmp_path / name, b"x")
     assert caught.value.filename == str(tmp_path / name)
+
+
+def test_a_pipe_or_device_is_not_replaced(tmp_path: Path) -> None:
+    """As root, a file would take the place of /dev/null for every program."""
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for target in (pipe, link):
+        for write in (lambda path: write_atomically(path, b"x"), check_target):
+            with pytest.raises(OSError, match="device, pipe or socket") as caught:
+                write(target)
+            assert caught.value.filename == str(target)
+    assert pipe.is_fifo() and link.is_symlink() and len(os.listdir(tmp_path)) == 2
 
 
 def test_the_longest_name_can_be_written(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import shutil
 import sqlite3
 import struct
@@ -289,3 +290,16 @@ def test_weights_that_are_git_lfs_pointers(tmp_path: Path, name: str) -> None:
         path = path.parent
     with pytest.raises(CheckpointError, match=r"Git LFS pointer.*git lfs pull"):
         open_checkpoint(str(path))
+
+
+@pytest.mark.parametrize("name", ["pipe", "pipe.mcap", "pipe.db3"])
+def test_a_pipe_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    """Whoever opens one waits until somebody writes, perhaps for ever."""
+    os.mkfifo(tmp_path / name)
+    with (
+        pytest.raises(ValueError, match="is a pipe, socket or device"),
+        open_recording(tmp_path / name),
+    ):
+        pass
+    with pytest.raises(CheckpointError, match="is a pipe, socket or device"):
+        open_checkpoint(str(tmp_path / name))
