@@ -170,7 +170,7 @@ class Forked:
     Parameters
     ----------
     name : str
-        Of its module in `training`.
+        Name of its module in `training`.
     arguments : list of str
     """
 

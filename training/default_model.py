@@ -116,7 +116,7 @@ class Recipe:
         twice = sorted(set(recipe.stages) & set(recipe.refine))
         if twice:
             raise RecipeError(f"{path}: {twice} are stages, and refine too; give other names")
-        for name, stage in {**recipe.stages, **recipe.refine}.items():
+        for name, stage in recipe.all_stages.items():
             data = as_structure(
                 stage.get("data", {}), dict[str, Times], f"{path}: stages.{name}.data", RecipeError
             )
@@ -148,25 +148,27 @@ class Recipe:
             raise RecipeError(f"{path}: {sorted(both)} are learned from, and foreign too")
         return recipe
 
+    @property
+    def all_stages(self) -> dict[str, dict[str, Any]]:
+        """The stages and those that refine, in their order."""
+        return {**self.stages, **self.refine}
+
     def learned_part(self, name: str) -> float:
         """Return the share of a labelled recording, from its start, that is learned from."""
         held_out = [
             float(stage.get("validation_fraction", self.validation_fraction))
-            for stage in {**self.stages, **self.refine}.values()
+            for stage in self.all_stages.values()
             if {name, _labelled(name)} & set(stage["data"])
         ]
         return 1.0 - min(held_out, default=1.0)
 
     def uses_labels(self, name: str) -> bool:
-        """Tell whether a stage learns from the recorded depth of a recording."""
-        stages = {**self.stages, **self.refine}.values()
-        return name in self.labelled_recordings or any(
-            _labelled(name) in stage["data"] for stage in stages
-        )
+        """Tell whether a stage learns from the depth of a recording that others learn without."""
+        return bool(self.sizes(_labelled(name)))
 
     def sizes(self, name: str) -> list[Size]:
         """Return the image sizes at which stages learn from a store."""
-        stages = {**self.stages, **self.refine}.values()
+        stages = self.all_stages.values()
         return sorted({self.size_of(stage) for stage in stages if name in stage["data"]})
 
     def size_of(self, stage: Mapping[str, Any]) -> Size:
@@ -177,7 +179,7 @@ class Recipe:
     @property
     def final_size(self) -> Size:
         """The image size of the model: that of the last stage."""
-        return self.size_of(list({**self.stages, **self.refine}.values())[-1])
+        return self.size_of(list(self.all_stages.values())[-1])
 
     def check_seeds(self, path: Path) -> None:
         """Refuse worlds to judge by that are learned from, too."""
@@ -258,16 +260,12 @@ def data_steps(recipe: Recipe, recordings: Path, out: Path) -> Iterator[Step]:
             # near that training.
             stored = _stored(recipe, name, size)
             yield _extract(out, stored, [recordings / name], size, "--truth-topic", "none")
-    for name in recipe.recordings:
-        for size in {*recipe.sizes(_labelled(name)), recipe.final_size}:
-            stored = _stored(recipe, _labelled(name), size)
-            yield _extract(out, stored, [recordings / name], size)
-    for name in recipe.labelled_recordings:
-        for size in {*recipe.sizes(name), recipe.final_size}:
-            yield _extract(out, _stored(recipe, name, size), [recordings / name], size)
-    for name in recipe.foreign_recordings:
-        size = recipe.final_size
-        yield _extract(out, _stored(recipe, name, size), [recordings / name], size)
+    with_truth = {_labelled(name): name for name in recipe.recordings}
+    with_truth |= {name: name for name in (*recipe.labelled_recordings, *recipe.foreign_recordings)}
+    for data, name in with_truth.items():
+        # What is judged is judged at the size of the model.
+        for size in sorted({*recipe.sizes(data), recipe.final_size}):
+            yield _extract(out, _stored(recipe, data, size), [recordings / name], size)
 
 
 def _stored(recipe: Recipe, name: str, size: Size) -> str:

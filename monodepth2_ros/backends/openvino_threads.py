@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from monodepth2_ros.backends.kept_answers import KeptAnswers, time_in_turns
-from monodepth2_ros.backends.processor import processor_name
+from monodepth2_ros.backends.processor import processor_name, usable_cores
 from monodepth2_ros.checkpoint import CheckpointMetadata
 
 # One thread is taken unless all cores are faster by this factor: what it leaves idle has a worth.
@@ -38,7 +38,7 @@ def is_busy() -> bool:
         load = os.getloadavg()[0]
     except OSError:
         return False
-    return load >= 0.5 * _cores()
+    return load >= 0.5 * usable_cores()
 
 
 def choose(
@@ -69,10 +69,10 @@ def choose(
         1, or 0 for all cores.
     openvino.CompiledModel
     """
-    if _cores() < 2 or not (busy or is_busy)():
+    if usable_cores() < 2 or not (busy or is_busy)():
         return 0, compile_graph(0)
     size = (metadata.num_layers, metadata.width, metadata.height)
-    question = (processor_name(), _cores(), precision, *size)
+    question = (processor_name(), usable_cores(), precision, *size)
     known = answers.get(*question).get("threads")
     if known in (0, 1):
         return known, compile_graph(known)
@@ -90,11 +90,3 @@ def choose(
     threads = 1 if seconds["one"] <= _GAIN * seconds["all"] else 0
     answers.put({"threads": threads, "seconds": seconds, "processor": processor_name()}, *question)
     return threads, compiled["one" if threads else "all"]
-
-
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Linux
-        return os.cpu_count() or 1

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import platform
 import re
 from pathlib import Path
@@ -13,6 +14,12 @@ _CPU_INFORMATION = Path("/proc/cpuinfo")
 
 # Flags of x86 and features of Arm processors that compute in bfloat16.
 _BFLOAT16 = ("amx_bf16", "avx512_bf16", "avx_ne_convert", "bf16")
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    has_affinity = hasattr(os, "sched_getaffinity")  # on Linux
+    return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
 
 
 @functools.cache

@@ -24,7 +24,7 @@ from monodepth2_ros.conversions import (
     decode_image,
 )
 from monodepth2_ros.demo.options import UNSCALED
-from monodepth2_ros.demo.report import Figures, compare_depth
+from monodepth2_ros.demo.report import Figures, LiveFactor, compare_depth
 from monodepth2_ros.image_files import write_image
 from monodepth2_ros.rectification import image_geometry
 from monodepth2_ros.visualization.clouds import VIEWS, draw_cloud, write_ply
@@ -103,24 +103,11 @@ class _Shot:
             return style.unit
         if not self.scale.is_known:
             return UNSCALED
-        return f"m, factor {self.scale.factor:.2f} ± {self.scale.deviation:.0%}"
+        return f"m, factor {self.scale}"
 
     def is_metric(self, style: Style) -> bool:
         """Whether the depth is in metres."""
         return style.is_metric or (self.scale is not None and self.scale.is_known)
-
-
-@dataclass(frozen=True)
-class LiveFactor:
-    """The factor to metres that the node measured for a frame; deviation is relative."""
-
-    factor: float
-    deviation: float
-
-    @property
-    def is_known(self) -> bool:
-        """Whether there was any measurement."""
-        return math.isfinite(self.deviation)
 
 
 class Gallery:
@@ -182,7 +169,7 @@ class Gallery:
                 if shot.is_metric(self._style):
                     self.figures.metric.append(compared)
         if shot.scale is not None:
-            self.figures.factors.append((shot.scale.factor, shot.scale.deviation))
+            self.figures.factors.append(shot.scale)
         self._colors = choose_colors(shot.depth, self._colors)
         panels = self._panels(shot, self._colors)
         note = f"{self._style.name} · {shot.seconds:.1f} s"

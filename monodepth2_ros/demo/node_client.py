@@ -12,7 +12,7 @@ import contextlib
 import functools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import rclpy
@@ -38,7 +38,7 @@ from monodepth2_ros.recordings.playback import (
     PlayedTopics,
 )
 
-#: PlayedTopics and types of the node's outputs.
+#: Topics and types of the node's outputs.
 OUTPUT_TOPICS = {
     "depth": "/depth/image_rect",
     "camera_info": "/depth/camera_info",
@@ -252,10 +252,7 @@ class Link:
             arrivals = self._warm_up_arrivals
             if self._number("frames failed") > 0:
                 return True
-            # The factor comes first; alone while depth is withheld (scale.require).
-            first = arrivals.get("depth", arrivals.get("scale", time.monotonic()))
-            late = time.monotonic() - first > _GRACE
-            return late or all(name in arrivals for name in wanted)
+            return _is_late(arrivals) or all(name in arrivals for name in wanted)
 
         deadline = time.monotonic() + _WARM_UP_PATIENCE
         while time.monotonic() < deadline:
@@ -310,11 +307,10 @@ class Link:
             return
 
         def settled() -> bool:
-            first = frame.arrivals.get("depth", frame.arrivals.get("scale", time.monotonic()))
             return (
                 self._is_complete(frame)
                 or self.failed > self._failed_known
-                or time.monotonic() - first > _GRACE
+                or _is_late(frame.arrivals)
             )
 
         if not self._wait(settled, _FRAME_PATIENCE):
@@ -359,7 +355,7 @@ class Link:
             newest = max(complete, default=-1)
             taken = []
             for stamp, frame in self._pending.items():
-                # PlayedTopics may overtake each other by one frame.
+                # Topics may overtake each other by one frame.
                 settled = self._is_complete(frame) or frame.number < newest - 1
                 if not everything and not (settled and frame.number < self.played - 1):
                     break
@@ -438,6 +434,15 @@ class Link:
     def _number(self, key: str) -> int:
         """Return a count of the node's report."""
         return int(self.diagnostics.get(key, 0))
+
+
+def _is_late(arrivals: Mapping[str, float]) -> bool:
+    """Tell whether outputs of a frame that are still missing will not come any more.
+
+    The factor comes before the depth, and alone while depth is withheld (scale.require).
+    """
+    now = time.monotonic()
+    return now - arrivals.get("depth", arrivals.get("scale", now)) > _GRACE
 
 
 def _qos(reliable: bool, latched: bool = False) -> QoSProfile:

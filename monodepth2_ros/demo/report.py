@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -178,6 +179,22 @@ class PlayResult:
     interrupted: bool = False
 
 
+@dataclass(frozen=True)
+class LiveFactor:
+    """The factor to metres that the node measured for a frame; deviation is relative."""
+
+    factor: float
+    deviation: float
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there was any measurement."""
+        return math.isfinite(self.deviation)
+
+    def __str__(self) -> str:
+        return f"{self.factor:.2f} ± {self.deviation:.0%}"
+
+
 @dataclass
 class Figures:
     """What is gathered while playing.
@@ -197,8 +214,8 @@ class Figures:
         See :func:`compare_depth`, one for each frame compared.
     metric : list of dict
         Those of frames whose depth is in metres.
-    factors : list of (float, float)
-        The factor to metres that was measured for each frame, and its relative deviation.
+    factors : list of LiveFactor
+        What was measured for each frame.
     """
 
     published: int = 0
@@ -208,7 +225,7 @@ class Figures:
     depth: DepthHistogram = field(default_factory=DepthHistogram)
     truth: list[dict[str, float]] = field(default_factory=list)
     metric: list[dict[str, float]] = field(default_factory=list)
-    factors: list[tuple[float, float]] = field(default_factory=list)
+    factors: list[LiveFactor] = field(default_factory=list)
 
     def add_latency(self, output: str, seconds: float) -> None:
         """Note how long an output took."""
@@ -253,10 +270,7 @@ class Figures:
 
     def newest_factor(self) -> str:
         """Return the newest factor to metres with its deviation; "" where there is none."""
-        if not self.factors or not np.isfinite(self.factors[-1][1]):
-            return ""
-        factor, deviation = self.factors[-1]
-        return f"{factor:.2f} ± {deviation:.0%}"
+        return str(self.factors[-1]) if self.factors and self.factors[-1].is_known else ""
 
     def scale_report(self, sources: str, node: Mapping[str, str]) -> dict[str, Any]:
         """Return the factor to metres that was measured while playing.
@@ -270,17 +284,19 @@ class Figures:
         """
         if not sources:
             return {"source": "fixed"}
-        known = np.array([one for one in self.factors if np.isfinite(one[1])]).reshape(-1, 2)
+        known = [one for one in self.factors if one.is_known]
         report: dict[str, Any] = {
             "source": sources,
             "frames_with_a_factor": len(known),
             "held_because": node.get("scale held because", ""),
         }
-        if len(known):
+        if known:
+            factors = [one.factor for one in known]
+            deviations = [one.deviation for one in known]
             report |= {
-                "factor_median": _rounded(float(np.median(known[:, 0]))),
-                "factor_relative_spread": _rounded(float(np.std(np.log(known[:, 0])))),
-                "stated_deviation_median": _rounded(float(np.median(known[:, 1]))),
+                "factor_median": _rounded(float(np.median(factors))),
+                "factor_relative_spread": _rounded(float(np.std(np.log(factors)))),
+                "stated_deviation_median": _rounded(float(np.median(deviations))),
             }
         return report
 

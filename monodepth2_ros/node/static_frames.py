@@ -17,13 +17,7 @@ from monodepth2_ros.recordings.transforms import FrameTree
 
 
 class StaticFrames:
-    """The frames of /tf_static.
-
-    Attributes
-    ----------
-    is_available : bool
-        Whether tf2_msgs is installed.
-    """
+    """The frames of /tf_static."""
 
     def __init__(self) -> None:
         self._tree = FrameTree()
@@ -32,7 +26,7 @@ class StaticFrames:
 
     @property
     def is_available(self) -> bool:
-        """Whether /tf_static can be subscribed to."""
+        """Whether /tf_static can be subscribed to, as tf2_msgs is installed."""
         return self.message_type is not None
 
     def add(self, message: Any) -> None:

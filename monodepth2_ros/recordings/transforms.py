@@ -11,18 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monodepth2_ros.conversions import stamp_ns
 from monodepth2_ros.recordings.bags import ROS1_TRANSFORMS, TRANSFORMS, RecordedTopic, read_messages
-from monodepth2_ros.scale.poses import (
-    LONGEST_INTERVAL_S,
-    invert_pose,
-    quaternion_pose_matrix,
-    slerp,
-)
+from monodepth2_ros.scale.poses import interpolate, invert_pose
 
 if TYPE_CHECKING:
     from rosbags.highlevel import AnyReader
-
-_NANOSECONDS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -66,20 +60,8 @@ class Trajectory:
         ndarray, shape (M, 4, 4)
             NaN outside the trajectory and in intervals of more than half a second.
         """
-        poses = np.full((len(stamps), 4, 4), np.nan)
-        if not len(self.stamps):
-            return poses
-        after = np.searchsorted(self.stamps, stamps).clip(0, len(self.stamps) - 1)
-        before = np.where(self.stamps[after] == stamps, after, np.maximum(after - 1, 0))
-        length = self.stamps[after] - self.stamps[before]
-        known = (self.stamps[before] <= stamps) & (stamps <= self.stamps[after])
-        known &= length <= LONGEST_INTERVAL_S * _NANOSECONDS
-        share = ((stamps - self.stamps[before]) / np.maximum(length, 1))[known, None]
-        before, after = before[known], after[known]
-        translation = (1 - share) * self.translations[before] + share * self.translations[after]
-        rotation = slerp(self.quaternions[before], self.quaternions[after], share)
-        poses[known] = quaternion_pose_matrix(translation, rotation)
-        return poses
+        rows = np.hstack([self.translations, self.quaternions])
+        return interpolate(self.stamps, rows, stamps)
 
 
 @dataclass
@@ -141,11 +123,12 @@ class FrameTree:
 
     def still_transform(self, target: str, source: str) -> NDArray[np.float64] | None:
         """Return the pose (4, 4) of `source` in `target`; None if it moves, or is not known."""
-        chain = self.ancestors(source)
-        above = self.ancestors(target)
+        chain, above = self.ancestors(source), self.ancestors(target)
         common = next((frame for frame in chain if frame in above), None)
-        between = [f for c in (chain, above) if common in c for f in c[: c.index(common)]]
-        if common is None or any(frame in self.moving for frame in between):
+        if common is None:
+            return None
+        between = [*chain[: chain.index(common)], *above[: above.index(common)]]
+        if any(frame in self.moving for frame in between):
             return None
         pose = self.transform(target, source, np.zeros(1, np.int64))
         return None if pose is None else np.asarray(pose[0])
@@ -175,16 +158,11 @@ def read_frame_tree(reader: AnyReader, topics: Sequence[RecordedTopic]) -> Frame
             for transform in message.transforms if message is not None else ():
                 child = transform.child_frame_id.lstrip("/")
                 tree.parents[child] = transform.header.frame_id.lstrip("/")
-                stamp = transform.header.stamp
-                nanoseconds = stamp.nanosec if hasattr(stamp, "nanosec") else stamp.nsec
-                row = (
-                    int(stamp.sec) * _NANOSECONDS + int(nanoseconds),
-                    transform.transform.translation,
-                    transform.transform.rotation,
-                )
                 if is_fixed:
                     tree.add_fixed(transform)
                 else:
+                    moved = transform.transform
+                    row = (stamp_ns(transform.header), moved.translation, moved.rotation)
                     rows.setdefault(child, []).append(row)
     for child, transforms in rows.items():
         if child not in tree.fixed:

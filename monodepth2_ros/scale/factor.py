@@ -213,6 +213,19 @@ def interpolated_weighted_median(
     return float(np.interp(0.5 * weights.sum(), cumulative, values[order]))
 
 
+def usual_weights(apart: NDArray[np.float64], spread: float = NEAR_USUAL) -> NDArray[np.float64]:
+    """Return weights of points, of which those at the image's usual distance count most.
+
+    Parameters
+    ----------
+    apart : ndarray, shape (N,)
+        Logarithm of distance over the usual one.
+    spread : float
+        Standard deviation of the bell curve.
+    """
+    return np.asarray(np.exp(-0.5 * (apart / spread) ** 2) + 1e-9)
+
+
 def apart_from_usual(
     inverse: NDArray[np.float64], inverse_depth: NDArray[np.floating]
 ) -> NDArray[np.float64]:

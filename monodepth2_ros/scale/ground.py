@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monodepth2_ros.camera import PinholeCamera
-from monodepth2_ros.scale.factor import Measurement, interpolated_weighted_median
+from monodepth2_ros.scale.factor import Measurement, interpolated_weighted_median, usual_weights
 
 _GRID = (64, 48)  # rays that are looked at
 _HYPOTHESES = 150
@@ -161,7 +161,7 @@ def _compare_heights(
     # How much the height changes by an error of the pitch.
     lever = np.sqrt(np.maximum(np.sum(rays[on] ** 2, axis=1) - fall**2, 0.0)) / fall
     weights = 1.0 / (_POINT_NOISE**2 + (_PITCH_NOISE * lever) ** 2)
-    weights *= np.exp(-0.5 * (np.log(inverse[on] * usual) / _NEAR_USUAL) ** 2) + 1e-9
+    weights *= usual_weights(np.log(inverse[on] * usual), _NEAR_USUAL)
     weights /= weights.sum()
     middle = interpolated_weighted_median(values, weights)
     spread = float(np.sqrt(weights @ (values - middle) ** 2))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monodepth2_ros.camera import PinholeCamera
-from monodepth2_ros.scale.factor import ELSEWHERE, NEAR_USUAL, Measurement, apart_from_usual
+from monodepth2_ros.scale.factor import ELSEWHERE, Measurement, apart_from_usual, usual_weights
 from monodepth2_ros.scale.odometry import sample_smooth
 
 _MOST_POINTS = 600
@@ -105,8 +105,7 @@ def measure_ranges(
     values = np.log(points[usable, 2] * predicted[usable])
     errors = np.full(len(values), _SENSOR_NOISE)
     apart = apart_from_usual(predicted[usable], inverse_depth)
-    importance = np.exp(-0.5 * (apart / NEAR_USUAL) ** 2) + 1e-9
-    found = Measurement.of_points(values, errors, rays[usable], importance=importance)
+    found = Measurement.of_points(values, errors, rays[usable], importance=usual_weights(apart))
     columns = np.unique(np.clip(pixels[usable, 0] / scaled.width * _COLUMNS, 0, _COLUMNS - 1) // 1)
     mean_apart = float(np.average(apart, weights=found.weights))
     alike = np.sqrt(

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import zlib
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ import cv2
 import torch
 
 from monodepth2_ros.atomic_files import check_target
+from monodepth2_ros.backends.processor import usable_cores
 from monodepth2_ros.preprocessing import check_crop, crop_box
 from monodepth2_ros.target_lock import exclusive
 from training.extraction.bag_cameras import bag_cameras
@@ -45,12 +45,6 @@ from training.frames.store import FrameStore, partial_path
 from training.frames.writer import FrameStoreWriter
 
 _INDEX_BYTES = 200  # of a frame, in addition to its pixels
-
-
-def default_workers() -> int:
-    """Return the number of cores this process may use."""
-    has_affinity = hasattr(os, "sched_getaffinity")
-    return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -287,7 +281,7 @@ def _rules(options: ExtractOptions, jobs: Sequence[Job], console: Console) -> Ru
         min_flow=options.min_flow,
         max_gap_s=options.max_gap,
         spacing=options.spacing,
-        workers=options.workers or default_workers(),
+        workers=options.workers or usable_cores(),
     )
 
 

@@ -11,6 +11,8 @@ import pytest
 
 pytest.importorskip("openvino")
 
+from clocks import StoppedClock
+
 from monodepth2_ros.backends import openvino_precision as module
 from monodepth2_ros.backends.kept_answers import KeptAnswers
 from monodepth2_ros.checkpoint import CheckpointMetadata
@@ -18,20 +20,10 @@ from monodepth2_ros.checkpoint import CheckpointMetadata
 METADATA = CheckpointMetadata(18, 96, 64)
 
 
-class Clock:
-    """Stands still but for the graphs that run."""
-
-    def __init__(self):
-        self.now = 0.0
-
-    def __call__(self):
-        return self.now
-
-
 class Graph:
     """Stands for a compiled graph: takes a time of the clock and gives a disparity."""
 
-    clock = Clock()
+    clock = StoppedClock()
 
     def __init__(self, seconds, factor=1.0):
         self.seconds, self.factor, self.runs = seconds, factor, 0

@@ -12,22 +12,14 @@ import pytest
 
 pytest.importorskip("openvino")
 
+from clocks import StoppedClock
+
 from monodepth2_ros.backends import openvino_threads as module
 from monodepth2_ros.backends.kept_answers import KeptAnswers, time_in_turns
 from monodepth2_ros.checkpoint import CheckpointMetadata, random_checkpoint
 
 METADATA = CheckpointMetadata(18, 96, 64)
 ALL, ONE = 0, 1
-
-
-class Clock:
-    """Stands still but for the graphs that run."""
-
-    def __init__(self):
-        self.now = 0.0
-
-    def __call__(self):
-        return self.now
 
 
 class Graph:
@@ -46,13 +38,13 @@ class Graph:
 
 @pytest.fixture(autouse=True)
 def processor(monkeypatch):
-    monkeypatch.setattr(module, "_cores", lambda: 4)
+    monkeypatch.setattr(module, "usable_cores", lambda: 4)
     monkeypatch.setattr(module, "processor_name", lambda: "a processor")
 
 
 def choose(file, one, everything, busy=True, precision="fp32", metadata=METADATA):
     """Choose between graphs of these times; return the choice and what was compiled."""
-    clock = Clock()
+    clock = StoppedClock()
     graphs = {ALL: Graph(clock, *everything), ONE: Graph(clock, *one)}
     asked = []
 
@@ -94,7 +86,7 @@ def test_a_machine_that_is_not_busy_gives_all_its_cores(tmp_path):
 
 
 def test_a_single_core_is_all(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_cores", lambda: 1)
+    monkeypatch.setattr(module, "usable_cores", lambda: 1)
     assert choose(tmp_path / "threads.json", [0.010], [0.010]) == (ALL, [ALL])
 
 
@@ -140,7 +132,7 @@ def test_where_the_load_is_not_known_nothing_is_measured(monkeypatch):
 
 
 def test_turns_end_with_the_budget_but_not_before_there_are_enough():
-    clock = Clock()
+    clock = StoppedClock()
     order = []
 
     def run(name, seconds):

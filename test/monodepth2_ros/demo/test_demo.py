@@ -42,6 +42,7 @@ from monodepth2_ros.demo.player import PlayedFrame
 from monodepth2_ros.demo.report import (
     DepthHistogram,
     Figures,
+    LiveFactor,
     PlayResult,
     build_report,
     compare_depth,
@@ -128,7 +129,7 @@ def test_metres_are_reported_without_scaling():
         compared = compare_depth(truth, factor * truth, Window())
         figures.truth.append(compared)
         figures.depth.add(factor * truth)
-        figures.factors.append((factor, 0.1 if known else np.inf))
+        figures.factors.append(LiveFactor(factor, 0.1 if known else np.inf))
         if known:
             figures.metric.append(compared)
     playback = SimpleNamespace(
@@ -150,7 +151,7 @@ def test_metres_are_reported_without_scaling():
     assert re.search(r"in metres, without scaling, 2 frames: abs_rel 0\.100, ", said)
     assert re.search(r"these, scaled to their medians: abs_rel 0\.000, ", said)
     assert not said.count("unscaled")
-    figures.factors = [(1.0, np.inf)]
+    figures.factors = [LiveFactor(1.0, np.inf)]
     report = build_report(playback, model, figures, outcome, {}, sources="odometry")
     assert "no factor to metres was measured: standing still" in summarize_playback(
         report, Path("out")
