@@ -71,6 +71,8 @@ class Rules:
         None to choose it from the motion.
     workers : int
         Threads that decode.
+    corner_size : tuple of int or None
+        Width and height of the grey copies in which corners are tracked; None for no copies.
     """
 
     width: int
@@ -81,6 +83,7 @@ class Rules:
     max_gap_s: float | None = None
     spacing: int | None = None
     workers: int = 2
+    corner_size: tuple[int, int] | None = None
 
 
 Progress = Callable[[], None]
@@ -150,7 +153,8 @@ def extract_camera(
             continue
         if decision.starts_segment:
             begin_segment()
-        writer.append(prepared.image, stamp, index, book.segments + len(starts) - 1)
+        segment = book.segments + len(starts) - 1
+        writer.append(prepared.image, stamp, index, segment, corner_image=prepared.corner_image)
         views.append(prepared.view)
         flows.append(float("nan") if decision.starts_segment else decision.flow)
     begin_segment()
@@ -212,7 +216,13 @@ def extract_partner(
         views.append(prepared.view)
         index = book.camera_index(prepared.view.camera, -left.baseline)
         segment = book.segments + len(spacings) - 1
-        frame = writer.append(prepared.image, prepared.frame.stamp, index, segment)
+        frame = writer.append(
+            prepared.image,
+            prepared.frame.stamp,
+            index,
+            segment,
+            corner_image=prepared.corner_image,
+        )
         writer.set_partner(frame, left.first_frame + position)
     report.left_out = dict(left_out)
     report.kept, report.segments = len(writer) - report.first_frame, len(spacings)
@@ -303,6 +313,7 @@ class _Prepared:
     view: StoredView
     image: NDArray[np.uint8]
     grey: NDArray[np.uint8]
+    corner_image: NDArray[np.uint8] | None
 
 
 def _remarks(view: StoredView) -> Iterator[str]:
@@ -352,10 +363,13 @@ def _prepared_frames(
             return frame
         try:
             view = views.of(frame.calibration)
-            image = view.image(frame.decode())
+            delivered = frame.decode()
+            image = view.image(delivered)
+            size = rules.corner_size
+            corners = None if size is None else view.corner_image(delivered, size)
         except Exception as error:  # decoders raise many kinds; a bad message costs one frame
             return _reason(error)
-        return _Prepared(frame, view, image, motion_image(image))
+        return _Prepared(frame, view, image, motion_image(image), corners)
 
     frames = _until_it_breaks(camera.frames(), report)
     for prepared in in_parallel(prepare, frames, rules.workers, 4 * rules.workers):

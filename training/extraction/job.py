@@ -40,7 +40,7 @@ from training.extraction.report import (
     describe_reports,
     save_report,
 )
-from training.extraction.stored_view import make_view, stored_size
+from training.extraction.stored_view import corner_size, make_view, stored_size
 from training.frames.store import FrameStore, partial_path
 from training.frames.writer import FrameStoreWriter
 
@@ -225,14 +225,15 @@ def _single_threaded() -> Iterator[None]:
 def _open_writer(out: Path, rules: Rules, fingerprint: str, console: Console) -> FrameStoreWriter:
     """Open the store for writing, where an extraction with the same settings left it."""
     was_begun = partial_path(out).exists()
-    writer = FrameStoreWriter(out, rules.width, rules.height, rules.crop, resume=True)
+    settled = (out, rules.width, rules.height, rules.crop)
+    writer = FrameStoreWriter(*settled, resume=True, corner_size=rules.corner_size)
     if writer.state.get("fingerprint") != fingerprint:
         if was_begun:
             console.say(
                 f"{writer.partial} was left early or begun with other settings; it begins again"
             )
         writer.close()
-        writer = FrameStoreWriter(out, rules.width, rules.height, rules.crop)
+        writer = FrameStoreWriter(*settled, corner_size=rules.corner_size)
     return writer
 
 
@@ -257,6 +258,7 @@ def _rules(options: ExtractOptions, jobs: Sequence[Job], console: Console) -> Ru
     crop = options.crop
     check_crop(crop)
     size: tuple[int, int] | None = None
+    corners: tuple[int, int] | None = None
     for job in jobs:
         for camera in job.cameras:
             name = f"{camera.source.recording} {camera.source.topic}"
@@ -268,7 +270,9 @@ def _rules(options: ExtractOptions, jobs: Sequence[Job], console: Console) -> Ru
                 raise ValueError(f"{name}: {error}") from error
             _, _, width, height = crop_box(view.source.width, view.source.height, crop)
             own = stored_size(width, height, options.width, options.height)
-            size = size or own
+            if size is None:
+                size = own
+                corners = corner_size(width, height, own, options.corner_width)
             if own != size:
                 console.say(f"note: {name} is stretched from its own {own[0]}x{own[1]}")
     if size is None:
@@ -282,6 +286,7 @@ def _rules(options: ExtractOptions, jobs: Sequence[Job], console: Console) -> Ru
         max_gap_s=options.max_gap,
         spacing=options.spacing,
         workers=options.workers or usable_cores(),
+        corner_size=corners,
     )
 
 
@@ -299,7 +304,11 @@ def _describe_plan(jobs: Sequence[Job], rules: Rules, console: Console) -> None:
             )
             for choice in camera.choices:
                 console.say(f"  {choice.as_text()}")
-    console.say(f"stored as {rules.width}x{rules.height}")
+    copies = ""
+    if rules.corner_size is not None:
+        width, height = rules.corner_size
+        copies = f", and in grey as {width}x{height}, for tracking corners"
+    console.say(f"stored as {rules.width}x{rules.height}{copies}")
 
 
 def _check_disk(out: Path, jobs: Sequence[Job], rules: Rules, console: Console) -> None:
@@ -309,7 +318,9 @@ def _check_disk(out: Path, jobs: Sequence[Job], rules: Rules, console: Console) 
         size = rules.width, rules.height
         view = make_view(camera.calibration, camera.is_rectified, rules.rectify, rules.crop, size)
         truth = view.truth_camera.width * view.truth_camera.height * 2 if camera.has_truth else 0
-        needed += camera.count * (size[0] * size[1] * 3 + truth + _INDEX_BYTES)
+        copy = rules.corner_size or (0, 0)
+        of_frame = size[0] * size[1] * 3 + truth + copy[0] * copy[1] + _INDEX_BYTES
+        needed += camera.count * of_frame
     partial = partial_path(out)
     present = sum(file.stat().st_size for file in partial.iterdir()) if partial.is_dir() else 0
     parent = next(folder for folder in out.absolute().parents if folder.exists())
@@ -318,7 +329,8 @@ def _check_disk(out: Path, jobs: Sequence[Job], rules: Rules, console: Console) 
     if needed > free:
         raise ValueError(
             f"{out} may need {gigabytes(needed)}, but only {gigabytes(free)} are free in "
-            f"{parent}; free some, choose another --out, a smaller --width or --truth-topic none"
+            f"{parent}; free some, choose another --out, a smaller --width, --corner-width 0 or "
+            "--truth-topic none"
         )
 
 

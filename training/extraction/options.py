@@ -149,6 +149,14 @@ class ExtractOptions:
         section=_STORED,
         metavar="PIXELS",
     )
+    corner_width: int | None = option(
+        None,
+        "Width of grey copies in which training tracks corners, so that small images are learned "
+        "from with exact motion; 0 for no copies (usually at most 640, where that is larger)",
+        section=_STORED,
+        metavar="PIXELS",
+        least=0,
+    )
     crop: tuple[float, float, float, float] = shared_option(
         "crop",
         (0.0, 0.0, 0.0, 0.0),

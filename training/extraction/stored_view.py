@@ -26,6 +26,10 @@ DEFAULT_WIDTH = 640
 #: Stretching one side by up to this much counts as keeping the aspect.
 _STRETCH = 0.03
 
+#: Corners are tracked in grey copies up to this wide, where they are so many times wider than the
+#: stored images: a corner is tracked to about a tenth of a pixel, whatever a pixel shows.
+CORNER_WIDTH, _WORTH_A_COPY = 640, 1.2
+
 #: Truth wider than this many stored images is thinned out.
 _TRUTH_WIDTHS = 2
 
@@ -82,6 +86,25 @@ class StoredView:
             torch.from_numpy(delivered), self.crop, self.camera.width, self.camera.height
         )
         return stored.numpy()
+
+    def corner_image(
+        self, delivered: NDArray[np.uint8], size: tuple[int, int]
+    ) -> NDArray[np.uint8]:
+        """Turn a delivered image into the grey one in which corners are tracked.
+
+        Parameters
+        ----------
+        delivered : ndarray, shape (H, W, 3), uint8
+            RGB.
+        size : tuple of int
+            Width and height of the result, which shows what the stored image shows.
+        """
+        grey = cv2.cvtColor(delivered, cv2.COLOR_RGB2GRAY)
+        if self.maps is not None:
+            grey = cv2.remap(grey, *self.maps, cv2.INTER_LINEAR)
+        x, y, width, height = crop_box(self.source.width, self.source.height, self.crop)
+        grey = grey[y : y + height, x : x + width]
+        return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
 
     @property
     def truth_camera(self) -> PinholeCamera:
@@ -223,6 +246,31 @@ def stored_size(
         if stretch < best_stretch:
             best, best_stretch = (candidate, matching), stretch
     return best
+
+
+def corner_size(
+    width: int, height: int, stored: tuple[int, int], wanted: int | None = None
+) -> tuple[int, int] | None:
+    """Choose the size of the grey copies in which corners are tracked.
+
+    Parameters
+    ----------
+    width, height : int
+        Width and height of the cropped source.
+    stored : tuple of int
+        Width and height of the stored images.
+    wanted : int, optional
+        Width of the copies, 0 for none; by default at most 640, and not above the source.
+
+    Returns
+    -------
+    tuple of int, or None
+        Width and height; None where the stored images serve.
+    """
+    chosen = min(CORNER_WIDTH, width) if wanted is None else min(wanted, width)
+    if chosen < _WORTH_A_COPY * stored[0]:
+        return None
+    return chosen, round(chosen * height / width)
 
 
 def truth_from_points(

@@ -11,11 +11,13 @@ A store is a folder::
     segment.npy   (N,) int32, ascending
     partner.npy   (N,) int32, the stereo partner's frame, −1 where there is none
     poses.npy     (N, 4, 4) float64 world from camera (optical frame), NaN where unknown
-    checksums.npy (N, 2) uint32, CRC-32 of each frame's image and truth; 0 without truth
+    checksums.npy (N, 3) uint32, CRC-32 of each frame's image, truth and corner image; 0 without
     truth.f16     optional: N × Ht × Wt float16 depth in metres, 0 where unknown, infinite where
                   beyond the range
+    corners.u8    optional: N × Hc × Wc bytes, the images in grey and larger, for tracking corners
 
-Stores of earlier versions have no checksums.npy; then damage is found, but not the frame.
+Stores of earlier versions have no checksums.npy, or one without the third column; then damage is
+found, but not the frame.
 
 The frames of a segment follow each other in the store and in time, seen by one camera without
 gaps, so a training sample is a frame i and its neighbours i ± spacing inside one segment.
@@ -56,6 +58,9 @@ SHORTEST_SEGMENT = 3
 
 #: File with a checksum for each frame.
 CHECKSUMS = "checksums.npy"
+
+#: Files of pixels, in the order of the columns of checksums.npy.
+PIXEL_FILES = ("images.u8", "truth.f16", "corners.u8")
 
 INDEX_TYPES = {
     "stamps": np.int64,
@@ -115,6 +120,7 @@ class StoreHeader:
     segment_source: list[Index]
     files: dict[str, FileSum]
     fingerprint: str = ""
+    corner_size: tuple[ImageSide, ImageSide] | None = None
 
     def __post_init__(self) -> None:
         check_crop(self.crop)
@@ -132,9 +138,7 @@ class StoreHeader:
             raise ValueError(
                 f"segment_source has {max(self.segment_source)}, sources {len(self.sources)}"
             )
-        expected = {"images.u8": self.image_size[0] * self.image_size[1] * 3 * self.frames}
-        if self.truth_size is not None:
-            expected["truth.f16"] = self.truth_size[0] * self.truth_size[1] * 2 * self.frames
+        expected = {name: length * self.frames for name, length in self.frame_bytes().items()}
         for name in (*expected, *(f"{column}.npy" for column in INDEX_TYPES)):
             if name not in self.files:
                 raise ValueError(f"files has no '{name}'")
@@ -146,6 +150,28 @@ class StoreHeader:
         for name in self.files:
             if Path(name).name != name:
                 raise ValueError(f"files has '{name}', which is not a plain file name")
+
+    def frame_bytes(self) -> dict[str, int]:
+        """Return the bytes of a frame in each file of pixels."""
+        return frame_bytes(self.image_size, self.truth_size, self.corner_size)
+
+
+def frame_bytes(
+    image: tuple[int, int], truth: tuple[int, int] | None, corners: tuple[int, int] | None
+) -> dict[str, int]:
+    """Return the bytes of a frame in each file of pixels that a store has, by name.
+
+    Parameters
+    ----------
+    image, truth, corners : tuple of int, or None
+        Width and height; None where there is no such file.
+    """
+    sizes = {"images.u8": (image, 3), "truth.f16": (truth, 2), "corners.u8": (corners, 1)}
+    return {
+        name: size[0] * size[1] * of_pixel
+        for name, (size, of_pixel) in sizes.items()
+        if size is not None
+    }
 
 
 @dataclass(frozen=True)
@@ -184,6 +210,9 @@ class FrameStore:
     sources : tuple of Source
     fingerprint : str
         What the store was made from and how; equal ones mean equal stores. Empty if unknown.
+    corner_images : ndarray, shape (N, Hc, Wc) or (N, Hc, Wc, 3), uint8, or None
+        The same images, grey or RGB, at a larger size, in which corners are tracked more exactly;
+        None where `images` serve.
     """
 
     path: Path
@@ -201,6 +230,7 @@ class FrameStore:
     segment_source: tuple[int, ...]
     sources: tuple[Source, ...]
     fingerprint: str = ""
+    corner_images: NDArray[np.uint8] | None = None
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], verify: bool = False) -> FrameStore:
@@ -243,6 +273,10 @@ class FrameStore:
         if header.truth_size is not None:
             shape = (count, header.truth_size[1], header.truth_size[0])
             truth = np.memmap(path / "truth.f16", np.float16, "r", shape=shape)
+        corners = None
+        if header.corner_size is not None:
+            shape = (count, header.corner_size[1], header.corner_size[0])
+            corners = np.memmap(path / "corners.u8", np.uint8, "r", shape=shape)
         size = header.image_size
         return cls(
             path=path,
@@ -260,6 +294,7 @@ class FrameStore:
             segment_source=tuple(header.segment_source),
             sources=tuple(header.sources),
             fingerprint=header.fingerprint,
+            corner_images=corners,
         )
 
     def __reduce__(self) -> tuple[Callable[..., FrameStore], tuple[Path]]:
@@ -337,13 +372,14 @@ def damaged_files(path: Path, stop: Callable[[], bool] = lambda: False) -> Itera
 
 def _damaged_frames(path: Path, header: StoreHeader, name: str) -> str:
     """Say in which frames of a file the damage is, if that can be told."""
-    sizes = {"images.u8": header.image_size, "truth.f16": header.truth_size}
-    size, sums = sizes.get(name), path / CHECKSUMS
+    length, sums = header.frame_bytes().get(name), path / CHECKSUMS
     noted = header.files.get(CHECKSUMS)
-    if size is None or noted is None or crc(sums) != noted.crc32:
+    if length is None or noted is None or crc(sums) != noted.crc32:
         return ""
-    length = size[0] * size[1] * (3 if name == "images.u8" else 2)
-    expected = np.load(sums)[:, 0 if name == "images.u8" else 1]
+    columns = np.load(sums)
+    if PIXEL_FILES.index(name) >= columns.shape[1]:
+        return ""
+    expected = columns[:, PIXEL_FILES.index(name)]
     with (path / name).open("rb") as file:
         found = [zlib.crc32(file.read(length)) for _ in range(header.frames)]
     damaged = np.flatnonzero(np.array(found, np.uint32) != expected).tolist()

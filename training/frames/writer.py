@@ -26,11 +26,13 @@ from training.frames.store import (
     CHECKSUMS,
     FORMAT,
     INDEX_TYPES,
+    PIXEL_FILES,
     VERSION,
     FileSum,
     FrameStore,
     Source,
     StoreHeader,
+    frame_bytes,
     partial_path,
 )
 
@@ -45,6 +47,7 @@ class _WriterProgress:
     image_size: tuple[ImageSide, ImageSide]
     truth_size: tuple[ImageSide, ImageSide] | None
     state: dict[str, Any]
+    corner_size: tuple[ImageSide, ImageSide] | None = None
 
 
 class FrameStoreWriter:
@@ -62,8 +65,9 @@ class FrameStoreWriter:
     crop : tuple of float, optional
         Fractions removed from the source image, for the record.
     resume : bool
-        Continue where an interrupted writer of the same image size last saved, if it left
-        something.
+        Continue where an interrupted writer of the same sizes last saved, if it left something.
+    corner_size : tuple of int, optional
+        Width and height of the corner images, where the frames come with some.
 
     Attributes
     ----------
@@ -85,12 +89,14 @@ class FrameStoreWriter:
         height: int,
         crop: tuple[float, float, float, float] = NO_CROP,
         resume: bool = False,
+        corner_size: tuple[int, int] | None = None,
     ) -> None:
         self.path = Path(path)
         self.partial = partial_path(self.path)
         self.width, self.height, self.crop = width, height, crop
         self.state: dict[str, Any] = {}
         self.truth_size: tuple[int, int] | None = None
+        self.corner_size = corner_size
         if self.path.exists():
             raise FileExistsError(f"{self.path} exists; remove it or choose another folder")
         if not resume:
@@ -101,6 +107,9 @@ class FrameStoreWriter:
             self._load()
         self._images = _open_both_ways(self.partial / "images.u8")
         self._truth: io.BufferedRandom | None = None
+        self._corners: io.BufferedRandom | None = None
+        if corner_size is not None:
+            self._corners = _open_both_ways(self.partial / "corners.u8")
         try:
             self._shorten()
         except BaseException:
@@ -138,6 +147,7 @@ class FrameStoreWriter:
         partner: int = -1,
         pose: NDArray[np.float64] | None = None,
         truth: NDArray[np.floating[Any]] | None = None,
+        corner_image: NDArray[np.uint8] | None = None,
     ) -> int:
         """Add a frame and return its index.
 
@@ -155,11 +165,19 @@ class FrameStoreWriter:
             World from camera.
         truth : ndarray, shape (Ht, Wt), optional
             See :meth:`set_truth`.
+        corner_image : ndarray, shape (Hc, Wc), uint8
+            Grey; where `corner_size` was given, and only there.
         """
         if image.shape != (self.height, self.width, 3) or image.dtype != np.uint8:
             raise ValueError(
                 f"frame store: an image of shape {image.shape} and type {image.dtype}; "
                 f"({self.height}, {self.width}, 3) and uint8 needed"
+            )
+        width, height = self.corner_size or (0, 0)
+        corner_shape = (0, 0) if corner_image is None else corner_image.shape
+        if corner_shape != (height, width):
+            raise ValueError(
+                f"frame store: a corner image of shape {corner_shape}; {(height, width)} needed"
             )
         last = self._columns["segment"][-1] if len(self) else -1
         if not last <= segment <= last + 1 or segment < 0:
@@ -167,6 +185,9 @@ class FrameStoreWriter:
         index = len(self)
         self._images.seek(index * self.frame_bytes)
         self._images.write(np.ascontiguousarray(image).data)
+        if self._corners is not None and corner_image is not None:
+            self._corners.seek(index * corner_image.size)
+            self._corners.write(np.ascontiguousarray(corner_image).data)
         pose = np.full((4, 4), np.nan) if pose is None else np.asarray(pose, np.float64)
         row = {"stamps": stamp, "camera": camera, "segment": segment, "partner": partner}
         for name, value in row.items():
@@ -240,6 +261,7 @@ class FrameStoreWriter:
         progress = {
             "image_size": [self.width, self.height],
             "truth_size": self.truth_size,
+            "corner_size": self.corner_size,
             "state": state,
         }
         arrays["progress"] = np.frombuffer(json.dumps(progress).encode(), np.uint8)
@@ -303,7 +325,7 @@ class FrameStoreWriter:
             self._truth.truncate(count * self.truth_size[0] * self.truth_size[1] * 2)
         self._sync()
         self.close()
-        names = ["images.u8"] if self.truth_size is None else ["images.u8", "truth.f16"]
+        names = list(self._frame_bytes())
         for name in INDEX_TYPES:
             buffer = io.BytesIO()
             np.save(buffer, self.column(name))
@@ -327,6 +349,7 @@ class FrameStoreWriter:
             segment_source=source,
             files={name: _sum_of(self.partial / name) for name in names},
             fingerprint=fingerprint,
+            corner_size=self.corner_size,
         )
         text = json.dumps(asdict(header), indent=1)
         write_atomically(self.partial / "store.json", text.encode())
@@ -339,20 +362,21 @@ class FrameStoreWriter:
 
     def close(self) -> None:
         """Close the files."""
-        self._images.close()
-        if self._truth is not None:
-            self._truth.close()
+        for file in (self._images, self._truth, self._corners):
+            if file is not None:
+                file.close()
+
+    def _frame_bytes(self) -> dict[str, int]:
+        """Return the bytes of a frame in each file of pixels."""
+        return frame_bytes((self.width, self.height), self.truth_size, self.corner_size)
 
     def _frame_checksums(self) -> NDArray[np.uint32]:
-        """Return the CRC-32 of each frame's image and truth, shape (N, 2)."""
-        sums = np.zeros((len(self), 2), np.uint32)
-        truth_bytes = 0 if self.truth_size is None else self.truth_size[0] * self.truth_size[1] * 2
-        for column, (name, length) in enumerate(
-            (("images.u8", self.frame_bytes), ("truth.f16", truth_bytes))
-        ):
-            if length:
-                with (self.partial / name).open("rb") as file:
-                    sums[:, column] = [zlib.crc32(file.read(length)) for _ in range(len(self))]
+        """Return the CRC-32 of each frame in each file of pixels, shape (N, 3)."""
+        sums = np.zeros((len(self), len(PIXEL_FILES)), np.uint32)
+        for name, length in self._frame_bytes().items():
+            with (self.partial / name).open("rb") as file:
+                found = [zlib.crc32(file.read(length)) for _ in range(len(self))]
+            sums[:, PIXEL_FILES.index(name)] = found
         return sums
 
     def _load(self) -> None:
@@ -370,7 +394,8 @@ class FrameStoreWriter:
             shape = (count, 4, 4) if name == "poses" else (count,)
             if array.shape != shape or array.dtype != INDEX_TYPES[name]:
                 raise self._unusable(f"{path}: '{name}' is {array.dtype} of shape {array.shape}")
-        if progress.image_size != (self.width, self.height):
+        saved_sizes = (progress.image_size, progress.corner_size)
+        if saved_sizes != ((self.width, self.height), self.corner_size):
             return
         for name, array in arrays.items():
             self._columns[name] = list(array) if name == "poses" else array.tolist()
@@ -383,10 +408,13 @@ class FrameStoreWriter:
 
     def _shorten(self) -> None:
         """Cut the files to the frames of the index."""
-        needed = len(self) * self.frame_bytes
-        if self._images.seek(0, os.SEEK_END) < needed:
-            raise ValueError(f"{self.partial / 'images.u8'} is too short; remove {self.partial}")
-        self._images.truncate(needed)
+        whole = {"images.u8": self._images, "corners.u8": self._corners}
+        for name, file in whole.items():
+            if file is not None:
+                needed = len(self) * self._frame_bytes()[name]
+                if file.seek(0, os.SEEK_END) < needed:
+                    raise ValueError(f"{self.partial / name} is too short; remove {self.partial}")
+                file.truncate(needed)
         if self.truth_size is not None:
             if self._truth is None:
                 self._truth = _open_both_ways(self.partial / "truth.f16")
@@ -396,7 +424,7 @@ class FrameStoreWriter:
 
     def _sync(self) -> None:
         """Bring all that was written onto the disk."""
-        for file in (self._images, self._truth):
+        for file in (self._images, self._truth, self._corners):
             if file is not None:
                 file.flush()
                 os.fsync(file.fileno())

@@ -32,7 +32,7 @@ from training.learning.triangulation import (
 )
 
 #: Triangulated corners that a sample carries; more are thinned out evenly.
-MOST_POINTS = 256
+MOST_POINTS = 512
 
 #: A sample's motion is determined if so many corners have a measurable depth, so much of what was
 #: tracked is explained, and the median parallax is at least so many pixels.
@@ -235,10 +235,13 @@ def triangulate_frames(
     Returns
     -------
     Triangulation, or None
-        Its transforms are those to `sources`.
+        Its transforms are those to `sources`, and its points are pixels of the stored images;
+        parallax and residual count in pixels of the images that corners are tracked in.
     """
-    images = store.images.view(np.ndarray)
-    matrix = store.cameras[int(store.camera_index[target])].matrix4
+    larger = store.images if store.corner_images is None else store.corner_images
+    images = larger.view(np.ndarray)
+    size = np.array(images.shape[2:0:-1])
+    matrix = store.cameras[int(store.camera_index[target])].resized(*size.tolist()).matrix4
     tracks = track_corners(images[target], [images[source] for source in sources])
     if len(tracks.points) < FEWEST:
         return None
@@ -257,7 +260,10 @@ def triangulate_frames(
         useful[: len(sources)] = True
         tracks = replace(more, ends=more.ends[useful], seen=more.seen[useful])
     found = triangulate(tracks, matrix)
-    return None if found is None else replace(found, transforms=found.transforms[: len(sources)])
+    if found is None:
+        return None
+    points = (found.points + 0.5) * (np.array([store.width, store.height]) / size) - 0.5
+    return replace(found, points=points, transforms=found.transforms[: len(sources)])
 
 
 def packed(found: Triangulation) -> NDArray[np.float32]:

@@ -110,7 +110,7 @@ def size_of_width(stored: Size, width: int) -> Size:
 
 
 def shrunk(store: FrameStore, size: Size) -> FrameStore:
-    """Return a store with smaller images, in memory; poses, ground truth and order are the same.
+    """Return a store with smaller images, in memory; corners are tracked in the old ones.
 
     Parameters
     ----------
@@ -125,4 +125,5 @@ def shrunk(store: FrameStore, size: Size) -> FrameStore:
     for image, smaller in zip(pixels, images, strict=True):
         cv2.resize(image, size, dst=smaller, interpolation=cv2.INTER_AREA)
     cameras = tuple(camera.resized(*size) for camera in store.cameras)
-    return replace(store, images=images, cameras=cameras)
+    corners = store.images if store.corner_images is None else store.corner_images
+    return replace(store, images=images, cameras=cameras, corner_images=corners)

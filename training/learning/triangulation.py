@@ -120,8 +120,9 @@ def track_corners(image: NDArray[np.uint8], sources: Sequence[NDArray[np.uint8]]
 
     Parameters
     ----------
-    image : ndarray, shape (H, W, 3), uint8, RGB
-    sources : sequence of ndarray, shape (H, W, 3), uint8, RGB
+    image : ndarray, shape (H, W, 3), RGB, or (H, W), grey; uint8
+    sources : sequence of ndarray
+        Likewise.
 
     Returns
     -------
@@ -286,7 +287,8 @@ class _PosesAndDepths:
 
 
 def _grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.asarray(cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY), np.uint8)
+    image = np.ascontiguousarray(image)
+    return image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
 
 
 def _displacement(turned: Floats, ends: Floats) -> Floats:
