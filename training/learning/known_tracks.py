@@ -28,9 +28,9 @@ from training.learning.motion_from_tracks import (
 )
 
 #: To be raised whenever triangulation finds something else in the same images.
-_VERSION = 3
+_VERSION = 4
 
-#: More samples than this are not kept: 5 KB each.
+#: More samples than this are not kept: 10 KB each.
 _MOST_KEPT = 20_000
 
 _Key = tuple[int, tuple[int, ...]]

@@ -11,7 +11,12 @@ import numpy as np
 import pytest
 
 from monodepth2_ros.camera import Calibration, PinholeCamera
-from training.extraction.stored_view import make_view, stored_size, truth_from_points
+from training.extraction.stored_view import (
+    corner_size,
+    make_view,
+    stored_size,
+    truth_from_points,
+)
 
 NO_CROP = (0.0, 0.0, 0.0, 0.0)
 PLAIN = Calibration(width=320, height=240, k=(200.0, 0.0, 150.0, 0.0, 210.0, 110.0, 0.0, 0.0, 1.0))
@@ -64,6 +69,36 @@ def test_the_camera_follows_the_image(
     inside = cv2.erode(inside, np.ones((9, 9)), borderValue=0).astype(bool)
     assert inside.mean() > 0.6
     assert np.abs(stored[..., :2] - expected)[inside].max() < 1.6
+
+
+@pytest.mark.parametrize("calibration", [PLAIN, DISTORTED], ids=["plain", "distorted"])
+@pytest.mark.parametrize("crop", [NO_CROP, (0.1, 0.25, 0.05, 0.15)])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_corner_image_shows_what_the_stored_one_shows(
+    calibration: Calibration, crop: tuple, axis: int
+) -> None:
+    """Its camera is the stored one's, resized; by the direction that each pixel is seen in."""
+    view = make_view(calibration, False, "auto", crop, (64, 32))
+    width, height = 200, 150
+    code = picture(calibration)[..., axis]
+    copy = view.corner_image(np.repeat(code[..., None], 3, axis=2), (width, height)).astype(float)
+    assert copy.shape == (height, width)
+    camera = view.camera.resized(width, height)
+    columns, rows = np.meshgrid(np.arange(width), np.arange(height))
+    seen = ((columns - camera.cx) / camera.fx, (rows - camera.cy) / camera.fy)[axis]
+    inside = cv2.erode((copy > 0).astype(np.uint8), np.ones((9, 9)), borderValue=0).astype(bool)
+    assert inside.mean() > 0.6
+    assert np.abs(copy - (128.0 + 120.0 * seen))[inside].max() < 2.1
+
+
+def test_copies_for_corners_are_at_most_640_wide_and_worth_it() -> None:
+    assert corner_size(1280, 720, (192, 96)) == (640, 360)
+    assert corner_size(320, 240, (192, 128)) == (320, 240)
+    assert corner_size(1280, 720, (640, 352)) is None
+    assert corner_size(320, 240, (288, 224)) is None
+    assert corner_size(1280, 720, (192, 96), wanted=1000) == (1000, 562)
+    assert corner_size(320, 240, (192, 128), wanted=1000) == (320, 240)
+    assert corner_size(1280, 720, (192, 96), wanted=0) is None
 
 
 def test_what_is_rectified() -> None:

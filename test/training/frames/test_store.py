@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 
 from monodepth2_ros.camera import PinholeCamera
 from training.frames.store import FrameStore, Source, damaged_files
-from training.frames.writer import FrameStoreWriter, write_frame_store
+from training.frames.writer import FrameStoreWriter, _sum_of, write_frame_store
 
 CAMERA = PinholeCamera(8, 6, 10.0, 11.0, 3.5, 2.5)
 
@@ -256,6 +257,60 @@ def test_all_damage_is_found_and_its_frames_named(tmp_path: Path) -> None:
     assert "images.u8" in found[0] and "(frames 1, 4)" in found[0]
     assert "truth.f16" in found[1] and "(frame 2)" in found[1]
     assert list(damaged_files(store.path, lambda: True)) == []
+
+
+def test_corner_images_are_kept_checked_and_resumed(tmp_path: Path) -> None:
+    """And an interrupted writer whose copies had another size begins again."""
+    path, images = tmp_path / "frames", some_images()
+    copies = np.random.default_rng(5).integers(0, 256, (7, 9, 12), np.uint8)
+    with FrameStoreWriter(path, 8, 6, corner_size=(12, 9)) as writer:
+        with pytest.raises(ValueError, match=r"a corner image of shape \(0, 0\); \(9, 12\) needed"):
+            writer.append(images[0], 0, 0, 0)
+        for index in range(3):
+            writer.append(images[index], index, 0, 0, corner_image=copies[index])
+        writer.save({"rows": 3})
+        writer.append(images[6], 3, 0, 0, corner_image=copies[6])
+    with FrameStoreWriter(path, 8, 6, resume=True, corner_size=(12, 9)) as writer:
+        assert len(writer) == 3
+        for index in range(3, 7):
+            writer.append(images[index], index, 0, 0, corner_image=copies[index])
+        writer.finish([CAMERA])
+    store = FrameStore.open(path, verify=True)
+    assert store.corner_images is not None
+    assert np.array_equal(store.corner_images, copies) and np.array_equal(store.images, images)
+    content = bytearray((path / "corners.u8").read_bytes())
+    content[4 * 108 + 3] ^= 1
+    (path / "corners.u8").write_bytes(content)
+    (damage,) = damaged_files(path)
+    assert "corners.u8 is damaged" in damage and "(frame 4)" in damage
+    # As earlier versions wrote it, without the third column: found, but not the frame.
+    sums = np.load(path / "checksums.npy")[:, :2]
+    np.save(path / "checksums.npy", sums)
+    header = json.loads((path / "store.json").read_text())
+    header["files"]["checksums.npy"] = asdict(_sum_of(path / "checksums.npy"))
+    (path / "store.json").write_text(json.dumps(header))
+    (damage,) = damaged_files(path)
+    assert "corners.u8 is damaged" in damage and "frame" not in damage.split("corners.u8")[1]
+    header["corner_size"] = [12, 10]
+    (path / "store.json").write_text(json.dumps(header))
+    with pytest.raises(ValueError, match=r"files\['corners.u8'\] has 756 bytes, .* ask for 840"):
+        FrameStore.open(path)
+
+
+def test_copies_of_another_size_begin_again(tmp_path: Path) -> None:
+    path = tmp_path / "frames"
+    copy = np.zeros((9, 12), np.uint8)
+    with FrameStoreWriter(path, 8, 6, corner_size=(12, 9)) as writer:
+        writer.append(some_images()[0], 0, 0, 0, corner_image=copy)
+        writer.save({})
+    with FrameStoreWriter(path, 8, 6, resume=True, corner_size=(16, 12)) as writer:
+        assert len(writer) == 0
+    with FrameStoreWriter(path, 8, 6, corner_size=(12, 9)) as writer:
+        writer.append(some_images()[0], 0, 0, 0, corner_image=copy)
+        writer.save({})
+    (path.with_name("frames.partial") / "corners.u8").write_bytes(b"")
+    with pytest.raises(ValueError, match="corners.u8 is too short; remove"):
+        FrameStoreWriter(path, 8, 6, resume=True, corner_size=(12, 9))
 
 
 def test_what_completes_a_store_is_there_as_soon_as_it_is(tmp_path: Path) -> None:

@@ -4,11 +4,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from monodepth2_ros import geometry
+from training.frames.writer import write_frame_store
 from training.learning.augmentation import mirror_samples
 from training.learning.baselines import sparse_error
 from training.learning.motion_from_tracks import (
@@ -19,9 +23,12 @@ from training.learning.motion_from_tracks import (
     sample_at,
     sparse_geometry,
     sparse_loss,
+    triangulate_frames,
     weighted_medians,
 )
 from training.learning.triangulation import Triangulation
+from training.worlds.film import synthesize
+from training.worlds.take import camera_from_field_of_view
 
 HEIGHT, WIDTH = 24, 40
 INTRINSICS = torch.tensor([[[30.0, 0, 18.0, 0], [0, 28.0, 12.5, 0], [0, 0, 1, 0], [0, 0, 0, 1]]])
@@ -153,3 +160,38 @@ def test_a_lonely_corner_counts_as_much_as_the_crowd_that_covers_as_much():
     right = np.ones(len(geometry.points))
     right[: len(depth)] = 3.0 * depth
     assert sparse_error(geometry, right) == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory):
+    """Return a store of a street, 96 wide with copies of 384, and the true depth of frame 2."""
+    large, small = camera_from_field_of_view(384, 192, 80), (96, 64)
+    frames = list(synthesize(3, "street", large, 5, antialias=1))
+    images = [cv2.resize(frame.image, small, interpolation=cv2.INTER_AREA) for frame in frames]
+    path = tmp_path_factory.mktemp("street") / "store"
+    store = write_frame_store(path, np.stack(images), [large.resized(*small)])
+    grey = [cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY) for frame in frames]
+    return replace(store, corner_images=np.stack(grey)), frames[2].depth
+
+
+def point_errors(found, store, depth):
+    """Compare the depth of points with the truth, by their median ratio."""
+    scale = np.array(depth.shape[::-1]) / [store.width, store.height]
+    x, y = ((found.points + 0.5) * scale - 0.5).round().astype(int).T
+    ratio = found.depth / depth[y, x]
+    return np.abs(ratio / np.median(ratio) - 1)
+
+
+def test_corners_are_tracked_in_larger_copies_where_there_are_some(street):
+    """Points are still pixels of the stored images; more of them, and far more exact."""
+    store, depth = street
+    exact = triangulate_frames(store, 2, (1, 3))
+    rough = triangulate_frames(replace(store, corner_images=None), 2, (1, 3))
+    assert np.all(exact.points <= [95.5, 63.5])
+    assert len(exact.points) > 1.5 * len(rough.points)
+    errors = [np.median(point_errors(one, store, depth)) for one in (exact, rough)]
+    assert errors[0] < 0.5 * errors[1] and errors[0] < 0.08
+    # RGB serves as well as grey.
+    again = np.repeat(store.corner_images[..., None], 3, axis=-1)
+    same = triangulate_frames(replace(store, corner_images=again), 2, (1, 3))
+    np.testing.assert_allclose(same.points, exact.points)

@@ -70,6 +70,7 @@ def test_a_shrunk_store_shows_the_same_with_fewer_pixels(tmp_path):
     assert small.images.mean() == pytest.approx(store.images.mean(), abs=0.5)
     camera = small.cameras[0]
     assert (camera.fx, camera.fy, camera.cx) == (100.0, 95.0, 63.5)
+    assert small.corner_images is store.images  # in which corners are tracked as before
     assert shrunk(store, (256, 128)) is store
 
 
