@@ -89,13 +89,14 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     cameras = read_cameras(value["cameras"], [*OF_A_CAMERA, *COMMON], common)
     if read_boolean("one_process", value["one_process"]):
         return _one_node(context, cameras)
-    # A group each: without it the arguments of one camera reach the next.
+    # A group each: without it the arguments of one camera reach the next. This file's own
+    # `cameras` would reach all of them, as a parameter of the node with the same name.
     return [
         GroupAction(
             [
                 IncludeLaunchDescription(
                     PythonLaunchDescriptionSource(str(DEPTH_LAUNCH)),
-                    launch_arguments=camera.items(),
+                    launch_arguments={**camera, "cameras": ""}.items(),
                 )
             ]
         )

@@ -44,7 +44,7 @@ def read_scale_sources(text: str) -> tuple[str, ...]:
         return ()
     if set(names) - set(SCALE_SOURCES) or len(set(names)) != len(names):
         raise ValueError(
-            f"scale.source is '{text}'; give 'fixed', or one or several of "
+            f"scaling.source is '{text}'; give 'fixed', or one or several of "
             f"{', '.join(SCALE_SOURCES)} joined by '+'"
         )
     return names

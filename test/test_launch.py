@@ -353,6 +353,7 @@ def _visit(entity: Any) -> None:
         ("rectfy", r"rectfy \(did you mean rectify\?\)"),
         ("stride", r"stride \(did you mean points.stride\?\)"),
         ("colour_map", r"colour_map \(did you mean color_map or color_range\?\)"),
+        ("scale.source", r"scale.source \(did you mean scaling.source\?\)"),
         ("zzz", "zzz; --show-args"),
     ],
 )
@@ -735,8 +736,8 @@ def test_each_camera_has_a_node_of_its_own(
     load: Callable[[str], ModuleType], tmp_path: Path
 ) -> None:
     assert _cameras(load, tmp_path, CAMERA_FILES["list"], scale="2") == [
-        {"scale": "2", "namespace": "left", "image": "/l/image"},
-        {"scale": "2", "namespace": "right", "image": "/r/image/compressed"},
+        {"scale": "2", "namespace": "left", "image": "/l/image", "cameras": ""},
+        {"scale": "2", "namespace": "right", "image": "/r/image/compressed", "cameras": ""},
     ]
     left, right = _cameras(load, tmp_path, CAMERA_FILES["nested"], threads="1")
     assert left["points.stride"] == "3" and json.loads(left["color_range"]) == [1, 20]

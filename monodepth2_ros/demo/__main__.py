@@ -155,7 +155,7 @@ def _choose_scale(options: DemoOptions, playback: Playback, model: DemoModel) ->
     try:
         scale = choose_scale(asked_scale(options), playback, wants_metres)
     except ValueError as error:
-        raise DemoError(f"scale.source: {error}") from error
+        raise DemoError(f"scaling.source: {error}") from error
     if scale.odometry is not None:
         playback.play_odometry(scale.odometry.topic)
         print(f"metres are measured live, from {scale.odometry.topic.name}")

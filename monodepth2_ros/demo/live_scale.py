@@ -50,7 +50,7 @@ def choose_scale(asked: Mapping[str, Any], playback: Playback, wants_metres: boo
     Parameters
     ----------
     asked : mapping
-        Parameters of the node that the user gave: scale, scale.source, scale.mounting, rotate.
+        Parameters of the node that the user gave: scale, scaling.source, scaling.mounting, rotate.
     playback : Playback
     wants_metres : bool
         Whether the model knows depth up to a factor, and has learned something.
@@ -60,7 +60,7 @@ def choose_scale(asked: Mapping[str, Any], playback: Playback, wants_metres: boo
     ValueError
         If `asked` has a source that there is not.
     """
-    source = asked.get("scale.source")
+    source = asked.get("scaling.source")
     if source is not None:
         sources = read_scale_sources(str(source))
     elif not wants_metres or "scale" in asked:
@@ -76,19 +76,19 @@ def choose_scale(asked: Mapping[str, Any], playback: Playback, wants_metres: boo
             return LiveScale(reason="the recording has no odometry")
         if playback.topics.camera_info is None:
             return LiveScale(reason="the recording has no camera_info")
-        if odometry.mounting is None and "scale.mounting" not in asked:
+        if odometry.mounting is None and "scaling.mounting" not in asked:
             return LiveScale(
                 reason=f"{odometry.topic.name} is about frame '{odometry.body}', and nothing in "
                 "the recording says where the camera sits there; to measure metres add -p "
-                "scale.mounting:='[x, y, z, roll, pitch, yaw]'"
+                "scaling.mounting:='[x, y, z, roll, pitch, yaw]'"
             )
         if asked.get("rotate"):
             return LiveScale(reason="metres are not measured in turned images (rotate)")
-    arguments = ["-p", f"scale.source:={source or 'odometry'}"]
+    arguments = ["-p", f"scaling.source:={source or 'odometry'}"]
     if odometry is None:
         return LiveScale(sources, None, tuple(arguments))
     arguments += ["-r", f"odom:={odometry.topic.name}"]
-    if odometry.mounting is not None and any(odometry.mounting) and "scale.mounting" not in asked:
+    if odometry.mounting is not None and any(odometry.mounting) and "scaling.mounting" not in asked:
         values = ", ".join(f"{value:.6f}" for value in odometry.mounting)
-        arguments += ["-p", f"scale.mounting:=[{values}]"]
+        arguments += ["-p", f"scaling.mounting:=[{values}]"]
     return LiveScale(sources, odometry, tuple(arguments))

@@ -439,7 +439,7 @@ class Link:
 def _is_late(arrivals: Mapping[str, float]) -> bool:
     """Tell whether outputs of a frame that are still missing will not come any more.
 
-    The factor comes before the depth, and alone while depth is withheld (scale.require).
+    The factor comes before the depth, and alone while depth is withheld (scaling.require).
     """
     now = time.monotonic()
     return now - arrivals.get("depth", arrivals.get("scale", now)) > _GRACE

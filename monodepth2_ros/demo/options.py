@@ -17,6 +17,7 @@ import yaml
 
 from monodepth2_ros import __version__
 from monodepth2_ros.command_line import CommandLine
+from monodepth2_ros.node.parameters import RENAMED
 from monodepth2_ros.option_fields import OptionError, check_options, option, shared_option
 from monodepth2_ros.recordings.playback import PlayedTopics
 from monodepth2_ros.visualization.video import CODECS
@@ -239,7 +240,7 @@ def choose_model(options: DemoOptions) -> DemoModel:
 
 def asked_scale(options: DemoOptions) -> dict[str, Any]:
     """Return what the user gave of the parameters that decide how metres are found."""
-    names = ("scale", "scale.source", "scale.mounting", "rotate")
+    names = ("scale", "scaling.source", "scaling.mounting", "rotate")
     values = {name: asked_for(options, name) for name in names}
     return {name: value for name, value in values.items() if value is not None}
 
@@ -284,7 +285,7 @@ def asked_for(options: DemoOptions, name: str) -> Any:
         value = _in_file(options.params, name)
     for parameter in options.param:
         key, _, text = parameter.partition(":=")
-        if key == name:
+        if RENAMED.get(key, key) == name:
             value = yaml.safe_load(text)
     return value
 
@@ -300,12 +301,13 @@ def _in_file(path: Path, name: str) -> Any:
     for section in sections:
         parameters = section.get("ros__parameters") if isinstance(section, dict) else None
         if isinstance(parameters, dict):
-            value = _flat(parameters).get(name, value)
+            given = {RENAMED.get(key, key): one for key, one in _flat(parameters).items()}
+            value = given.get(name, value)
     return value
 
 
 def _flat(parameters: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return parameters by their full names: {"scale": {"source": x}} has scale.source."""
+    """Return parameters by their full names: {"scaling": {"source": x}} has scaling.source."""
     found: dict[str, Any] = {}
     for name, value in parameters.items():
         if isinstance(value, dict):

@@ -62,7 +62,7 @@ class FixedScale:
 
 def make_scaling(values: Mapping[str, Any]) -> FixedScale | Scaling:
     """Return what finds the factor that the parameters ask for."""
-    if not read_scale_sources(values["scale.source"]):
+    if not read_scale_sources(values["scaling.source"]):
         return FixedScale()
     # Only here: a node that measures nothing starts sooner without it.
     from monodepth2_ros.node.scaling import Scaling

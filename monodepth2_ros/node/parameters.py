@@ -309,14 +309,14 @@ PARAMETERS: tuple[Parameter, ...] = (
         live=True,
     ),
     Parameter(
-        "scale.source",
+        "scaling.source",
         "fixed",
         "Where the factor to metres comes from. fixed: 'scale' alone. odometry: topic 'odom'; "
-        "camera_height: the ground and scale.camera_height; range: topics 'scan', 'range', "
+        "camera_height: the ground and scaling.camera_height; range: topics 'scan', 'range', "
         "'range/points' or 'range/depth'. Several are joined by '+', such as odometry+range.",
     ),
     Parameter(
-        "scale.camera_height",
+        "scaling.camera_height",
         0.0,
         "Height of the camera above the ground, in metres, for the source camera_height.",
         minimum=0.0,
@@ -324,7 +324,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         live=True,
     ),
     Parameter(
-        "scale.time_constant",
+        "scaling.time_constant",
         0.1,
         "How fast measurements of the factor are forgotten, in seconds: shorter follows the "
         "scene, longer is steadier.",
@@ -333,7 +333,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         live=True,
     ),
     Parameter(
-        "scale.require",
+        "scaling.require",
         0.0,
         "Publish depth and points only while the factor is known this well: its relative "
         "standard deviation, such as 0.1; 0 publishes always.",
@@ -342,7 +342,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         live=True,
     ),
     Parameter(
-        "scale.mounting",
+        "scaling.mounting",
         (0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
         "Pose of the camera (x ahead, y left, z up) in the child frame of the odometry: x, y, "
         "z in metres, roll, pitch, yaw in radians. All 0: from /tf_static, where tf2_msgs is "
@@ -351,7 +351,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         maximum=1000.0,
     ),
     Parameter(
-        "scale.range_mounting",
+        "scaling.range_mounting",
         (0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
         "Pose of the range sensor in the camera (x ahead, y left, z up): x, y, z in metres, "
         "roll, pitch, yaw in radians. All 0: from /tf_static, where tf2_msgs is installed.",
@@ -445,13 +445,21 @@ PARAMETERS: tuple[Parameter, ...] = (
 
 BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
 
+#: Names of today by names of before, which parameter files and command lines may still have.
+#: `scale` and `scale.source` cannot both stand in a YAML file, as `ros2 param dump` writes it.
+RENAMED = {
+    name.replace("scaling.", "scale."): name for name in BY_NAME if name.startswith("scaling.")
+}
+
 # Parameters of rclpy itself that may stand in a parameter file.
 _ROS_PARAMETERS = ("use_sim_time", "start_type_description_service", "qos_overrides")
 
 
 # A name is a part of topics and of parameters.
 _CAMERA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_GROUPS = {name.split(".")[0] for name in BY_NAME if "." in name} | set(_ROS_PARAMETERS)
+# No camera is named like a parameter: `front` and `front.max_range` cannot both stand in a YAML
+# file.
+_TAKEN_NAMES = {name.split(".")[0] for name in BY_NAME} | set(_ROS_PARAMETERS)
 
 
 def _check_camera_names(parameter: str, names: list[str]) -> str | None:
@@ -461,10 +469,15 @@ def _check_camera_names(parameter: str, names: list[str]) -> str | None:
     if not names:
         return f"{parameter} is empty; name the cameras, such as [front, rear]"
     for index, name in enumerate(names):
-        if not _CAMERA_NAME.fullmatch(name) or name in _GROUPS:
+        if not _CAMERA_NAME.fullmatch(name):
             return (
                 f"{parameter}: '{name}' cannot be the name of a camera; use letters, digits and _, "
-                f"a letter first, and none of {', '.join(sorted(_GROUPS))}"
+                "a letter first"
+            )
+        if name in _TAKEN_NAMES:
+            return (
+                f"{parameter}: '{name}' cannot be the name of a camera, as it is that of a "
+                f"parameter; call it, for example, {name}_camera"
             )
         if name in names[:index]:
             return f"{parameter} names '{name}' twice; their outputs would mix"
@@ -488,18 +501,18 @@ def check_together(values: Mapping[str, Any]) -> str | None:
     if (near, far) != (0.0, 0.0) and not 0.0 < near < far:
         return f"color_range is [{near:g}, {far:g}]; give near < far above 0, or two zeros"
     try:
-        sources = read_scale_sources(values["scale.source"])
+        sources = read_scale_sources(values["scaling.source"])
     except ValueError as error:
         return str(error)
     if sources and values["rotate"]:
         return (
-            f"scale.source is '{values['scale.source']}' and rotate {values['rotate']}; the factor "
-            "is not measured on turned images. Set one of them back ('fixed', or 0)"
+            f"scaling.source is '{values['scaling.source']}' and rotate {values['rotate']}; the "
+            "factor is not measured on turned images. Set one of them back ('fixed', or 0)"
         )
-    if "camera_height" in sources and values["scale.camera_height"] <= 0.0:
+    if "camera_height" in sources and values["scaling.camera_height"] <= 0.0:
         return (
-            f"scale.camera_height is {values['scale.camera_height']:g}; the source camera_height "
-            "needs the height of the camera above the ground in metres"
+            f"scaling.camera_height is {values['scaling.camera_height']:g}; the source "
+            "camera_height needs the height of the camera above the ground in metres"
         )
     crop = values["crop"]
     if any(part < 0.0 for part in crop) and any(part != -1.0 for part in crop):
@@ -529,6 +542,7 @@ def declare_parameters(node: Node) -> dict[str, Any]:
     ValueError
         If a value has the wrong type, is out of range or does not fit the others.
     """
+    _take_old_names(node)
     values = {parameter.name: _declare(node, parameter.name, parameter) for parameter in PARAMETERS}
     refusal = check_together(values)
     if refusal:
@@ -544,6 +558,22 @@ def declare_parameters(node: Node) -> dict[str, Any]:
             hint = f"; {rest} is the same for all cameras, set it without '{camera}.'"
         node.get_logger().warning(f"parameter '{name}' is unknown and ignored{hint}")
     return values
+
+
+def _take_old_names(node: Node) -> None:
+    """Give values that come under an old name to the parameter of today, with a warning."""
+    from rclpy.parameter import Parameter as RosParameter
+
+    # rclpy has no public way to change overrides before parameters are declared.
+    overrides = getattr(node, "_parameter_overrides", {})
+    for name in list(overrides):
+        old = next((one for one in RENAMED if name == one or name.endswith(f".{one}")), None)
+        if old is None:
+            continue
+        new = name.removesuffix(old) + RENAMED[old]
+        given = overrides.pop(name)
+        overrides.setdefault(new, RosParameter(new, given.type_, given.value))
+        node.get_logger().warning(f"parameter '{name}' is called '{new}' now; change the name")
 
 
 def is_known(name: str, cameras: Sequence[str]) -> bool:

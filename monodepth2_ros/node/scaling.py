@@ -61,19 +61,19 @@ class Scaling:
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
-        self.sources = read_scale_sources(values["scale.source"])
+        self.sources = read_scale_sources(values["scaling.source"])
         self.estimate = ScaleEstimate()
         self._values = values
         self._waiting: deque[tuple[str, Any]] = deque(maxlen=_MOST_WAITING)
         self._executor: ThreadPoolExecutor | None = None
         self._tracking: Future[None] | None = None
         self._estimator: ScaleEstimator | None = None
-        self._mounting = mounting_pose(values["scale.mounting"]) @ OPTICAL
+        self._mounting = mounting_pose(values["scaling.mounting"]) @ OPTICAL
         # Pose of the range sensor in the camera's body.
-        self._range_mounting = mounting_pose(values["scale.range_mounting"])
+        self._range_mounting = mounting_pose(values["scaling.range_mounting"])
         # What the user gives stands over /tf_static.
-        self._asks_frames = not any(values["scale.mounting"])
-        self._asks_range_frames = not any(values["scale.range_mounting"])
+        self._asks_frames = not any(values["scaling.mounting"])
+        self._asks_range_frames = not any(values["scaling.range_mounting"])
         self.frames = StaticFrames()
         self._range_camera: PinholeCamera | None = None
         if self.sources:
@@ -93,7 +93,7 @@ class Scaling:
     def update(self, values: Mapping[str, Any]) -> None:
         """Take changed parameters; the height of the camera and the time constant start over."""
         before, self._values = self._values, values
-        names = ("scale.camera_height", "scale.time_constant")
+        names = ("scaling.camera_height", "scaling.time_constant")
         if self.is_live and any(before[name] != values[name] for name in names):
             self._estimator = self._create()
 
@@ -172,7 +172,7 @@ class Scaling:
         Returns
         -------
         Prediction
-            Without depth and points if the factor is not known well enough (scale.require).
+            Without depth and points if the factor is not known well enough (scaling.require).
         """
         if self._estimator is None:
             return prediction
@@ -210,8 +210,8 @@ class Scaling:
 
     @property
     def is_known(self) -> bool:
-        """Whether the factor is known as well as scale.require asks for."""
-        require = self._values["scale.require"]
+        """Whether the factor is known as well as scaling.require asks for."""
+        require = self._values["scaling.require"]
         return not self.is_live or require == 0.0 or self.estimate.is_known(require)
 
     def message(self, header: Any) -> Any:
@@ -243,7 +243,8 @@ class Scaling:
             return ""
         return (
             f"no depth is published: the factor to metres is known to "
-            f"{self.estimate.deviation:.0%}, scale.require is {self._values['scale.require']:g} "
+            f"{self.estimate.deviation:.0%}, scaling.require is "
+            f"{self._values['scaling.require']:g} "
             f"({self.estimate.reason or 'measuring'})"
         )
 
@@ -251,11 +252,11 @@ class Scaling:
         """Make an estimator with the parameters of now."""
         options = ScaleOptions(
             self.sources,
-            camera_height=self._values["scale.camera_height"],
-            time_constant_s=self._values["scale.time_constant"],
+            camera_height=self._values["scaling.camera_height"],
+            time_constant_s=self._values["scaling.time_constant"],
         )
         down = None
-        if any(self._values["scale.mounting"]):
+        if any(self._values["scaling.mounting"]):
             down = _gravity(self._mounting)
         return ScaleEstimator(options, self._mounting, down)
 

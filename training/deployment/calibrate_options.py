@@ -73,7 +73,7 @@ class CalibrateOptions:
     range_mounting: tuple[float, float, float, float, float, float] | None = option(
         None,
         "Where the range sensor sits in the camera's body (x ahead, y left, z up): metres and "
-        "radians, as scale.range_mounting of the node (usually from /tf_static)",
+        "radians, as scaling.range_mounting of the node (usually from /tf_static)",
         section=_FROM,
         metavar=("X", "Y", "Z", "ROLL", "PITCH", "YAW"),
     )

@@ -85,7 +85,7 @@ class ScaleCalibration:
         return (
             f"one factor cannot be right: it spreads by {found.spread:.0%} over the frames{noise} "
             f"({found.low:.3g} to {found.high:.3g} in 80 % of them), more than --max-spread "
-            f"{self.max_spread:g}; let the node measure it while it runs (scale.source, "
+            f"{self.max_spread:g}; let the node measure it while it runs (scaling.source, "
             "docs/how-to/metres.md), or give --force to write it all the same"
         )
 

@@ -39,7 +39,7 @@ def test_odometry_of_the_camera_needs_no_mounting(tmp_path):
     with Playback(write_drive(tmp_path / "drive", [0.0, 3.0], with_odometry=True)) as playback:
         scale = choose_scale({}, playback, wants_metres=True)
         assert scale.sources == ("odometry",) and scale.odometry.topic.name == "/odom"
-        assert scale.arguments == ("-p", "scale.source:=odometry", "-r", "odom:=/odom")
+        assert scale.arguments == ("-p", "scaling.source:=odometry", "-r", "odom:=/odom")
         assert not any(event.kind == "odometry" for event in playback.events())
         playback.play_odometry(scale.odometry.topic)
         kinds = [event.kind for event in playback.events()]
@@ -49,14 +49,14 @@ def test_odometry_of_the_camera_needs_no_mounting(tmp_path):
         # A metric model, an untrained one, or a factor that is given: nothing is measured.
         assert not choose_scale({}, playback, wants_metres=False).is_live
         assert not choose_scale({"scale": 1.5}, playback, wants_metres=True).is_live
-        assert not choose_scale({"scale.source": "fixed"}, playback, wants_metres=True).is_live
+        assert not choose_scale({"scaling.source": "fixed"}, playback, wants_metres=True).is_live
         # The user's choice stands.
-        height = choose_scale({"scale.source": "camera_height"}, playback, wants_metres=True)
+        height = choose_scale({"scaling.source": "camera_height"}, playback, wants_metres=True)
         assert height.sources == ("camera_height",) and height.odometry is None
-        both = choose_scale({"scale.source": "odometry+range"}, playback, wants_metres=False)
-        assert both.odometry is not None and "scale.source:=odometry+range" in both.arguments
-        with pytest.raises(ValueError, match="scale.source is 'sonar'"):
-            choose_scale({"scale.source": "sonar"}, playback, wants_metres=True)
+        both = choose_scale({"scaling.source": "odometry+range"}, playback, wants_metres=False)
+        assert both.odometry is not None and "scaling.source:=odometry+range" in both.arguments
+        with pytest.raises(ValueError, match="scaling.source is 'sonar'"):
+            choose_scale({"scaling.source": "sonar"}, playback, wants_metres=True)
 
 
 def test_the_mounting_comes_from_static_transforms(tmp_path):
@@ -64,9 +64,9 @@ def test_the_mounting_comes_from_static_transforms(tmp_path):
         scale = choose_scale({}, playback, wants_metres=True)
         np.testing.assert_allclose(scale.odometry.mounting, MOUNTING, atol=1e-9)
         assert "odom:=/wheels" in scale.arguments
-        assert any(word.startswith("scale.mounting:=[0.3") for word in scale.arguments)
-        given = choose_scale({"scale.mounting": [0.0] * 6}, playback, wants_metres=True)
-        assert not any(word.startswith("scale.mounting") for word in given.arguments)
+        assert any(word.startswith("scaling.mounting:=[0.3") for word in scale.arguments)
+        given = choose_scale({"scaling.mounting": [0.0] * 6}, playback, wants_metres=True)
+        assert not any(word.startswith("scaling.mounting") for word in given.arguments)
 
 
 @pytest.mark.parametrize("how", ["nowhere", "moving"])
@@ -74,7 +74,7 @@ def test_without_a_known_mounting_depth_stays_up_to_a_factor(tmp_path, how):
     with Playback(wheels(tmp_path / "bag", how)) as playback:
         scale = choose_scale({}, playback, wants_metres=True)
         assert not scale.is_live and "'base_link'" in scale.reason
-        assert choose_scale({"scale.mounting": [0.0] * 6}, playback, wants_metres=True).is_live
+        assert choose_scale({"scaling.mounting": [0.0] * 6}, playback, wants_metres=True).is_live
     with Playback(write_drive(tmp_path / "without", [0.0, 3.0])) as playback:
         assert "no odometry" in choose_scale({}, playback, wants_metres=True).reason
 

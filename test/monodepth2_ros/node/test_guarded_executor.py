@@ -14,6 +14,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 import fuzz_node
 import rclpy
+import yaml
 from builtin_interfaces.msg import Time
 from hostile_messages import hostile
 from lifecycle_msgs.srv import ChangeState
@@ -24,11 +25,13 @@ from rcl_interfaces.srv import (
     SetParameters,
     SetParametersAtomically,
 )
+from rclpy.parameter import parameter_value_to_python
 from rclpy.serialization import serialize_message
 from rosgraph_msgs.msg import Clock
 
 import node_harness as harness
 from monodepth2_ros.camera import PinholeCamera
+from monodepth2_ros.node.depth_node import DepthNode
 
 pytestmark = pytest.mark.ros
 
@@ -75,7 +78,7 @@ def test_a_clock_message_that_waits_while_its_subscription_is_destroyed(monkeypa
         context.try_shutdown()
 
 
-def test_every_parameter_of_the_nodes_own_dump_loads(monkeypatch):
+def test_every_parameter_of_the_nodes_own_dump_loads(monkeypatch, tmp_path):
     """While it is active, where nothing that is read on configure may change."""
     harness.use_private_domain()
     monkeypatch.setattr(fuzz_node.predictor_module, "DepthPredictor", fuzz_node.StubPredictor)
@@ -99,8 +102,50 @@ def test_every_parameter_of_the_nodes_own_dump_loads(monkeypatch):
         # rclpy never sets what it has declared read-only itself, in no node.
         rclpys = ("start_type_description_service", "qos_overrides.")
         assert not [name for name in refused if not name.startswith(rclpys)]
+        plain = map(parameter_value_to_python, values)
+        dump = _dump(dict(zip(names, plain, strict=True)))
     finally:
         fuzz_node.stop(executor, node)
+        context.try_shutdown()
+    # A new node started with the dump has the same parameters.
+    file = tmp_path / "dump.yaml"
+    file.write_text(yaml.safe_dump(dump), encoding="utf-8")
+    context = rclpy.Context()
+    context.init(["--ros-args", "--params-file", str(file)])
+    executor, node = fuzz_node.start(context)
+    try:
+        loaded = [parameter.get_parameter_value() for parameter in node.get_parameters(names)]
+        assert loaded == list(values)
+    finally:
+        fuzz_node.stop(executor, node)
+        context.try_shutdown()
+
+
+def _dump(parameters):
+    """Nest parameters as `ros2 param dump` does."""
+    tree = {}
+    for name, value in sorted(parameters.items()):
+        *groups, last = name.split(".")
+        place = tree
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[last] = value.tolist() if hasattr(value, "tolist") else value
+    return {"/depth": {"ros__parameters": tree}}
+
+
+def test_old_names_of_parameters_are_taken_with_a_warning():
+    harness.use_private_domain()
+    context = rclpy.Context()
+    old = ("scale.source:=range", "front.scale.require:=0.5", "cameras:=[front, rear]")
+    given = [word for assignment in old for word in ("-p", assignment)]
+    context.init(["--ros-args", *given, "-p", "scaling.require:=0.3", "-p", "scale.require:=0.9"])
+    node = DepthNode(context=context)
+    try:
+        assert node.get_parameter("scaling.source").value == "range"
+        assert node.get_parameter("scaling.require").value == 0.3  # not the old name's
+        assert node.get_parameter("front.scaling.require").value == 0.5
+    finally:
+        node.destroy_node()
         context.try_shutdown()
 
 

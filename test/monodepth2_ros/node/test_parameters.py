@@ -35,6 +35,12 @@ def test_names_are_unique_and_defaults_are_allowed():
         assert parameter.check(DEFAULTS[parameter.name]) is None, parameter.name
         assert parameter.description.endswith("."), parameter.name
     assert check_together(DEFAULTS) is None
+    # A dump nests them at the dots: no parameter may stand where a group does.
+    for name in (*BY_NAME, *(f"front_camera.{name}" for name in BY_NAME)):
+        for group in name.split(".")[:-1]:
+            assert group not in BY_NAME, name
+    for name in BY_NAME:
+        assert "cannot be the name of a camera" in BY_NAME["cameras"].check([name.split(".")[0]])
 
 
 def test_yaml_has_every_parameter_with_its_default_and_comment():

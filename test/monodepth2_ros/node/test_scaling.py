@@ -68,7 +68,7 @@ def stamped(received: list, stamp: int):
 
 @pytest.mark.slow
 def test_node_measures_metres_from_odometry_and_withholds_depth_until_then(start, model):
-    node, peer = start(scale__source="odometry", scale__require=0.3)
+    node, peer = start(scaling__source="odometry", scaling__require=0.3)
     odometry = peer.node.create_publisher(Odometry, "odom", 100)
     scales = listen(peer, Vector3Stamped, "depth/scale")
     peer.listen("depth/image_rect")
@@ -102,7 +102,7 @@ def test_node_measures_metres_from_odometry_and_withholds_depth_until_then(start
 
 
 def test_node_measures_metres_from_a_scan(start, model):
-    node, peer = start(scale__source="range")
+    node, peer = start(scaling__source="range")
     scans = peer.node.create_publisher(LaserScan, "scan", 10)
     scales = listen(peer, Vector3Stamped, "depth/scale")
     peer.listen("depth/image_rect")
@@ -133,7 +133,7 @@ def test_node_measures_metres_from_a_scan(start, model):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["beam", "cloud", "depth"])
 def test_node_measures_metres_from_other_range_sensors(start, model, kind):
-    node, peer = start(scale__source="range")
+    node, peer = start(scaling__source="range")
     topic, message_type = {
         "beam": ("range", Range),
         "cloud": ("range/points", PointCloud2),
@@ -204,9 +204,9 @@ def test_node_measures_metres_from_the_height_of_the_camera(start, monkeypatch, 
 
     monkeypatch.setattr(DepthPredictor, "predict", predicted)
     node, peer = start(
-        scale__source="camera_height",
-        scale__camera_height=height,
-        scale__mounting=[0.0, 0.0, height, 0.0, pitch, 0.0],
+        scaling__source="camera_height",
+        scaling__camera_height=height,
+        scaling__mounting=[0.0, 0.0, height, 0.0, pitch, 0.0],
     )
     scales = listen(peer, Vector3Stamped, "depth/scale")
     peer.listen("depth/image_rect")

@@ -71,7 +71,7 @@ def scan():
 
 def scaling(**given) -> Scaling:
     values = {parameter.name: parameter.default for parameter in PARAMETERS}
-    values |= {"scale.source": "odometry+range+camera_height", "scale.camera_height": 0.5}
+    values |= {"scaling.source": "odometry+range+camera_height", "scaling.camera_height": 0.5}
     return Scaling(values | given)
 
 
@@ -118,7 +118,7 @@ def test_mounting_gravity_and_sensor_come_from_the_frames():
 
 def test_parameters_stand_over_the_frames():
     values = [0.0, 0.0, 1.0, 0.0, 0.1, 0.0]
-    one = scaling(**{"scale.mounting": values, "scale.range_mounting": values})
+    one = scaling(**{"scaling.mounting": values, "scaling.range_mounting": values})
     one.frames.add(ROBOT)
     estimator = seen(one, ("odom", odometry("base_link")), ("scan", scan()))
     np.testing.assert_allclose(estimator.mounting, mounting_pose(values) @ OPTICAL)

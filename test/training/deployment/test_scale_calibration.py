@@ -110,7 +110,7 @@ def test_one_factor_is_refused_where_it_cannot_be_right(
     command = [str(model), "--data", str(store), "--from", "ground-truth", "--device", "cpu"]
     command += ["--out", str(out), "--quiet"]
     assert main(command) == 1
-    assert "scale.source" in capsys.readouterr().err and not out.exists()
+    assert "scaling.source" in capsys.readouterr().err and not out.exists()
     assert main([*command, "--force"]) == 0
     assert load_checkpoint(out).metadata.scale_spread == pytest.approx(0.2, abs=0.03)
 
