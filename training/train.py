@@ -185,6 +185,8 @@ def _summary(trainer: Trainer) -> str:
         f"{processes.count} process(es) on {processes.device}, "
         f"{'bfloat16' if learner.bfloat16 else 'float32'} convolutions; out: {trainer.folder}",
     ]
+    if trainer.thread_choice is not None:
+        lines.append(f"{trainer.thread_choice}")
     if trainer.duration is not None:
         lines += _expectation(trainer)
     if trainer.state.step:

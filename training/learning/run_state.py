@@ -19,10 +19,11 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import yaml
+from msgspec import Meta
 from torch import Tensor
 
 from monodepth2_ros import atomic_files
@@ -66,6 +67,8 @@ class RunState:
         Mean inverse depth that training is drawn to, where a checkpoint decides it.
     bfloat16, channels_last : bool or None
         How convolutions are computed, so that the run goes on as it began; None in older files.
+    threads : int or None
+        Threads of a CPU, where they were chosen for the run.
     recent_loss : float
         Mean loss of the steps before the last reading.
     meter : dict
@@ -85,6 +88,7 @@ class RunState:
     anchor: Finite | None = None
     bfloat16: bool | None = None
     channels_last: bool | None = None
+    threads: Annotated[int, Meta(ge=1, le=4096)] | None = None
     recent_loss: float = float("nan")
     meter: dict[str, Any] = field(default_factory=dict)
     constant: Count = 0

@@ -109,6 +109,7 @@ from training.learning.size_choice import (
     shrunk,
     size_of_width,
 )
+from training.learning.threads import ThreadChoice, take_idle_cores
 from training.learning.timing import Duration, measure_duration, parse_duration
 from training.learning.validation import MOST_SPARSE, evenly, judge_at_size, validate
 from training.objective import ObjectiveOutput, compile_mode
@@ -144,6 +145,8 @@ class Trainer:
     options : TrainOptions
         With the recipe applied.
     training, validation : Samples
+    thread_choice : ThreadChoice or None
+        Where a busy machine made fewer threads faster.
     model : DepthAndMotion
         The networks themselves, not compiled or wrapped.
     state : RunState
@@ -159,6 +162,11 @@ class Trainer:
         self, options: TrainOptions, processes: Processes, state: RunState | None = None
     ) -> None:
         stores = [FrameStore.open(os.path.expanduser(path)) for path in options.data]
+        self.thread_choice: ThreadChoice | None = None
+        if state is not None and state.threads is not None and processes.device.type == "cpu":
+            torch.set_num_threads(state.threads)
+        elif options.budget and state is None:
+            self.thread_choice = _choose_threads(processes)
         self.size_choice: SizeChoice | None = None
         if options.budget and not options.width and state is None:
             self.size_choice = _affordable(options, stores, processes)
@@ -230,6 +238,8 @@ class Trainer:
             "batch_size": options.batch_size,
             "seed": options.seed,
         }
+        if state is None and not budget and self.total_steps >= _COMPARED_STEPS:
+            self.thread_choice = _choose_threads(processes)
         torch.manual_seed(options.seed)
         self.model, self.learner = build_learner(options, processes.device)
         if state is None:
@@ -250,6 +260,8 @@ class Trainer:
         self.state = replace(state or RunState(fingerprint=fingerprint), networks={}, optimizer={})
         self.state.bfloat16 = self.learner.bfloat16
         self.state.channels_last = self.learner.channels_last
+        if self.thread_choice is not None:
+            self.state.threads = self.thread_choice.threads
         if options.pose in SOLVED and options.checkpoint and options.truth == "none":
             # Drawn to the depth the checkpoint began with, not to a depth from an option.
             if self.state.anchor is None:
@@ -916,6 +928,12 @@ def _affordable(
     enough = math.ceil(ENOUGH_SAMPLES / options.batch_size)
     seconds = parse_duration(options.budget)
     return choose_size(candidate_sizes(size), measure, seconds, between, enough)
+
+
+def _choose_threads(processes: Processes) -> ThreadChoice | None:
+    """Leave busy cores alone, where one process trains on a CPU."""
+    alone = processes.device.type == "cpu" and processes.count == 1
+    return take_idle_cores() if alone else None
 
 
 def _averaged(own: Duration, processes: Processes) -> Duration:
