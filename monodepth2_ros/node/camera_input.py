@@ -8,10 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSCompatibility, qos_check_compatible
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from monodepth2_ros.node.qos import fitting_reliability, overriding_options, profile
+from monodepth2_ros.node.qos import (
+    fitting_reliability,
+    override_names,
+    overriding_options,
+    profile,
+)
 
 
 class CameraInput:
@@ -37,8 +42,6 @@ class CameraInput:
     ----------
     image_topic, info_topic : str
         As resolved.
-    reliability : str
-        Reliability of the image subscription at present.
     """
 
     def __init__(
@@ -57,13 +60,23 @@ class CameraInput:
         self.info_topic = node.resolve_topic_name(f"{prefix}camera_info")
         self._node = node
         self._kind = CompressedImage if compressed else Image
-        self._follows = reliability == "auto"
-        self.reliability = "best_effort" if self._follows else reliability
+        self._overrides = override_names(node, self.image_topic, "subscription")
+        is_overridden = any(name.endswith(".reliability") for name in self._overrides)
+        self._follows = reliability == "auto" and not is_overridden
+        self._chosen = "best_effort" if reliability == "auto" else reliability
         self._depth = depth
         self._with_latched_info = with_latched_info
         self._on_image = on_image
         self._on_info = on_info
         self._subscriptions: dict[str, Any] = {}
+
+    @property
+    def reliability(self) -> str:
+        """Reliability of the image subscription at present, with the user's overrides."""
+        subscription = self._subscriptions.get("image")
+        if subscription is None:
+            return self._chosen
+        return str(subscription.qos_profile.reliability.name).lower()
 
     @property
     def is_open(self) -> bool:
@@ -75,7 +88,7 @@ class CameraInput:
         if self._subscriptions:
             return
         if self._follows:
-            self.reliability = fitting_reliability(self.publishers())
+            self._chosen = fitting_reliability(self.publishers())
         # The executor serves them in this order: of two that wait, the camera_info comes first, and
         # its image need not wait for it. Infos are small; a few of them are kept so that none is
         # missed while a frame is taken.
@@ -102,9 +115,9 @@ class CameraInput:
             Whether it has changed.
         """
         publishers = self.publishers() if self._follows and self._subscriptions else []
-        if not publishers or fitting_reliability(publishers) == self.reliability:
+        if not publishers or fitting_reliability(publishers) == self._chosen:
             return False
-        self.reliability = fitting_reliability(publishers)
+        self._chosen = fitting_reliability(publishers)
         self._node.destroy_subscription(self._subscriptions.pop("image"))
         self._subscribe_to_image()
         return True
@@ -124,11 +137,18 @@ class CameraInput:
 
     def qos_conflict(self) -> str:
         """Say why no publisher's QoS fits the image subscription, "" if one's does."""
-        if self.reliability != "reliable" or not self._subscriptions:
+        subscription = self._subscriptions.get("image")
+        offered = [info.qos_profile for info in self.publishers()]
+        if subscription is None or not offered:
             return ""
-        offered = [info.qos_profile.reliability for info in self.publishers()]
-        if not offered or any(one != ReliabilityPolicy.BEST_EFFORT for one in offered):
+        fits = [qos_check_compatible(qos, subscription.qos_profile) for qos in offered]
+        if any(level != QoSCompatibility.ERROR for level, _ in fits):
             return ""
+        if self._overrides:
+            return (
+                f"its publisher's QoS does not fit ({fits[0][1].strip(' ;')}); change "
+                f"{', '.join(self._overrides)}"
+            )
         return (
             "its publisher is best effort, input_reliability is 'reliable'; set it to 'auto' or "
             "'best_effort'"
@@ -141,7 +161,7 @@ class CameraInput:
         return bool(infos) and all(info.qos_profile.durability == latched for info in infos)
 
     def _subscribe_to_image(self) -> None:
-        self._subscribe("image", self._kind, self.image_topic, self._depth, self.reliability)
+        self._subscribe("image", self._kind, self.image_topic, self._depth, self._chosen)
 
     def _subscribe(
         self, name: str, kind: Any, topic: str, depth: int, reliability: str, latched: bool = False

@@ -27,8 +27,9 @@ from monodepth2_ros.node.fixed_scale import make_scaling
 from monodepth2_ros.node.frame_processor import FrameProcessor, ReceivedFrame
 from monodepth2_ros.node.frames import TurnedFrame, frame_problem
 from monodepth2_ros.node.log_limit import LogLimit
-from monodepth2_ros.node.output_topics import OUTPUT_TOPICS, OutputTopics
+from monodepth2_ros.node.output_topics import OUTPUT_TOPICS, SCALE_TOPIC, OutputTopics
 from monodepth2_ros.node.pairing import CameraInfoPairing
+from monodepth2_ros.node.qos import overriding_options
 from monodepth2_ros.node.stamp_gaps import StampGaps
 
 if TYPE_CHECKING:
@@ -103,23 +104,32 @@ class CameraStream:
 
     def topics(self) -> list[tuple[str, str]]:
         """Return each topic with "publisher" or "subscription"."""
-        outputs = [(f"{self._prefix}{topic}", "publisher") for topic, _ in OUTPUT_TOPICS.values()]
-        return [*outputs, *((topic, "subscription") for topic in self.input_topics)]
+        outputs = [topic for topic, _ in OUTPUT_TOPICS.values()]
+        if self._scaling.is_live:
+            outputs.append(SCALE_TOPIC)
+        inputs = [*self.input_topics, *(one[0] for one in self._scaling.subscriptions())]
+        return [
+            *((f"{self._prefix}{topic}", "publisher") for topic in outputs),
+            *((topic, "subscription") for topic in inputs),
+        ]
 
     # Lifecycle
 
-    def create_publishers(self, values: Mapping[str, Any]) -> None:
-        """Take the parameters and create the outputs, before the model is there.
+    def take(self, values: Mapping[str, Any]) -> None:
+        """Take the parameters with which the node configures."""
+        self._values = values
+        self._scaling.close()
+        self._scaling = make_scaling(values)
+
+    def create_publishers(self) -> None:
+        """Create the outputs, before the model is there.
 
         Raises
         ------
         InvalidQosOverridesError, RuntimeError
             If a QoS override cannot be used.
         """
-        self._values = values
-        self._scaling.close()
-        self._scaling = make_scaling(values)
-        self._outputs.create(values, self._scaling.is_live)
+        self._outputs.create(self._values, self._scaling.is_live)
 
     def use(self, predictor: DepthPredictor) -> None:
         """Take the model; `predictor` is for this camera alone."""
@@ -157,7 +167,13 @@ class CameraStream:
         self._last_listened = -math.inf
         self.tend_input()
         self._scale_subscriptions = [
-            self._node.create_subscription(kind, topic, callback, qos)
+            self._node.create_subscription(
+                kind,
+                topic,
+                callback,
+                qos,
+                qos_overriding_options=overriding_options(self._node, topic, "subscription"),
+            )
             for topic, kind, callback, qos in self._scaling.subscriptions()
         ]
 

@@ -39,7 +39,7 @@ from monodepth2_ros.node.parameters import (
     declare_camera_parameters,
     declare_parameters,
 )
-from monodepth2_ros.node.qos import override_names, overriding_options, unused_overrides
+from monodepth2_ros.node.qos import check_overrides, override_names, overriding_options
 from monodepth2_ros.node.shutdown import EndSignals, run_in_thread
 from monodepth2_ros.options import BackendError, CheckpointError
 
@@ -103,7 +103,6 @@ class DepthNode(LifecycleNode):
         self._state = "unconfigured"
         self._values = declare_parameters(self)
         self._own_values = declare_camera_parameters(self, self._values)
-        self.add_on_set_parameters_callback(self._on_set_parameters)
         self._predictor: DepthPredictor | None = None
         self._turned_frame = TurnedFrame(self)
         self._streams: list[CameraStream] = []
@@ -115,6 +114,7 @@ class DepthNode(LifecycleNode):
         self._model_is_loaded = self.create_guard_condition(lambda: None)
         # Steady clocks: these timers must run while a simulated clock stands still.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
+        check_overrides(self, [("/diagnostics", "publisher")])
         self._diagnostics = self.create_publisher(
             DiagnosticArray,
             "/diagnostics",
@@ -126,6 +126,8 @@ class DepthNode(LifecycleNode):
         )
         self.create_timer(_PAIRING_PATIENCE, self._expire_waiting, clock=steady)
         self.create_timer(_INPUT_PERIOD, self._tend_inputs, clock=steady)
+        # Last: it needs what is above, and rclpy calls it for each QoS override that it declares.
+        self.add_on_set_parameters_callback(self._on_set_parameters)
 
     def _make_streams(self) -> None:
         """Make a stream for each camera, unless they are there."""
@@ -308,12 +310,15 @@ class DepthNode(LifecycleNode):
         self._worker = None
 
     def _create_publishers(self) -> None:
-        """Create the outputs, and warn about QoS overrides that fit no topic."""
-        topics = [("/diagnostics", "publisher")]
+        """Create the outputs, and check QoS overrides."""
+        topics = [("/diagnostics", "publisher"), ("/tf_static", "publisher")]
         for stream in self._streams:
-            stream.create_publishers(self._values_of(stream.name))
+            stream.take(self._values_of(stream.name))
             topics += stream.topics()
-        for name in unused_overrides(self, topics):
+        unused = check_overrides(self, topics)
+        for stream in self._streams:
+            stream.create_publishers()
+        for name in unused:
             self.get_logger().warning(f"parameter '{name}' fits no topic of this node; ignored")
 
     def _release(self) -> None:

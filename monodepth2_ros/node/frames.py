@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 
 from monodepth2_ros.camera import turn_direction
-from monodepth2_ros.node.qos import profile
+from monodepth2_ros.node.qos import overriding_options, profile
 
 
 def image_frame(frame: str, output_frame: str, degrees: int) -> str:
@@ -96,7 +96,12 @@ class TurnedFrame:
             return
         if self._publisher is None:
             qos = profile(1, "reliable", latched=True)
-            self._publisher = self._node.create_publisher(TFMessage, "/tf_static", qos)
+            self._publisher = self._node.create_publisher(
+                TFMessage,
+                "/tf_static",
+                qos,
+                qos_overriding_options=overriding_options(self._node, "/tf_static", "publisher"),
+            )
         transform = TransformStamped(child_frame_id=child)
         transform.header.frame_id = frame
         transform.header.stamp = self._node.get_clock().now().to_msg()

@@ -29,6 +29,9 @@ OUTPUT_TOPICS: dict[str, tuple[str, Any]] = {
     "color_info": ("color/camera_info", CameraInfo),
 }
 
+#: The factor to metres, while it is measured.
+SCALE_TOPIC = "depth/scale"
+
 
 class OutputTopics:
     """Publishers of all outputs for one camera.
@@ -62,7 +65,10 @@ class OutputTopics:
             If a QoS override cannot be used.
         """
         qos = profile(values["output_depth"], values["output_reliability"])
-        for name, (topic, kind) in OUTPUT_TOPICS.items():
+        topics = dict(OUTPUT_TOPICS)
+        if with_scale:
+            topics["scale"] = (SCALE_TOPIC, Vector3Stamped)
+        for name, (topic, kind) in topics.items():
             self._publishers[name] = self._node.create_lifecycle_publisher(
                 kind,
                 f"{self._prefix}{topic}",
@@ -70,10 +76,6 @@ class OutputTopics:
                 qos_overriding_options=overriding_options(
                     self._node, f"{self._prefix}{topic}", "publisher"
                 ),
-            )
-        if with_scale:
-            self._publishers["scale"] = self._node.create_lifecycle_publisher(
-                Vector3Stamped, f"{self._prefix}depth/scale", qos
             )
 
     def destroy(self) -> None:

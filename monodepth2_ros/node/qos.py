@@ -11,6 +11,7 @@ from rclpy.node import Node
 from rclpy.qos import (
     DurabilityPolicy,
     HistoryPolicy,
+    LivelinessPolicy,
     QoSPolicyKind,
     QoSProfile,
     ReliabilityPolicy,
@@ -23,6 +24,16 @@ RELIABILITY = {
 }
 
 _OVERRIDES = "qos_overrides."
+
+# Policies that take a word, and those that take a time in nanoseconds.
+_WORDS = {
+    "reliability": ReliabilityPolicy,
+    "durability": DurabilityPolicy,
+    "history": HistoryPolicy,
+    "liveliness": LivelinessPolicy,
+}
+_TIMES = ("deadline", "lifespan", "liveliness_lease_duration")
+_POLICIES = (*_WORDS, "depth", *_TIMES, "avoid_ros_namespace_conventions")
 
 
 def profile(depth: int, reliability: str, latched: bool = False) -> QoSProfile:
@@ -79,35 +90,66 @@ def overriding_options(node: Node, topic: str, role: str) -> QoSOverridingOption
     role : str
         "publisher" or "subscription".
     """
-    prefix = f"{_OVERRIDES}{node.resolve_topic_name(topic)}.{role}."
-    policies = {kind.name.lower(): kind for kind in QoSPolicyKind.__members__.values()}
-    found = [name.removeprefix(prefix) for name in override_names(node) if name.startswith(prefix)]
-    for name in found:
-        if name not in policies:
-            raise InvalidQosOverridesError(
-                f"parameter {prefix}{name}: '{name}' is not a QoS policy; policies are "
-                f"{', '.join(sorted(policies))}"
-            )
-    return QoSOverridingOptions([policies[name] for name in found]) if found else None
+    prefix = _prefix(node, topic, role)
+    found = [name.removeprefix(prefix) for name in override_names(node, topic, role)]
+    return QoSOverridingOptions([QoSPolicyKind[name.upper()] for name in found]) if found else None
 
 
-def override_names(node: Node) -> list[str]:
-    """Return the names of the QoS overrides that the user has given."""
+def override_names(node: Node, topic: str = "", role: str = "") -> list[str]:
+    """Return the names of the QoS overrides that the user has given, all or those for a topic."""
     # rclpy has no public way to ask which overrides nobody declared.
     names = getattr(node, "_parameter_overrides", {})
-    return [name for name in names if name.startswith(_OVERRIDES)]
+    prefix = _prefix(node, topic, role) if topic else _OVERRIDES
+    return [name for name in names if name.startswith(prefix)]
 
 
-def unused_overrides(node: Node, topics: Iterable[tuple[str, str]]) -> list[str]:
-    """Return the QoS overrides that fit none of a node's topics.
+def check_overrides(node: Node, topics: Iterable[tuple[str, str]]) -> list[str]:
+    """Check the QoS overrides that the user has given, and return those that fit no topic.
 
     Parameters
     ----------
     node : Node
     topics : iterable of (topic, role)
         As for :func:`overriding_options`.
+
+    Raises
+    ------
+    InvalidQosOverridesError
+        If a policy or a value is none, with the name of the parameter and what there is.
     """
-    prefixes = tuple(
-        f"{_OVERRIDES}{node.resolve_topic_name(name)}.{role}." for name, role in topics
-    )
-    return [name for name in override_names(node) if not name.startswith(prefixes)]
+    roles = {_prefix(node, topic, role): role for topic, role in topics}
+    unused = []
+    for name in override_names(node):
+        prefix = next((one for one in roles if name.startswith(one)), None)
+        if prefix is None:
+            unused.append(name)
+            continue
+        problem = _override_problem(
+            name.removeprefix(prefix), roles[prefix], node._parameter_overrides[name].value
+        )
+        if problem:
+            raise InvalidQosOverridesError(f"parameter {name}: {problem}")
+    return unused
+
+
+def _override_problem(policy: str, role: str, value: Any) -> str:
+    """Return why a policy cannot be overridden by a value, "" if it can."""
+    # rclpy leaves the lifespan of a subscription out without a word.
+    policies = [name for name in _POLICIES if (name, role) != ("lifespan", "subscription")]
+    if policy not in policies:
+        return f"'{policy}' is not a QoS policy of a {role}; there are {', '.join(policies)}"
+    if policy in _WORDS:
+        words = [one.name.lower() for one in _WORDS[policy] if one.name != "UNKNOWN"]
+        known = isinstance(value, str) and value.lower() in words
+        return "" if known else f"'{value}' is not one of {', '.join(words)}"
+    if policy == "avoid_ros_namespace_conventions":
+        return "" if isinstance(value, bool) else f"'{value}' is not true or false"
+    least, unit = (1, "") if policy == "depth" else (0, " of nanoseconds")
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        return f"'{value}' is not a whole number{unit} of at least {least}"
+    return ""
+
+
+def _prefix(node: Node, topic: str, role: str) -> str:
+    """Return the start of the overrides of a topic."""
+    return f"{_OVERRIDES}{node.resolve_topic_name(topic)}.{role}."

@@ -17,12 +17,13 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 from builtin_interfaces.msg import Time
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+from rclpy.qos_overriding_options import InvalidQosOverridesError
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 import node_harness as harness
 from monodepth2_ros.camera import PinholeCamera, turn_image
 from monodepth2_ros.node.frames import TurnedFrame, turn_points
-from monodepth2_ros.node.qos import fitting_reliability
+from monodepth2_ros.node.qos import check_overrides, fitting_reliability
 from monodepth2_ros.node.stamp_gaps import StampGaps
 from monodepth2_ros.predictor import DepthPredictor
 from node_harness import NodeThread, Peer
@@ -221,12 +222,16 @@ def test_the_transform_of_a_turned_image_turns_its_points_back(degrees, monkeypa
     sent = RecordingPublisher()
     asked = []
 
-    def create_publisher(kind, topic, qos):
+    def create_publisher(kind, topic, qos, qos_overriding_options):
         asked.append((topic, qos.durability))
         return sent
 
     now = types.SimpleNamespace(now=lambda: types.SimpleNamespace(to_msg=Time))
-    node = types.SimpleNamespace(create_publisher=create_publisher, get_clock=lambda: now)
+    node = types.SimpleNamespace(
+        create_publisher=create_publisher,
+        get_clock=lambda: now,
+        resolve_topic_name=str,
+    )
     turned = TurnedFrame(node)
     for camera in ("left", "right", "left"):
         turned.announce(camera, f"{camera}_turned", degrees)
@@ -278,6 +283,7 @@ def test_qos_overrides_and_hints(start, picture):
     assert depth.qos_profile.reliability == ReliabilityPolicy.RELIABLE
     [image] = peer.node.get_subscriptions_info_by_topic("/image")
     assert image.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
+    peer.status("", node, {"image reliability": "best_effort"})  # although the camera is reliable
     name = "qos_overrides./points.publisher.depth"
     assert node.node.get_parameter(name).value == 7
     assert "'qos_overrides./nothing.publisher.depth' fits no topic" in node.log()
@@ -292,10 +298,91 @@ def test_qos_overrides_and_hints(start, picture):
     assert peer.status("the image has no frame_id", node)["level"] == "1"
 
 
+@pytest.mark.slow
+def test_every_policy_of_every_topic_can_be_overridden(start):
+    """As other programs see it over DDS; what DDS does not tell, as the node has it."""
+    asked = {
+        ("/depth/scale", "publisher", "reliability"): "best_effort",
+        ("/color/image_rect", "publisher", "durability"): "transient_local",
+        ("/color/camera_info", "publisher", "deadline"): 2 * SECOND,
+        ("/depth/image_color", "publisher", "lifespan"): SECOND,
+        ("/depth/camera_info", "publisher", "history"): "keep_all",
+        ("/depth/image_rect", "publisher", "liveliness_lease_duration"): 5 * SECOND,
+        ("/points", "publisher", "liveliness"): "automatic",
+        ("/diagnostics", "publisher", "reliability"): "best_effort",
+        ("/odom", "subscription", "reliability"): "reliable",
+        ("/scan", "subscription", "depth"): 7,
+        ("/range", "subscription", "deadline"): 3 * SECOND,
+        ("/camera_info", "subscription", "reliability"): "reliable",
+    }
+    if tf2():
+        asked["/tf_static", "subscription", "reliability"] = "best_effort"
+    overrides = {f"qos_overrides.{'.'.join(key)}": value for key, value in asked.items()}
+    node, peer = start(scaling__source="odometry+range", lazy=False, **overrides)
+    peer.wait(lambda: node.node._state == "active", "the node", node)
+    for (topic, role, policy), value in asked.items():
+        look_up = getattr(
+            peer.node,
+            f"get_{'publishers' if role == 'publisher' else 'subscriptions'}_info_by_topic",
+        )
+
+        def infos(look_up=look_up, topic=topic):
+            return [info for info in look_up(topic) if info.node_name == "depth"]
+
+        [info] = peer.wait(infos, topic, node)
+        qos = info.qos_profile
+        if policy in ("history", "depth"):  # not told over DDS
+            own = node.node.publishers if role == "publisher" else node.node.subscriptions
+            qos = next(one.qos_profile for one in own if one.topic_name == topic)
+        found = getattr(qos, policy)
+        if isinstance(value, str):
+            assert found.name.lower() == value, topic
+        else:
+            assert getattr(found, "nanoseconds", found) == value, topic
+    assert "fits no topic" not in node.log()
+
+
+@pytest.mark.slow
+def test_a_camera_whose_qos_does_not_fit_an_override_is_named(start):
+    name = "qos_overrides./image.subscription.durability"
+    node, peer = start(**{name: "transient_local"})
+    peer.listen("points")
+    values = peer.status("its publisher's QoS does not fit (", node)
+    assert name in values["text"] and values["level"] == "2"
+
+
 def test_overrides_that_are_none_stop_the_node_with_a_sentence(start):
     node, peer = start(**{"qos_overrides./points.publisher.reliability": "perhaps"})
     assert peer.status("the node is unconfigured", node)
     assert "QoS overrides" in node.log() and "perhaps" in node.log()
+
+
+@pytest.mark.parametrize(
+    ("role", "policy", "value", "problem"),
+    [
+        ("publisher", "reliabilty", "reliable", "'reliabilty' is not a QoS policy of a publisher"),
+        ("publisher", "invalid", 1, "'invalid' is not a QoS policy"),
+        ("subscription", "lifespan", 1, "'lifespan' is not a QoS policy of a subscription"),
+        ("publisher", "reliability", "perhaps", "'perhaps' is not one of .*best_effort"),
+        ("publisher", "durability", True, "'True' is not one of .*transient_local"),
+        ("publisher", "history", "", "'' is not one of .*keep_last"),
+        ("publisher", "liveliness", "unknown", "'unknown' is not one of .*automatic"),
+        ("publisher", "depth", 0, "'0' is not a whole number of at least 1"),
+        ("subscription", "depth", "three", "'three' is not a whole number"),
+        ("publisher", "deadline", 0.5, "'0.5' is not a whole number of nanoseconds"),
+        ("publisher", "lifespan", -1, "'-1' is not a whole number of nanoseconds"),
+        ("publisher", "avoid_ros_namespace_conventions", 1, "'1' is not true or false"),
+    ],
+)
+def test_overrides_that_are_none_are_named(role, policy, value, problem):
+    name = f"qos_overrides./robot/points.{role}.{policy}"
+    given = {name: types.SimpleNamespace(value=value)}
+    node = types.SimpleNamespace(
+        resolve_topic_name=lambda topic: f"/robot/{topic}", _parameter_overrides=given
+    )
+    assert check_overrides(node, [("image", role)]) == [name]  # of no topic of the node
+    with pytest.raises(InvalidQosOverridesError, match=f"parameter {name}: {problem}"):
+        check_overrides(node, [("image", role), ("points", role)])
 
 
 def test_reliability_that_fits():
