@@ -72,6 +72,12 @@ class CameraInfoPairing:
             What can go on now, oldest first.
         """
         self.image_frame = frame
+        if self.tolerance_ns is not None and self._waiting is None and self._infos:
+            # Nearly always the last one is the image's: there is nothing to search.
+            last_ns, info, info_frame = self._infos[-1]
+            if last_ns == stamp_ns and self._is_of_frame(info_frame, frame):
+                self._failures = 0
+                return [(image, info)]
         fitting = self._fitting(frame)
         if self.tolerance_ns is None:
             return [(image, fitting[-1][1] if fitting else None)]

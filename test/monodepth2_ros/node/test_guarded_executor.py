@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -14,6 +16,8 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 import fuzz_node
 import rclpy
+import rclpy.event_handler
+import rclpy.task
 import yaml
 from builtin_interfaces.msg import Time
 from hostile_messages import hostile
@@ -31,7 +35,9 @@ from rosgraph_msgs.msg import Clock
 
 import node_harness as harness
 from monodepth2_ros.camera import PinholeCamera
+from monodepth2_ros.node import ready_entities
 from monodepth2_ros.node.depth_node import DepthNode
+from monodepth2_ros.node.guarded_executor import GuardedExecutor
 
 pytestmark = pytest.mark.ros
 
@@ -250,3 +256,89 @@ def number(name, value):
 
 def undefined(name):
     return Parameter(name=name, value=ParameterValue(type=11))
+
+
+@pytest.mark.parametrize("is_light", [True, False])
+def test_what_the_executor_runs(is_light):
+    """Timers, messages, services, guards, tasks, coroutines that wait, and QoS events."""
+    harness.use_private_domain()
+    context = rclpy.Context()
+    context.init(["--ros-args", "--log-level", "fatal"])
+    node = rclpy.create_node("all_kinds", context=context)
+    refused = []
+    executor = GuardedExecutor(
+        lambda origin, error: refused.append((origin, str(error))), is_light, context=context
+    )
+    executor.add_node(node)
+    seen = set()
+    answers = rclpy.task.Future(executor=executor)
+
+    async def wait_for_answer(_):
+        await answers
+        seen.add("coroutine")
+
+    def fail():
+        seen.add("failing timer")
+        raise RuntimeError("timer")
+
+    try:
+        events = rclpy.event_handler.PublisherEventCallbacks(
+            incompatible_qos=lambda _: seen.add("event")
+        )
+        best_effort = rclpy.qos.qos_profile_sensor_data
+        publisher = node.create_publisher(Clock, "sent", best_effort, event_callbacks=events)
+        node.create_subscription(Clock, "sent", lambda _: seen.add("message"), best_effort)
+        node.create_subscription(Clock, "sent", wait_for_answer, best_effort)
+        node.create_subscription(Clock, "sent", lambda _: None, 10)  # reliable: does not fit
+        node.create_timer(0.01, lambda: (seen.add("timer"), publisher.publish(Clock())))
+        failing = node.create_timer(0.02, fail)
+        guard = node.create_guard_condition(lambda: seen.add("guard"))
+        name = f"{node.get_name()}/get_parameters"
+        client = node.create_client(GetParameters, name)
+        client.call_async(GetParameters.Request()).add_done_callback(lambda _: seen.add("answer"))
+        guard.trigger()
+        executor.create_task(lambda: seen.add("task"))
+        wanted = {"message", "coroutine", "event", "timer", "failing timer", "guard", "task"}
+        wanted.add("answer")
+        end = time.monotonic() + harness.PATIENCE
+        while not (wanted <= seen) and time.monotonic() < end:
+            executor.spin_once(0.1)
+            if "message" in seen and not answers.done():
+                answers.set_result(None)
+            if len(refused) > 2 and not failing.is_canceled():
+                failing.cancel()
+        assert wanted <= seen
+        assert set(refused) == {("timer", "timer")}
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        context.try_shutdown()
+
+
+def test_the_light_way_of_waiting_is_for_the_rclpy_of_pypi():
+    """If this fails, rclpy has changed: the node goes on in rclpy's own way, at more cost."""
+    if not importlib.util.find_spec("ros_wheels_bootstrapper"):
+        pytest.skip("this rclpy belongs to a ROS installation")
+    context = rclpy.Context()
+    context.init([])
+    executor = GuardedExecutor(lambda *_: None, context=context)
+    try:
+        assert ready_entities.is_supported(executor)
+    finally:
+        executor.shutdown()
+        context.try_shutdown()
+
+
+def test_a_timeout_ends_the_wait():
+    harness.use_private_domain()
+    context = rclpy.Context()
+    context.init([])
+    executor = GuardedExecutor(lambda *_: None, context=context)
+    try:
+        for seconds in (0.0, 0.05):
+            started = time.monotonic()
+            executor.spin_once(seconds)
+            assert time.monotonic() - started >= seconds
+    finally:
+        executor.shutdown()
+        context.try_shutdown()
