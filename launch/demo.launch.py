@@ -137,7 +137,9 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     handed_on = {
         name: text for name, text in value.items() if name not in ("bag", *PLAYER_DEFAULTS)
     }
-    handed_on["image"] = value["image"] or _image_topic(bag)
+    topics = _topics(bag, value["image"])
+    handed_on["image"] = _image_topic(bag, topics, value["image"], value["image_transport"])
+    handed_on["camera_info"] = _info_topic(bag, topics, handed_on["image"], value["camera_info"])
     handed_on["use_sim_time"] = "true"
     handed_on["rviz"] = "true" if shows else "false"
 
@@ -218,8 +220,14 @@ def _find_bag(text: str) -> Path:
         raise LaunchArgumentError("no recording is given; add bag:=<folder or file>")
     bag = Path(text).expanduser()
     if not bag.exists():
-        raise LaunchArgumentError(f"bag:={text} does not exist")
+        raise LaunchArgumentError(f"bag:={text} does not exist (looked from {Path.cwd()})")
+    if bag.name == "metadata.yaml":
+        bag = bag.parent
     if bag.is_file():
+        if bag.suffix == ".zstd" and Path(bag.stem).suffix in STORAGES:
+            raise LaunchArgumentError(
+                f"bag:={bag} is compressed; give its folder, whose metadata.yaml says how"
+            )
         if bag.suffix not in STORAGES:
             raise LaunchArgumentError(
                 f"bag:={bag} is not a rosbag2: give its folder or an .mcap or .db3 file; a ROS 1 "
@@ -233,6 +241,11 @@ def _find_bag(text: str) -> Path:
         files = sorted(file for file in bag.iterdir() if file.suffix in STORAGES)
         if len(files) == 1:
             return files[0]
+        inside = sorted(str(path.parent) for path in bag.glob("*/metadata.yaml"))
+        if not files and inside:
+            raise LaunchArgumentError(
+                f"bag:={bag} holds no recording itself; give one of {', '.join(inside)}"
+            )
         raise LaunchArgumentError(
             f"bag:={bag}: no metadata.yaml in it; give the folder of a rosbag2, or make the file "
             f"with 'ros2 bag reindex {bag}'"
@@ -254,8 +267,8 @@ def _files(folder: Path) -> list[str]:
     return [Path(name).name for name in _recorded(folder).get("relative_file_paths") or ()]
 
 
-def _topics(bag: Path) -> list[tuple[str, str]]:
-    """Return names and types of a recording's topics."""
+def _topics(bag: Path, image: str) -> list[tuple[str, str]]:
+    """Return names and types of a recording's topics; none where nothing here can read them."""
     folder = bag if bag.is_dir() else bag.parent
     if (folder / "metadata.yaml").is_file():
         entries = _recorded(folder).get("topics_with_message_count") or ()
@@ -267,6 +280,8 @@ def _topics(bag: Path) -> list[tuple[str, str]]:
         with open_recording(bag) as reader:
             return [(topic.name, topic.type) for topic in list_topics(reader)]
     except ImportError:
+        if image:
+            return []
         raise LaunchArgumentError(
             f"bag:={bag} has no metadata.yaml; give image:=<topic> (or pip install rosbags, with "
             "which the topics are found)"
@@ -275,11 +290,24 @@ def _topics(bag: Path) -> list[tuple[str, str]]:
         raise LaunchArgumentError(f"bag:={bag}: {error}") from error
 
 
-def _image_topic(bag: Path) -> str:
-    """Find the recording's one image topic that is not of depth images."""
-    images = [
-        name for name, kind in _topics(bag) if kind in IMAGE_TYPES and "depth" not in name.lower()
-    ]
+def _image_topic(bag: Path, topics: list[tuple[str, str]], asked: str, transport: str) -> str:
+    """Return the recording's topic of images: the one asked for, or its one that is not depth."""
+    every = [name for name, kind in topics if kind in IMAGE_TYPES]
+    if asked:
+        name = _absolute(asked)
+        if (
+            not topics
+            or name in every
+            or (transport == "compressed" and f"{name}/compressed" in every)
+        ):
+            return asked
+        if not transport and f"{name}/compressed" in every:
+            return f"{asked}/compressed"
+        raise LaunchArgumentError(
+            f"image:={asked} is not in the recording {bag}; its images are on "
+            f"{', '.join(sorted(every)) or 'no topic'}"
+        )
+    images = [name for name in every if "depth" not in name.lower()]
     raw = {name.removesuffix("/compressed") for name in images}
     if len(raw) == 1 and len(images) == 2:
         return raw.pop()  # one camera, recorded in both transports
@@ -287,3 +315,20 @@ def _image_topic(bag: Path) -> str:
         found = ", ".join(sorted(images)) or "none"
         raise LaunchArgumentError(f"bag:={bag}: which images? Give image:=<topic>; found: {found}.")
     return images[0]
+
+
+def _info_topic(bag: Path, topics: list[tuple[str, str]], image: str, asked: str) -> str:
+    """Return the recording's topic of camera_info, "" for the one next to the images."""
+    infos = [name for name, kind in topics if kind == "sensor_msgs/msg/CameraInfo"]
+    if asked and topics and _absolute(asked) not in infos:
+        raise LaunchArgumentError(
+            f"camera_info:={asked} is not in the recording {bag}; it has "
+            f"{', '.join(sorted(infos)) or 'none, so there is no cloud'}"
+        )
+    beside = f"{_absolute(image).removesuffix('/compressed').rpartition('/')[0]}/camera_info"
+    return infos[0] if not asked and len(infos) == 1 and beside not in infos else asked
+
+
+def _absolute(topic: str) -> str:
+    """Return a topic as the recording names it; the demo's node is in no namespace."""
+    return f"/{topic.lstrip('/')}"

@@ -235,6 +235,10 @@ def test_any_parameter_can_be_set(load: Callable[[str], ModuleType], parameter: 
         ({"rviz": "maybe"}, "rviz:=maybe is not a boolean"),
         ({"params_file": "/nowhere/depth.yaml"}, "/nowhere/depth.yaml does not exist"),
         ({"params_file": "/"}, "params_file:=/ is a folder"),
+        ({"image": "/cam/im age"}, "image:=/cam/im age cannot be the name of a topic; write"),
+        ({"image": "/cam//image"}, "image:=/cam//image cannot be the name of a topic"),
+        ({"image": "/0/image"}, "image:=/0/image cannot be the name of a topic"),
+        ({"camera_info": "/cam/info/"}, "camera_info:=/cam/info/ cannot be the name of a topic"),
     ],
 )
 def test_unusable_values_are_refused(
@@ -354,6 +358,10 @@ def _visit(entity: Any) -> None:
         ("stride", r"stride \(did you mean points.stride\?\)"),
         ("colour_map", r"colour_map \(did you mean color_map or color_range\?\)"),
         ("scale.source", r"scale.source \(did you mean scaling.source\?\)"),
+        (
+            "qos_override./a.publisher.depth",
+            r".* \(did you mean qos_overrides./a.publisher.depth\?\)",
+        ),
         ("zzz", "zzz; --show-args"),
     ],
 )
@@ -413,6 +421,8 @@ def test_arguments_of_what_is_around_still_reach_the_include() -> None:
         ({"image": "/camera/image_raw"}, "/camera/image_raw", "/camera/camera_info", None),
         ({"image": "image_raw"}, "image_raw", "camera_info", None),
         ({"image": "/image_raw"}, "/image_raw", "/camera_info", None),
+        ({"image": "~/image"}, "~/image", "~/camera_info", None),
+        ({"image": "{node}_cam/image"}, "{node}_cam/image", "{node}_cam/camera_info", None),
         ({"image": "/cam/rgb/compressed"}, "/cam/rgb", "/cam/camera_info", "compressed"),
         ({"image": "/cam/rgb", "camera_info": "/calibration"}, "/cam/rgb", "/calibration", None),
         (
@@ -555,7 +565,7 @@ def test_demo_plays_once_the_model_is_loaded(
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
-        ({"rate": "fast"}, "rate:=fast is not a finite number"),
+        ({"rate": "fast"}, "rate:=fast is not a finite number; write, for example, rate:=1.0"),
         ({"rate": "0"}, "rate:=0 is out of range; give a number above 0"),
         ({"rate": "-1"}, "rate:=-1 is out of range"),
         ({"rate": "inf"}, "rate:=inf is not a finite number"),
@@ -601,6 +611,25 @@ def test_demo_finds_the_colour_images(load: Callable[[str], ModuleType], tmp_pat
     assert handed_on["image"] == "/cam/image"  # the same camera in two transports
 
 
+def test_demo_takes_the_transport_and_calibration_that_were_recorded(
+    load: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    module = load("demo.launch.py")
+    _write_metadata(
+        tmp_path, ("/cam/image/compressed", "CompressedImage"), ("/calibration", "CameraInfo")
+    )
+    handed_on, _ = _demo(module, bag=str(tmp_path), image="/cam/image")
+    assert (handed_on["image"], handed_on["camera_info"]) == (
+        "/cam/image/compressed",
+        "/calibration",
+    )
+    with pytest.raises(LaunchArgumentError, match="camera_info:=/info is not in .* it has /calibr"):
+        _start(module, bag=str(tmp_path), camera_info="/info")
+    _write_metadata(tmp_path, ("/cam/image", "Image"), ("/cam/camera_info", "CameraInfo"))
+    handed_on, _ = _demo(module, bag=str(tmp_path))
+    assert (handed_on["image"], handed_on["camera_info"]) == ("/cam/image", "")
+
+
 def test_demo_takes_a_file_as_well_as_its_folder(
     load: Callable[[str], ModuleType], tmp_path: Path
 ) -> None:
@@ -615,7 +644,14 @@ def test_demo_takes_a_file_as_well_as_its_folder(
 
     # The only file of a recording is the recording; of several, the one that is named is played.
     _write_metadata(tmp_path, ("/camera/image_rect", "Image"), files=("x_0.mcap",))
-    assert played("") == played("x_0.mcap") == str(tmp_path)
+    assert played("") == played("x_0.mcap") == played("metadata.yaml") == str(tmp_path)
+    (tmp_path / "all" / "walk").mkdir(parents=True)
+    _write_metadata(tmp_path / "all" / "walk", ("/camera/image_rect", "Image"))
+    with pytest.raises(LaunchArgumentError, match="holds no recording itself; give one of .*/walk"):
+        _start(module, bag=str(tmp_path / "all"))
+    (tmp_path / "x_0.db3.zstd").touch()
+    with pytest.raises(LaunchArgumentError, match="is compressed; give its folder"):
+        _start(module, bag=str(tmp_path / "x_0.db3.zstd"))
     _write_metadata(tmp_path, ("/camera/image_rect", "Image"), files=("x_0.mcap", "x_1.mcap"))
     assert played("x_1.mcap") == str(tmp_path / "x_1.mcap")
 
@@ -642,7 +678,7 @@ def test_demo_asks_which_images(load: Callable[[str], ModuleType], tmp_path: Pat
         _start(module, bag=str(tmp_path))
     with pytest.raises(LaunchArgumentError, match="no recording is given"):
         _start(module)
-    with pytest.raises(LaunchArgumentError, match="does not exist"):
+    with pytest.raises(LaunchArgumentError, match="does not exist .looked from /"):
         _start(module, bag=str(tmp_path / "none"))
     (tmp_path / "x.bag").touch()
     with pytest.raises(LaunchArgumentError, match="is not a rosbag2"):
@@ -650,8 +686,11 @@ def test_demo_asks_which_images(load: Callable[[str], ModuleType], tmp_path: Pat
     _write_metadata(tmp_path, ("/left/image_raw", "Image"), ("/right/image_raw", "Image"))
     with pytest.raises(LaunchArgumentError, match="image:=.*: /left/image_raw, /right/image_raw"):
         _start(module, bag=str(tmp_path))
-    handed_on, _ = _demo(module, bag=str(tmp_path), image="/left/image_raw")
-    assert handed_on["image"] == "/left/image_raw"
+    for given in ("/left/image_raw", "left/image_raw"):
+        handed_on, _ = _demo(module, bag=str(tmp_path), image=given)
+        assert handed_on["image"] == given
+    with pytest.raises(LaunchArgumentError, match="image:=/lft.* not in .* on /left/image_raw, /r"):
+        _start(module, bag=str(tmp_path), image="/lft/image_raw")
     (tmp_path / "metadata.yaml").write_text("nothing", encoding="utf-8")
     with pytest.raises(LaunchArgumentError, match=r"metadata\.yaml cannot be read"):
         _start(module, bag=str(tmp_path))
@@ -827,6 +866,10 @@ def test_example_of_cameras_is_one(load: Callable[[str], ModuleType], tmp_path: 
             "cameras 1 and 2 are both in namespace a",
         ),
         ("defaults: {scal: 1}\ncameras: [{namespace: a, image: /a}]", "defaults: unknown .* scal"),
+        (
+            "- {namespace: a, image: /a b}",
+            r"camera 1 \(a\): image:=/a b cannot be the name of a to",
+        ),
         ("- [", "cannot be read"),
     ],
 )
@@ -1058,8 +1101,22 @@ sys.exit(service.run())
 """
 
 
-def _launch(tmp_path: Path, file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Launch a file where every executable of the package only reports how it was started."""
+# The node as the demo meets it: it has loaded its model, and works until ctrl-C.
+WORK_UNTIL_INTERRUPTED = """
+import signal, time
+signal.signal(signal.SIGINT, lambda *_: os._exit(0))
+print("the model is loaded in 0.1 s", flush=True)
+time.sleep(100)
+"""
+
+
+def _launch(
+    tmp_path: Path, file: Path, *arguments: str, works: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Launch a file where every executable of the package only reports how it was started.
+
+    With `works` the node goes on after that, and the command ros2 reports how it was started.
+    """
     prefix = tmp_path / "prefix"
     marker = prefix / "share" / "ament_index" / "resource_index" / "packages" / "monodepth2_ros"
     executable = prefix / "lib" / "monodepth2_ros" / "depth_node"
@@ -1067,13 +1124,17 @@ def _launch(tmp_path: Path, file: Path, *arguments: str) -> subprocess.Completed
         path.parent.mkdir(parents=True, exist_ok=True)
     marker.touch()
     report = tmp_path / "report.json"
-    executable.write_text(
-        SHOW_PROCESS.format(python=sys.executable, report=report), encoding="utf-8"
-    )
-    executable.chmod(0o755)
+    show = SHOW_PROCESS.format(python=sys.executable, report=report)
+    ros2 = tmp_path / "bin" / "ros2"
+    ros2.parent.mkdir(exist_ok=True)
+    for path in (executable, ros2):
+        more = WORK_UNTIL_INTERRUPTED if works and path == executable else ""
+        path.write_text(show.replace("\nEND\n", f"{more}\nEND\n"), encoding="utf-8")
+        path.chmod(0o755)
     environment = {key: value for key, value in os.environ.items() if key not in VARIABLES}
     prefixes = [str(prefix), *filter(None, [environment.get("AMENT_PREFIX_PATH")])]
     environment.update(AMENT_PREFIX_PATH=os.pathsep.join(prefixes), ROS_LOG_DIR=str(tmp_path))
+    environment["PATH"] = os.pathsep.join([str(ros2.parent), environment.get("PATH", "")])
     return subprocess.run(
         [sys.executable, "-c", LAUNCH, str(file), *arguments],
         cwd=tmp_path,
@@ -1193,3 +1254,119 @@ def test_launch_starts_a_node_for_each_camera(tmp_path: Path) -> None:
     assert laid_over.keys() == {"__ns:=/left", "__ns:=/right"}
     assert laid_over["__ns:=/left"]["points.stride"] == 3
     assert laid_over["__ns:=/right"].keys() == {"scale", "threads", "rectify"}
+
+
+@pytest.mark.ros
+@needs_launch
+def test_launch_starts_one_node_for_all_cameras(tmp_path: Path) -> None:
+    (tmp_path / "cameras.yaml").write_text(CAMERA_FILES["list"], encoding="utf-8")
+    done = _launch(
+        tmp_path,
+        REPOSITORY / "launch" / "cameras.launch.py",
+        *(f"cameras:={tmp_path}/cameras.yaml", "one_process:=true", "backend:=openvino"),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (report,) = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert "left/image:=/l/image" in report["arguments"]
+    (parameters,) = yaml.unsafe_load(report["parameters"][-1]).values()
+    laid_over = parameters["ros__parameters"]
+    assert list(laid_over["cameras"]) == ["left", "right"]
+    assert laid_over["right.image_transport"] == "compressed"
+
+
+NESTED = """\
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import PushRosNamespace
+
+def include(file, **arguments):
+    source = PythonLaunchDescriptionSource(file)
+    return IncludeLaunchDescription(source, launch_arguments=arguments.items())
+
+def generate_launch_description():
+    front = include({depth!r}, image="camera/image", name="eye", rotate="180")
+    return LaunchDescription([
+        DeclareLaunchArgument("sim", default_value="true"),
+        GroupAction([
+            PushRosNamespace("robot"),
+            GroupAction([PushRosNamespace("front"), front]),
+            include({depth!r}, image="/r", use_sim_time=LaunchConfiguration("sim")),
+        ]),
+        include({depth!r}, image="/other/image", namespace="other"),
+        GroupAction([PushRosNamespace("all"), include(
+            {cameras!r}, cameras={list!r}, max_range="9"
+        )]),
+    ])
+"""
+
+
+@pytest.mark.ros
+@needs_launch
+def test_launch_in_groups_and_namespaces(tmp_path: Path) -> None:
+    """Nodes and parameter files follow the namespaces that are pushed, arguments their include."""
+    folder = REPOSITORY / "launch"
+    (tmp_path / "cameras.yaml").write_text(CAMERA_FILES["list"], encoding="utf-8")
+    robot = tmp_path / "robot.launch.py"
+    robot.write_text(
+        NESTED.format(
+            depth=str(folder / "depth.launch.py"),
+            cameras=str(folder / "cameras.launch.py"),
+            list=str(tmp_path / "cameras.yaml"),
+        ),
+        encoding="utf-8",
+    )
+    around = tmp_path / "around.launch.py"
+    around.write_text(
+        NESTED[: NESTED.index("    front")]
+        + f"    return LaunchDescription([include({str(robot)!r}, sim='false')])\n",
+        encoding="utf-8",
+    )
+    done = _launch(tmp_path, around)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "is not used here" not in done.stdout + done.stderr
+    found = {}
+    for report in json.loads((tmp_path / "report.json").read_text(encoding="utf-8")):
+        words = dict(word.split(":=", 1) for word in report["arguments"] if ":=" in word)
+        laid_over = {}
+        if len(report["parameters"]) > 1:
+            ((_, parameters),) = yaml.unsafe_load(report["parameters"][-1]).items()
+            laid_over = parameters["ros__parameters"]
+        name = f"{words['__ns'].rstrip('/')}/{words['__node']}"
+        assert words[name.strip("/").replace("/", ".")] == "info"  # the logger of --log-level
+        found[name] = (words["image"], laid_over)
+    assert found == {
+        "/robot/front/eye": ("camera/image", {"rotate": 180}),
+        "/robot/depth": ("/r", {"use_sim_time": False}),
+        "/other/depth": ("/other/image", {}),
+        "/all/left/depth": ("/l/image", {"max_range": 9.0}),
+        "/all/right/depth": ("/r/image", {"max_range": 9.0, "image_transport": "compressed"}),
+    }
+
+
+@pytest.mark.ros
+@needs_launch
+@pytest.mark.parametrize("given", [".", "x_0.mcap", "metadata.yaml"])
+def test_launch_plays_a_recording_and_ends_with_it(tmp_path: Path, given: str) -> None:
+    bag = tmp_path / "walk"
+    bag.mkdir()
+    (bag / "x_0.mcap").touch()
+    topics = (("/cam/image/compressed", "CompressedImage"), ("/cam/camera_info", "CameraInfo"))
+    _write_metadata(bag, *topics, files=("x_0.mcap",))
+    done = _launch(
+        tmp_path,
+        REPOSITORY / "launch" / "demo.launch.py",
+        *(f"bag:=walk/{given}", "loop:=false", "rviz:=false", "rate:=2", "rotate:=90"),
+        works=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    node, player = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert "image:=/cam/image" in node["arguments"]
+    (parameters,) = yaml.unsafe_load(node["parameters"][-1]).values()
+    assert parameters["ros__parameters"] == {
+        **{"image_transport": "compressed", "rotate": 90, "use_sim_time": True}
+    }
+    assert player["arguments"][:3] == ["bag", "play", "walk"]
+    assert player["arguments"][player["arguments"].index("--rate") + 1] == "2"
+    assert "--loop" not in player["arguments"]

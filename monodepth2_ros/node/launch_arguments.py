@@ -32,6 +32,10 @@ _PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILE
 # Arguments that launch takes for itself.
 _OF_LAUNCH = ("launch-prefix", "launch-prefix-filter")
 
+# A topic as the command line may name it; {node} and the like are replaced by rcl.
+_TOKEN = r"(?:[A-Za-z_]|\{\w+\})(?:\w|\{\w+\})*"
+_TOPIC = re.compile(rf"(?:~?/)?{_TOKEN}(?:/{_TOKEN})*", re.ASCII)
+
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -172,7 +176,9 @@ def read_number(name: str, text: str, above: float = -math.inf, least: float = -
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise LaunchArgumentError(f"{name}:={text} is not a finite number")
+        raise LaunchArgumentError(
+            f"{name}:={text} is not a finite number; write, for example, {name}:=1.0"
+        )
     if number <= above:
         raise LaunchArgumentError(f"{name}:={text} is out of range; give a number above {above:g}")
     if number < least:
@@ -334,6 +340,9 @@ def check_names(given: Iterable[str], declared: Iterable[str]) -> None:
         similar = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
         # A parameter of a group by the name in its group: stride for points.stride.
         similar += [k for k in known if k.rpartition(".")[2] == name and k not in similar]
+        group, _, rest = name.partition(".")
+        if rest and difflib.get_close_matches(group, [QOS_OVERRIDES.rstrip(".")]):
+            similar = [f"{QOS_OVERRIDES}{rest}"]
         said.append(f"{name} (did you mean {' or '.join(similar)}?)" if similar else name)
     raise LaunchArgumentError(
         f"unknown launch argument {', '.join(said)}; --show-args lists those there are"
@@ -519,6 +528,7 @@ def read_cameras(
                 raise LaunchArgumentError(f"{path}: {place} has no {needed}")
         try:
             read_parameters(camera)
+            input_topics(dict(camera))
         except LaunchArgumentError as error:
             raise LaunchArgumentError(f"{path}: {place}: {error}") from error
         cameras.append(camera)
@@ -546,8 +556,19 @@ def input_topics(values: dict[str, str]) -> dict[str, str]:
     -------
     dict of str to str
         By the names that the node has for them.
+
+    Raises
+    ------
+    LaunchArgumentError
+        If something cannot be the name of a topic.
     """
     given = values.get("image") or "image"
+    for name, topic in (("image", given), ("camera_info", values.get("camera_info", ""))):
+        if topic and not _TOPIC.fullmatch(topic):
+            raise LaunchArgumentError(
+                f"{name}:={topic} cannot be the name of a topic; write letters, digits and _ "
+                f"between single slashes, such as {name}:=/camera/{name}"
+            )
     image = given.removesuffix("/compressed")
     if image != given and not values.get("image_transport"):
         values["image_transport"] = "compressed"
