@@ -69,7 +69,10 @@ def replay(
         )
         estimator.add_ranges(frame.stamp, transformed(points, scan.mounting))
         estimator.track(frame.stamp, frame.image, frame.camera)
-        estimates.append(estimator.measure(frame.stamp, 1.0 / depth, frame.camera))
+        # As the node does: what is known before this frame is measured, but for the first factor.
+        applied = estimator.glance(frame.stamp, 1.0 / depth, frame.camera)
+        measured = estimator.measure(frame.stamp, 1.0 / depth, frame.camera)
+        estimates.append(applied if applied.source else measured)
     return estimates
 
 

@@ -10,6 +10,7 @@ torch is not needed, and torch's on a GPU, where it waits for nothing.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -38,6 +39,9 @@ from monodepth2_ros.preprocessing import (
 _Item = TypeVar("_Item")
 _Ticket = TypeVar("_Ticket")
 _Result = TypeVar("_Result")
+
+#: Says what depth is to be multiplied by, given its inverse (h, w) before that.
+FindFactor = Callable[[NDArray[np.float32]], float]
 
 #: What :meth:`DepthPredictor.predict` can produce.
 OUTPUTS = ("depth", "color", "points")
@@ -178,6 +182,7 @@ class DepthPredictor:
         camera: PinholeCamera | None = None,
         options: OutputOptions | None = None,
         outputs: tuple[str, ...] = ("depth",),
+        find_factor: FindFactor | None = None,
     ) -> Prediction:
         """Predict what is asked for.
 
@@ -190,6 +195,10 @@ class DepthPredictor:
         options : OutputOptions, optional
         outputs : tuple of str
             Any of :data:`OUTPUTS`.
+        find_factor : callable, optional
+            Given the inverse depth (h, w) of the network's size and crop, with `options.scale`,
+            says what depth is to be multiplied by. On a CPU only: on a GPU one recording computes
+            everything.
 
         Returns
         -------
@@ -205,7 +214,9 @@ class DepthPredictor:
             While a :meth:`predict_stream` is under way.
         """
         self._check_idle()
-        self._submit(image, camera, options or OutputOptions(), outputs)
+        if find_factor is not None and self.backend.device.type == "cuda":
+            raise ValueError("find_factor works on a CPU only; multiply the outputs instead")
+        self._submit(image, camera, options or OutputOptions(), outputs, find_factor)
         return self._collect()
 
     def predict_stream(
@@ -354,6 +365,7 @@ class DepthPredictor:
         camera: PinholeCamera | None,
         options: OutputOptions,
         outputs: tuple[str, ...],
+        find_factor: FindFactor | None = None,
     ) -> None:
         """Begin with an image."""
         _check_input(image, camera, outputs)
@@ -364,7 +376,7 @@ class DepthPredictor:
             self._color_limits[:] = np.nan  # an automatic range starts again afterwards
 
         def compute(pixels: Any, lap: Lap) -> dict[str, Array]:
-            return self._compute(pixels, output_camera, options, outputs, lap)
+            return self._compute(pixels, output_camera, options, outputs, lap, find_factor)
 
         # A recording of points has the camera in it; others serve any.
         recorded_camera = output_camera if "points" in outputs else None
@@ -384,6 +396,7 @@ class DepthPredictor:
         options: OutputOptions,
         outputs: tuple[str, ...],
         lap: Lap,
+        find_factor: FindFactor | None,
     ) -> dict[str, Array]:
         """Compute outputs from an image, both on the device; see :data:`pipeline.Compute`.
 
@@ -392,7 +405,7 @@ class DepthPredictor:
         pixels : ndarray or Tensor, shape (H, W, 3), uint8
         camera : PinholeCamera, optional
             Camera of the outputs.
-        options, outputs
+        options, outputs, find_factor
             See :meth:`predict`.
         lap : callable
             Told of the end of each stage.
@@ -407,6 +420,9 @@ class DepthPredictor:
             sigmoid = self.backend.disparity(network_image)
         lap("network")
 
+        if find_factor is not None:
+            factor = find_factor(inverse_depth(sigmoid, metadata, options.scale))
+            options = dataclasses.replace(options, scale=options.scale * factor)
         colors = network_image if options.output_size == "network" else pixels
         box = crop_box(pixels.shape[1], pixels.shape[0], self.crop)
         return make_outputs(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from monodepth2_ros.camera import PinholeCamera
     from monodepth2_ros.node.scaling import Scaling
-    from monodepth2_ros.predictor import Prediction
+    from monodepth2_ros.predictor import DepthPredictor, Prediction
 
 
 class FixedScale:
@@ -34,18 +34,20 @@ class FixedScale:
         """Return no topics."""
         return []
 
-    def begin(self, header: Any, image: NDArray[np.uint8], camera: PinholeCamera | None) -> None:
-        """Do nothing."""
-
-    def options(self, options: OutputOptions) -> OutputOptions:
-        """Return the options as they are."""
-        return options
-
-    def finish(
-        self, header: Any, prediction: Prediction, camera: PinholeCamera | None, encoding: str
+    def predict(
+        self,
+        predictor: DepthPredictor,
+        header: Any,
+        image: NDArray[np.uint8],
+        camera: PinholeCamera | None,
+        options: OutputOptions,
+        outputs: tuple[str, ...],
     ) -> Prediction:
-        """Return the prediction as it is."""
-        return prediction
+        """Predict."""
+        return predictor.predict(image, camera, options, outputs)
+
+    def measure(self) -> None:
+        """Do nothing."""
 
     def message(self, header: Any) -> Any:
         """Refuse: without a measured factor there is no topic for it."""

@@ -142,19 +142,17 @@ class FrameProcessor:
         if camera is None and "points" in wanted:
             wanted.remove("points")
         scaling, options = self._scaling, self.options
-        if scaling.is_live and "depth" not in wanted:
-            wanted.append("depth")  # what the factor is measured on
         seconds: dict[str, float] = {}
         prediction = None
         header = frame.image.header
+        if listeners.get("scale") and not wanted:
+            wanted.append("depth")  # what the factor is measured on
         if wanted:
-            scaling.begin(header, pixels, camera)
-            prediction = self._predictor.predict(
-                pixels, camera, scaling.options(options), tuple(wanted)
+            prediction = scaling.predict(
+                self._predictor, header, pixels, camera, options, tuple(wanted)
             )
             seconds = prediction.seconds
             self.is_empty = not _has_depth(prediction)
-            prediction = scaling.finish(header, prediction, camera, options.depth_encoding)
         predicted = time.monotonic()
 
         input_frame = header.frame_id
@@ -172,6 +170,7 @@ class FrameProcessor:
             self._outputs.publish_image("color_image", header, self._color_image(pixels), "rgb8")
         if prediction is not None:
             self._publish(prediction, listeners, header, input_frame, degrees)
+            scaling.measure()
         finished = time.monotonic()
         return {
             "wait": started - frame.received,

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Live metres for the node: its subscriptions, mountings and the topic ``depth/scale``.
 
-The factor is found by :class:`monodepth2_ros.scale.ScaleEstimator`. Corners are followed in a
-thread of their own while the network runs; once there is depth, comparing takes a fraction of a
-millisecond, and the outputs of the same frame are multiplied by the result.
+The factor is found by :class:`monodepth2_ros.scale.ScaleEstimator`, in a thread of its own: corners
+are followed while the network runs, and compared with its depth once this is published. A frame's
+depth is multiplied by the newest factor, without waiting for anything.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import contextlib
 import dataclasses
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,7 @@ from monodepth2_ros.scale.range_messages import (
 if TYPE_CHECKING:
     from rclpy.qos import QoSProfile
 
-    from monodepth2_ros.predictor import Prediction
+    from monodepth2_ros.predictor import DepthPredictor, Prediction
 
 # Messages that wait for the next frame; 200 Hz for two seconds.
 _MOST_WAITING = 400
@@ -49,6 +49,25 @@ _COMPARED_WIDTH = 320
 
 # Factors outside are errors of a sensor; the parameter `scale` has the same range.
 _SMALLEST, _LARGEST = 1e-6, 1e6
+
+
+@dataclasses.dataclass(frozen=True)
+class _Predicted:
+    """What the factor is measured on.
+
+    Attributes
+    ----------
+    stamp : int
+        Nanoseconds.
+    inverse_depth : ndarray, shape (h, w)
+        In the inverse of the network's unit.
+    camera : PinholeCamera or None
+        Camera of its field of view.
+    """
+
+    stamp: int
+    inverse_depth: NDArray[np.float32]
+    camera: PinholeCamera | None
 
 
 class Scaling:
@@ -66,7 +85,11 @@ class Scaling:
         self._values = values
         self._waiting: deque[tuple[str, Any]] = deque(maxlen=_MOST_WAITING)
         self._executor: ThreadPoolExecutor | None = None
+        # Both for the newest image; everything of the estimator happens in the executor's thread.
         self._tracking: Future[None] | None = None
+        self._measuring: Future[None] | None = None
+        self._to_measure: _Predicted | None = None
+        self._fault = ""
         self._estimator: ScaleEstimator | None = None
         self._mounting = mounting_pose(values["scaling.mounting"]) @ OPTICAL
         # Pose of the range sensor in the camera's body.
@@ -128,23 +151,135 @@ class Scaling:
         with contextlib.suppress(ValueError):
             self._range_camera = PinholeCamera.from_camera_info(message)
 
-    def begin(self, header: Any, image: NDArray[np.uint8], camera: PinholeCamera | None) -> None:
-        """Begin to follow corners in an image; returns at once."""
-        if self._estimator is None or self._executor is None or camera is None:
+    def predict(
+        self,
+        predictor: DepthPredictor,
+        header: Any,
+        image: NDArray[np.uint8],
+        camera: PinholeCamera | None,
+        options: OutputOptions,
+        outputs: tuple[str, ...],
+    ) -> Prediction:
+        """Predict in metres by the newest factor; :meth:`measure` is to follow.
+
+        On a CPU the factor goes into the computation of the outputs, where it costs nothing, and
+        corners at a glance bring it up to date. On a GPU the outputs are multiplied.
+
+        Parameters
+        ----------
+        predictor : DepthPredictor
+        header : std_msgs/Header
+            Header of the image.
+        image : ndarray, shape (H, W, 3), uint8, RGB
+        camera : PinholeCamera or None
+            Camera of the image.
+        options : OutputOptions
+        outputs : tuple of str
+
+        Returns
+        -------
+        Prediction
+            Without depth and points if the factor is not known well enough (scaling.require).
+        """
+        stamp = stamp_ns(header)
+        self._begin(header, image, camera)
+        if predictor.backend.device.type == "cuda":
+            prediction = self._predict_and_multiply(
+                predictor, stamp, image, camera, options, outputs
+            )
+        else:
+            part = None if camera is None else predictor.network_camera(camera)
+
+            def find_factor(inverse_depth: NDArray[np.float32]) -> float:
+                self._to_measure = _Predicted(stamp, inverse_depth, part)
+                self.estimate = self._find(self._to_measure)
+                return _limited(self.estimate.factor)
+
+            prediction = predictor.predict(image, camera, options, outputs, find_factor)
+        if self.is_known:
+            return prediction
+        return dataclasses.replace(prediction, depth=None, points=None, camera=None)
+
+    def measure(self) -> None:
+        """Measure the factor on the last prediction, in another thread; once it is published."""
+        predicted, self._to_measure = self._to_measure, None
+        if predicted is None or self._executor is None or self._estimator is None:
             return
-        self._take_messages(header.frame_id, camera)
+        if self._tracking is not None:
+            self._measuring = self._executor.submit(self._measure, self._estimator, predicted)
+
+    def _begin(self, header: Any, image: NDArray[np.uint8], camera: PinholeCamera | None) -> None:
+        """Begin to follow corners in an image; returns at once."""
+        self._tracking = None
+        busy = self._measuring is not None and not self._measuring.done()
+        # Too slow a machine measures fewer frames, and never falls behind.
+        if self._estimator is None or self._executor is None or camera is None or busy:
+            return
         self._tracking = self._executor.submit(
-            self._estimator.track, stamp_ns(header), image, camera
+            self._track, self._estimator, header.frame_id, stamp_ns(header), image, camera
         )
 
-    def options(self, options: OutputOptions) -> OutputOptions:
-        """Return options for a prediction that :meth:`finish` will multiply by the factor."""
-        if self._estimator is None:
-            return options
+    def _track(
+        self,
+        estimator: ScaleEstimator,
+        frame: str,
+        stamp: int,
+        image: NDArray[np.uint8],
+        camera: PinholeCamera,
+    ) -> None:
+        """Follow corners, in the thread of the estimator."""
+        self._fault = ""
+        self._take_messages(estimator, frame, camera)
+        with self._held_at_fault():
+            estimator.track(stamp, image, camera)
+
+    def _measure(self, estimator: ScaleEstimator, predicted: _Predicted) -> None:
+        """Measure, in the thread of the estimator."""
+        if predicted.camera is not None:
+            with self._held_at_fault():
+                estimator.measure(predicted.stamp, predicted.inverse_depth, predicted.camera)
+
+    @contextlib.contextmanager
+    def _held_at_fault(self) -> Iterator[None]:
+        """Keep the factor as it is, and say why, where measuring fails: depth goes on."""
+        try:
+            yield
+        except Exception as error:  # whatever it is, the node is to survive it
+            self._fault = f"measuring failed: {error}"
+
+    def _find(self, predicted: _Predicted) -> ScaleEstimate:
+        """Return the newest factor, without waiting once there is one."""
+        estimator, camera = self._estimator, predicted.camera
+        assert estimator is not None
+        if camera is None:
+            return dataclasses.replace(estimator.newest(predicted.stamp), reason="no camera_info")
+        if self._tracking is None:
+            return estimator.newest(predicted.stamp)
+        if not estimator.estimate.source:
+            # Nothing is known yet: the first factor is worth waiting for.
+            self._tracking.result()
+            self._measure(estimator, predicted)
+            self._to_measure = None
+            return estimator.newest(predicted.stamp)
+        if self._tracking.done():
+            with self._held_at_fault():
+                return estimator.glance(predicted.stamp, predicted.inverse_depth, camera)
+        return estimator.newest(predicted.stamp)
+
+    def _predict_and_multiply(
+        self,
+        predictor: DepthPredictor,
+        stamp: int,
+        image: NDArray[np.uint8],
+        camera: PinholeCamera | None,
+        options: OutputOptions,
+        outputs: tuple[str, ...],
+    ) -> Prediction:
+        """Predict in the network's unit, and multiply what came of it by the factor."""
         # In steps of 5 %: on a GPU other options mean another recording of the computation.
         factor = math.exp(0.05 * round(math.log(max(self.estimate.factor, _SMALLEST)) / 0.05))
         near, far = options.color_range
-        return dataclasses.replace(
+        unit = dataclasses.replace(
             options,
             min_range=0.0,
             max_range=math.inf,
@@ -152,61 +287,18 @@ class Scaling:
             depth_encoding="32FC1",
             color_range=(near / factor, far / factor),
         )
-
-    def finish(
-        self, header: Any, prediction: Prediction, camera: PinholeCamera | None, encoding: str
-    ) -> Prediction:
-        """Find the factor for a frame and multiply its outputs by it.
-
-        Parameters
-        ----------
-        header : std_msgs/Header
-            Header of the image.
-        prediction : Prediction
-            Made with the options of :meth:`options`.
-        camera : PinholeCamera or None
-            Camera of the image.
-        encoding : str
-            Wanted of the depth: "32FC1" or "16UC1".
-
-        Returns
-        -------
-        Prediction
-            Without depth and points if the factor is not known well enough (scaling.require).
-        """
-        if self._estimator is None:
-            return prediction
-        if self._tracking is not None:
-            self._tracking.result()
-            self._tracking = None
-        stamp = stamp_ns(header)
-        if camera is None:
-            self.estimate = dataclasses.replace(self.estimate, reason="no camera_info")
-        elif prediction.depth is not None:
-            # Every second pixel or so tells as much, in a fraction of the time.
-            step = max(1, prediction.depth.shape[1] // _COMPARED_WIDTH)
-            part = prediction.depth[step // 2 :: step, step // 2 :: step]
-            with np.errstate(divide="ignore"):
-                inverse = 1.0 / part.astype(np.float32)
-            self.estimate = self._estimator.measure(stamp, inverse, camera)
-        factor = min(max(self.estimate.factor, _SMALLEST), _LARGEST)
-        if not self.is_known:
-            return dataclasses.replace(prediction, depth=None, points=None, camera=None)
-        depth, points = prediction.depth, prediction.points
-        if depth is not None:
-            depth = depth * np.float32(factor)
-            low, high = self._values["min_range"], self._values["max_range"]
-            depth[(depth < low) | (depth > high)] = np.nan
-            if encoding == "16UC1":
-                depth = np.nan_to_num(np.rint(1000.0 * depth))
-                depth = np.where(depth > 65535.0, 0.0, depth).astype(np.uint16)
-        if points is not None:
-            points = np.array(points)
-            points[..., :3] *= np.float32(factor)
-            limit = self._values["points.max_range"] or self._values["max_range"]
-            z = points[..., 2]
-            points[(z < self._values["min_range"]) | (z > limit), :3] = np.nan
-        return dataclasses.replace(prediction, depth=depth, points=points)
+        # The factor is measured on the depth.
+        wanted = outputs if "depth" in outputs else (*outputs, "depth")
+        prediction = predictor.predict(image, camera, unit, wanted)
+        assert prediction.depth is not None
+        # Every second pixel or so tells as much, in a fraction of the time.
+        step = max(1, prediction.depth.shape[1] // _COMPARED_WIDTH)
+        part = prediction.depth[step // 2 :: step, step // 2 :: step]
+        with np.errstate(divide="ignore"):
+            inverse = 1.0 / part.astype(np.float32)
+        self._to_measure = _Predicted(stamp, inverse, prediction.camera)
+        self.estimate = self._find(self._to_measure)
+        return multiply(prediction, _limited(self.estimate.factor), options)
 
     @property
     def is_known(self) -> bool:
@@ -226,26 +318,26 @@ class Scaling:
 
     def diagnostics(self) -> dict[str, str]:
         """Return what diagnostics show."""
-        estimate = self.estimate
-        if not self.is_live:
+        if self._estimator is None:
             return {"scale source": "fixed"}
+        estimate = self._estimator.estimate
         return {
             "scale source": estimate.source or "none yet",
             "scale factor": f"{estimate.factor:.4f}",
             "scale deviation": f"{estimate.deviation:.1%}",
             "scale age (s)": f"{estimate.age_s:.2f}",
-            "scale held because": estimate.reason,
+            "scale held because": self._fault or estimate.reason,
         }
 
     def problem(self) -> str:
         """Say why depth is withheld, "" if it is not."""
         if self.is_known:
             return ""
+        newest = self.estimate if self._estimator is None else self._estimator.estimate
         return (
             f"no depth is published: the factor to metres is known to "
             f"{self.estimate.deviation:.0%}, scaling.require is "
-            f"{self._values['scaling.require']:g} "
-            f"({self.estimate.reason or 'measuring'})"
+            f"{self._values['scaling.require']:g} ({self._fault or newest.reason or 'measuring'})"
         )
 
     def _create(self) -> ScaleEstimator:
@@ -260,36 +352,48 @@ class Scaling:
             down = _gravity(self._mounting)
         return ScaleEstimator(options, self._mounting, down)
 
-    def _take_messages(self, camera_frame: str, camera: PinholeCamera) -> None:
-        """Hand waiting messages to the estimator, in the worker's thread."""
-        estimator = self._estimator
-        assert estimator is not None
+    def _take_messages(
+        self, estimator: ScaleEstimator, camera_frame: str, camera: PinholeCamera
+    ) -> None:
+        """Hand waiting messages to the estimator, in its thread."""
         if self._asks_frames and (pose := self.frames.body_pose(camera_frame)) is not None:
             estimator.down = _gravity(pose)
         while self._waiting:
             kind, message = self._waiting.popleft()
-            stamp = stamp_ns(message.header)
-            if kind == "odom":
-                # Odometry of the camera itself, as tracking cameras and visual odometry give it.
-                own = message.child_frame_id.lstrip("/") == camera_frame.lstrip("/")
-                mounting = self._mounting
-                if self._asks_frames:
-                    known = self.frames.pose(message.child_frame_id, camera_frame)
-                    mounting = mounting if known is None else known
-                estimator.mounting = np.eye(4) if own else mounting
-                p, q = message.pose.pose.position, message.pose.pose.orientation
-                estimator.add_odometry(stamp, (p.x, p.y, p.z), (q.x, q.y, q.z, q.w))
-                continue
-            to_camera = self._sensor_pose(message.header.frame_id, camera_frame, kind)
-            if kind == "range":
-                estimator.add_ranges(stamp, read_beam(message, to_camera))
-            elif kind == "scan":
-                estimator.add_ranges(stamp, read_scan(message, to_camera))
-            elif kind == "depth":
-                own_camera = self._range_camera or camera
-                estimator.add_ranges(stamp, read_depth_image(message, to_camera, own_camera))
-            else:
-                estimator.add_ranges(stamp, read_cloud(message, to_camera))
+            with self._held_at_fault():
+                self._take(estimator, kind, message, camera_frame, camera)
+
+    def _take(
+        self,
+        estimator: ScaleEstimator,
+        kind: str,
+        message: Any,
+        camera_frame: str,
+        camera: PinholeCamera,
+    ) -> None:
+        """Hand a message to the estimator."""
+        stamp = stamp_ns(message.header)
+        if kind == "odom":
+            # Odometry of the camera itself, as tracking cameras and visual odometry give it.
+            own = message.child_frame_id.lstrip("/") == camera_frame.lstrip("/")
+            mounting = self._mounting
+            if self._asks_frames:
+                known = self.frames.pose(message.child_frame_id, camera_frame)
+                mounting = mounting if known is None else known
+            estimator.mounting = np.eye(4) if own else mounting
+            p, q = message.pose.pose.position, message.pose.pose.orientation
+            estimator.add_odometry(stamp, (p.x, p.y, p.z), (q.x, q.y, q.z, q.w))
+            return
+        to_camera = self._sensor_pose(message.header.frame_id, camera_frame, kind)
+        if kind == "range":
+            estimator.add_ranges(stamp, read_beam(message, to_camera))
+        elif kind == "scan":
+            estimator.add_ranges(stamp, read_scan(message, to_camera))
+        elif kind == "depth":
+            own_camera = self._range_camera or camera
+            estimator.add_ranges(stamp, read_depth_image(message, to_camera, own_camera))
+        else:
+            estimator.add_ranges(stamp, read_cloud(message, to_camera))
 
     def _sensor_pose(self, frame: str, camera_frame: str, kind: str) -> NDArray[np.float64]:
         """Return the pose (4, 4) of a range sensor in the camera's optical frame."""
@@ -302,6 +406,37 @@ class Scaling:
         pose = invert_pose(OPTICAL) @ self._range_mounting
         # The frame of a depth image is an optical one; those of other sensors have x ahead.
         return np.asarray(pose @ OPTICAL if kind == "depth" else pose)
+
+
+def multiply(prediction: Prediction, factor: float, options: OutputOptions) -> Prediction:
+    """Multiply the depth of a prediction in an unlimited range, 32FC1, and limit and encode it.
+
+    Parameters
+    ----------
+    prediction : Prediction
+    factor : float
+    options : OutputOptions
+        Ranges and encoding that are wanted.
+    """
+    depth, points = prediction.depth, prediction.points
+    if depth is not None:
+        depth = depth * np.float32(factor)
+        depth[(depth < options.min_range) | (depth > options.max_range)] = np.nan
+        if options.depth_encoding == "16UC1":
+            depth = np.nan_to_num(np.rint(1000.0 * depth))
+            depth = np.where(depth > 65535.0, 0.0, depth).astype(np.uint16)
+    if points is not None:
+        points = np.array(points)
+        points[..., :3] *= np.float32(factor)
+        limit = options.points_max_range or options.max_range
+        z = points[..., 2]
+        points[(z < options.min_range) | (z > limit), :3] = np.nan
+    return dataclasses.replace(prediction, depth=depth, points=points)
+
+
+def _limited(factor: float) -> float:
+    """Return a factor that is not out of this world."""
+    return min(max(factor, _SMALLEST), _LARGEST)
 
 
 def _gravity(mounting: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.options import SCALE_SOURCES
 from monodepth2_ros.scale.factor import FactorFilter, Measurement, ScaleEstimate
 from monodepth2_ros.scale.ground import measure_height
-from monodepth2_ros.scale.odometry import OdometryScale
+from monodepth2_ros.scale.odometry import CameraView, OdometryScale
 from monodepth2_ros.scale.ranges import measure_beam, measure_ranges
 
 # A range measurement belongs to an image if its stamp is this near.
@@ -67,8 +67,9 @@ class Beam:
 class ScaleEstimator:
     """A running estimate of the factor from depth to metres.
 
-    For each image call :meth:`track`, which may run while the network does, then :meth:`measure`
-    with the depth that came of it.
+    For each image call :meth:`track`, which may run while the network does, then :meth:`glance`
+    with the depth that came of it, which gives the factor for it, and when there is time
+    :meth:`measure`.
 
     Parameters
     ----------
@@ -93,9 +94,14 @@ class ScaleEstimator:
         self.options = options
         self.down = down
         self.estimate = ScaleEstimate()
+        self._measured: int | None = None  # stamp of the newest measurement
         self._odometry = OdometryScale(mounting)
         self._ranges: tuple[int, NDArray[np.float64] | Beam] | None = None
         self._filters = {name: FactorFilter(options.time_constant_s) for name in options.sources}
+        # From where the camera saw what was measured last.
+        self._views: dict[str, CameraView | None] = {}
+        # What a glance needs: logarithm of the odometry's factor, and its share of the combination.
+        self._odometry_share: tuple[float, float] | None = None
 
     @property
     def mounting(self) -> NDArray[np.float64]:
@@ -133,17 +139,16 @@ class ScaleEstimator:
     def measure(
         self, stamp: int, inverse_depth: NDArray[np.floating], camera: PinholeCamera
     ) -> ScaleEstimate:
-        """Take an image's depth and return the factor for it.
+        """Compare an image's depth with what is measured, and return the factor with its deviation.
 
         Parameters
         ----------
         stamp : int
             Nanoseconds.
         inverse_depth : ndarray, shape (h, w)
-            For the field of view of the whole image, in the inverse of the network's unit; NaN
-            where unknown.
+            In the inverse of the network's unit; NaN where unknown.
         camera : PinholeCamera
-            Camera of the image, any size.
+            Camera of its field of view, any size: the image's, or that of a crop of it.
         """
         reasons = []
         for name, running in self._filters.items():
@@ -152,9 +157,44 @@ class ScaleEstimator:
                 reasons.append(measurement)
             else:
                 running.add(stamp, measurement)
+                self._views[name] = self._odometry.view
         measured = len(reasons) < len(self._filters)
         self.estimate = self._combine(stamp, "" if measured else "; ".join(reasons))
         return self.estimate
+
+    def newest(self, stamp: int) -> ScaleEstimate:
+        """Return the newest estimate with its age at a stamp in nanoseconds."""
+        known, measured = self.estimate, self._measured
+        if measured is None or not known.source:
+            return known
+        return replace(known, age_s=1e-9 * max(0, stamp - measured))
+
+    def glance(
+        self, stamp: int, inverse_depth: NDArray[np.floating], camera: PinholeCamera
+    ) -> ScaleEstimate:
+        """Return the factor to apply to an image's depth, before there is time to measure it.
+
+        That is the newest one, brought up to date by what corners at a glance say of this image, in
+        a tenth of a millisecond. Changes nothing; :meth:`measure` is to follow.
+
+        Parameters
+        ----------
+        stamp, inverse_depth, camera
+            See :meth:`measure`.
+        """
+        known, running = self.newest(stamp), self._filters.get("odometry")
+        if running is None:
+            return known
+        seen = self._odometry.glance(inverse_depth, camera)
+        if seen is None:
+            return known
+        if self._odometry_share is None:
+            # Nothing is known yet, or of other sources only, which are not contradicted.
+            return known
+        middle, share = self._odometry_share
+        share *= running.share_of_next(stamp)
+        factor = known.factor * math.exp(share * (seen - middle))
+        return replace(known, factor=factor, age_s=0.0, reason="")
 
     def _measure(
         self,
@@ -165,7 +205,7 @@ class ScaleEstimator:
     ) -> Measurement | str:
         """Ask one source."""
         if name == "odometry":
-            return self._odometry.measure(inverse_depth)
+            return self._odometry.measure(inverse_depth, camera)
         if name == "camera_height":
             return measure_height(inverse_depth, camera, self.options.camera_height, self.down)
         if self._ranges is None:
@@ -186,19 +226,26 @@ class ScaleEstimator:
 
     def _combine(self, stamp: int, reason: str) -> ScaleEstimate:
         """Average the sources, each weighted by 1 / variance."""
-        total = weight = 0.0
+        total = weight = odometry_weight = 0.0
         names, newest = [], None
+        self._odometry_share = None
         for name, running in self._filters.items():
-            middle, variance = running.at(stamp)
+            change = self._odometry.view_change(self._views.get(name))
+            middle, variance = running.at(stamp, change)
             if not math.isfinite(variance):
                 continue
             total += middle / variance
             weight += 1.0 / variance
+            if name == "odometry":
+                odometry_middle, odometry_weight = middle, 1.0 / variance
             names.append(name)
             if running.stamp is not None:
                 newest = running.stamp if newest is None else max(newest, running.stamp)
+        self._measured = newest
         if newest is None:
             return ScaleEstimate(reason=reason)
+        if odometry_weight:
+            self._odometry_share = (odometry_middle, odometry_weight / weight)
         return ScaleEstimate(
             factor=math.exp(total / weight),
             deviation=math.sqrt(1.0 / weight),

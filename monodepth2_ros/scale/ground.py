@@ -18,6 +18,9 @@ _TOLERANCE = 0.08
 
 # Less than this share of the rays below the horizon on the plane: it is not the ground.
 _LEAST_GROUND = 0.25
+# The ground says too little of an image of which it is less than this share: on rendered worlds the
+# network's factor there differed from that of the image by 3 to 9 % above, by 3 to 22 % below.
+_LEAST_OF_IMAGE = 0.2
 # More than this share below the plane: it is a table, or a kerb.
 _MOST_BELOW = 0.12
 
@@ -115,6 +118,9 @@ def measure_height(
         return "no ground in view: much lies below the largest plane"
     if float(_tilt(plane[None], direction)[0]) > tilt:
         return "no ground in view: the largest plane is not level"
+    seen = float(np.count_nonzero(np.abs(error) < _TOLERANCE)) / np.isfinite(everywhere).sum()
+    if seen < _LEAST_OF_IMAGE:
+        return f"too little ground in view: {seen:.0%} of the image"
     if down is None:
         value = float(np.log(height * np.linalg.norm(plane)))
         return Measurement(np.array([value]), np.array([_TILTED**-2]), _TILTED)

@@ -15,24 +15,45 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from monodepth2_ros.camera import PinholeCamera
-from monodepth2_ros.scale.factor import Measurement
+from monodepth2_ros.scale.factor import (
+    MODEL_NOISE,
+    REGIONS,
+    Measurement,
+    even_weights,
+    relative_median,
+)
 from monodepth2_ros.scale.poses import PoseBuffer, invert_pose
-from monodepth2_ros.scale.tracking import find_corners, follow, tracking_image
+from monodepth2_ros.scale.tracking import (
+    find_corners,
+    follow,
+    tracking_camera,
+    tracking_image,
+)
 
 _NANOSECONDS = 1_000_000_000
+
+# Factors that are tried one after the other until one is measured: with none of them corners of a
+# road are not found again, with one that is right to a third or so they are.
+_FIRST_FACTORS = (1.0, 2.0, 0.5, 4.0, 0.25, 8.0)
+
+# Images are warped by a map with a node at every so many pixels.
+_WARP_STEP = 8
 
 #: Frames that are kept, and for how long.
 _FRAMES = 40
 _WINDOW_S = 2.5
 # Frames whose triangulated corners are compared with the newest prediction.
-_MAP = 40
-# Of their corners at most about twice so many are compared.
-_MOST_COMPARED = 900
+_MAP = 20
+# Of their corners at most about twice so many are compared, and at a glance.
+_MOST_COMPARED = 700
+_MOST_GLANCED = 300
 # Images that follow each other faster are not all kept.
 _INTERVAL_NS = 90_000_000
 
@@ -112,6 +133,44 @@ class _Corners:
     noise: NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """Corners as the newest image shows them.
+
+    Attributes
+    ----------
+    depth : ndarray, shape (N,)
+        Metres.
+    rays : ndarray, shape (N, 2)
+        x / z and y / z.
+    noise : ndarray, shape (N,)
+        Standard deviation of inverse depth.
+    """
+
+    depth: NDArray[np.float64]
+    rays: NDArray[np.float64]
+    noise: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CameraView:
+    """Where the camera looked at something from.
+
+    Attributes
+    ----------
+    pose : ndarray, shape (4, 4)
+        World from camera.
+    jumps : int
+        How often the odometry had jumped: poses before and after a jump cannot be compared.
+    nearness : float
+        Median inverse depth of what it saw, 1 / metre.
+    """
+
+    pose: NDArray[np.float64]
+    jumps: int
+    nearness: float
+
+
 class OdometryScale:
     """Compares predicted depth with that of corners triangulated by measured motion.
 
@@ -139,18 +198,24 @@ class OdometryScale:
         self._corners: _Corners | None = None
         self._map: deque[_Corners] = deque(maxlen=_MAP)
         self._reason = "no odometry"
-        # The corners as seen from the newest frame: depth, rays, noise of inverse depth.
-        self._seen: tuple[NDArray[np.float64], ...] | None = None
+        self._seen: _Seen | None = None
+        self._view: CameraView | None = None
         # Distance between two frames at which there is good parallax; learned from the last pair.
         self._baseline = 0.0
         self._median_inverse_depth = 0.0
         self._rotation_noise = _ROTATION_NOISE
+        # The last prediction, inverse, at every node of the map by which images are warped, and the
+        # factor by which it is metres: a guess until it is measured.
+        self._nodes: NDArray[np.float32] | None = None
+        self._factor: float | None = None
+        self._guesses = 0
 
     def reset(self) -> None:
         """Forget all images."""
         self._frames.clear()
         self._corners = None
         self._map.clear()
+        self._nodes = None
 
     def track(self, stamp: int, image: NDArray[np.uint8], camera: PinholeCamera) -> None:
         """Triangulate corners of the newest image whose motion is known; needs no depth.
@@ -163,45 +228,98 @@ class OdometryScale:
         camera : PinholeCamera
             Camera of the image.
         """
-        grey = tracking_image(image)
-        small = camera.resized(grey.shape[1], grey.shape[0])
+        small = tracking_camera(camera)
         gap = stamp - self._frames[-1].stamp if self._frames else 0
         if small != self._camera or not 0 <= gap <= _WINDOW_S * _NANOSECONDS:
             self.reset()
             self._camera = small
-        # Pairs reach far enough back with a few frames a second.
-        if len(self._frames) > 1 and stamp - self._frames[-2].stamp < _INTERVAL_NS:
-            self._frames.pop()
-        self._frames.append(_Frame(stamp, grey))
-        while self._frames[0].stamp < stamp - _WINDOW_S * _NANOSECONDS:
-            self._frames.popleft()
-        self._reason = self._locate() or self._triangulate()
+        # Pairs reach far enough back with a few frames a second; those between are only located.
+        if not self._frames or stamp - self._frames[-1].stamp >= _INTERVAL_NS:
+            self._frames.append(_Frame(stamp, tracking_image(image)))
+            while self._frames[0].stamp < stamp - _WINDOW_S * _NANOSECONDS:
+                self._frames.popleft()
+        self._reason = self._locate(stamp) or self._triangulate()
         if self._reason in _FEW_NOW and len(self._map) >= 3:
             self._reason = ""  # the corners of the frames before are seen in this one, too
-        self._seen = None
-        if not self._reason and self._map:
-            self._seen = self._seen_now()
+        self._view = self._view_at(stamp)
+        seen = None
+        if not self._reason and self._map and self._view is not None:
+            seen = self._seen_from(self._view.pose)
+        self._seen = seen
 
-    def measure(self, inverse_depth: NDArray[np.floating]) -> Measurement | str:
+    @property
+    def view(self) -> CameraView | None:
+        """From where the newest image was taken; None if that is not known."""
+        return self._view
+
+    def view_change(self, since: CameraView | None) -> float | None:
+        """Return how much of the image is new since another view, 0 to 1; None if not known."""
+        now, camera = self._view, self._camera
+        if now is None or since is None or camera is None or now.jumps != since.jumps:
+            return None
+        cosine = 0.5 * (float(np.sum(now.pose[:3, :3] * since.pose[:3, :3])) - 1.0)
+        angle = float(np.arccos(min(1.0, max(-1.0, cosine))))
+        field_of_view = 2.0 * float(np.arctan(0.5 * camera.width / camera.fx))
+        moved = float(np.linalg.norm(now.pose[:3, 3] - since.pose[:3, 3]))
+        return min(1.0, angle / field_of_view + moved * max(now.nearness, since.nearness))
+
+    def glance(self, inverse_depth: NDArray[np.floating], camera: PinholeCamera) -> float | None:
+        """Say quickly what :meth:`measure` would find; changes nothing, for use in another thread.
+
+        Parameters
+        ----------
+        inverse_depth, camera
+            See :meth:`measure`.
+
+        Returns
+        -------
+        float or None
+            Logarithm of the factor; None if there is nothing to compare with.
+        """
+        seen = self._seen
+        if seen is None or len(seen.depth) < _FEWEST_POINTS:
+            return None
+        some = slice(None, None, max(1, len(seen.depth) // _MOST_GLANCED))
+        rays, depth, noise = seen.rays[some], seen.depth[some], seen.noise[some]
+        scaled = camera.resized(*inverse_depth.shape[::-1])
+        pixels = rays * (scaled.fx, scaled.fy) + (scaled.cx, scaled.cy)
+        predicted = sample_smooth(inverse_depth, pixels)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values = np.log(depth * predicted)
+            errors = noise / predicted  # relative, but for the factor
+        usable = np.isfinite(values)
+        if np.count_nonzero(usable) < _FEWEST_POINTS:
+            return None
+        values, errors = values[usable], errors[usable] * np.exp(np.median(values[usable]))
+        good = errors < _LARGEST_ERROR
+        if np.count_nonzero(good) < _FEWEST_POINTS:
+            return None
+        weights = 1.0 / (MODEL_NOISE**2 + errors[good] ** 2)
+        return relative_median(values[good], even_weights(weights, rays[usable][good]))
+
+    def measure(
+        self, inverse_depth: NDArray[np.floating], camera: PinholeCamera
+    ) -> Measurement | str:
         """Compare the newest image's depth with the corners.
 
         Parameters
         ----------
         inverse_depth : ndarray, shape (h, w)
-            Predicted for the whole image at any size, in the inverse of the network's unit; NaN
-            where unknown.
+            Predicted, in the inverse of the network's unit; NaN where unknown.
+        camera : PinholeCamera
+            Camera of its field of view, any size: the image's, or that of a crop of it.
 
         Returns
         -------
         Measurement, or str
             The reason why there is none.
         """
-        camera = self._camera
-        if self._reason or not self._map or camera is None:
+        self._keep_nodes(inverse_depth, camera)
+        if self._reason or not self._map:
             return self._reason or "no image"
         if self._seen is None:
             return "odometry is late"
-        depth, rays, noise = self._seen
+        depth, rays, noise = self._seen.depth, self._seen.rays, self._seen.noise
         height, width = inverse_depth.shape
         scaled = camera.resized(width, height)
         pixels = rays * (scaled.fx, scaled.fy) + (scaled.cx, scaled.cy)
@@ -220,38 +338,63 @@ class OdometryScale:
         good = errors < _LARGEST_ERROR
         if good.sum() < _FEWEST_POINTS:
             good = errors < 2.0 * _LARGEST_ERROR
-        return Measurement.of_points(values[good], errors[good], rays[usable][good])
+        # As many regions as the image could have points in.
+        regions = np.ceil(REGIONS * width / scaled.fx) * np.ceil(REGIONS * height / scaled.fy)
+        found = Measurement.of_points(
+            values[good], errors[good], rays[usable][good], regions=int(regions)
+        )
+        self._factor = float(np.exp(found.middle))
+        return found
 
-    def _seen_now(
-        self,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | None:
-        """Return the corners as the newest frame sees them, None while its pose is unknown."""
+    def _keep_nodes(self, inverse_depth: NDArray[np.floating], camera: PinholeCamera) -> None:
+        """Keep a prediction at the nodes of the map by which images are warped."""
+        whole = self._camera
+        if whole is None:
+            return
+        columns, rows = whole.width // _WARP_STEP, whole.height // _WARP_STEP
+        nodes, part = whole.resized(columns, rows), camera.resized(*inverse_depth.shape[::-1])
+        x = (np.arange(columns) - nodes.cx) * (part.fx / nodes.fx) + part.cx
+        y = (np.arange(rows) - nodes.cy) * (part.fy / nodes.fy) + part.cy
+        # Outside the model's crop, what is at its edge.
+        x = np.rint(x).astype(np.intp).clip(0, inverse_depth.shape[1] - 1)
+        y = np.rint(y).astype(np.intp).clip(0, inverse_depth.shape[0] - 1)
+        nodes_seen = inverse_depth[np.ix_(y, x)].astype(np.float32)
+        self._nodes = np.nan_to_num(nodes_seen, nan=0.0, posinf=0.0)
+
+    def _view_at(self, stamp: int) -> CameraView | None:
+        """Return where the camera is, continued at constant velocity if it is not known yet."""
         frame = self._frames[-1]
-        pose = frame.pose
+        pose = frame.pose if frame.stamp == stamp else None
         if pose is None:
-            pose = self.poses.at([frame.stamp], AHEAD_S)[0] @ self.mounting
+            pose = self.poses.at([stamp], AHEAD_S)[0] @ self.mounting
             if not np.isfinite(pose).all():
                 return None
-        return self._seen_from(pose)
+        return CameraView(pose, self.poses.jumps, self._median_inverse_depth)
 
-    def _seen_from(
-        self, pose: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Return depth, rays and noise of inverse depth of the corners in another frame."""
-        inverse = np.maximum(np.concatenate([c.inverse_depth for c in self._map]), 1e-4)
-        directions = np.concatenate([c.directions for c in self._map])
-        origins = np.repeat(
-            [c.pose[:3, 3] for c in self._map], [len(c.noise) for c in self._map], axis=0
-        )
+    def _seen_from(self, pose: NDArray[np.float64]) -> _Seen:
+        """Return the corners as another frame sees them."""
+        counts = np.array([len(corners.noise) for corners in self._map])
+        # Some are enough, spread over all frames.
+        step = max(1, int(counts.sum()) // _MOST_COMPARED)
+        parts = [
+            (
+                c.inverse_depth[k % step :: step],
+                c.directions[k % step :: step],
+                c.noise[k % step :: step],
+            )
+            for k, c in enumerate(self._map)
+        ]
+        inverse = np.maximum(np.concatenate([part[0] for part in parts]), 1e-4)
+        directions = np.concatenate([part[1] for part in parts])
+        noise = np.concatenate([part[2] for part in parts])
+        offsets = np.array([c.pose[:3, 3] for c in self._map]) - pose[:3, 3]
+        offsets = np.repeat(offsets, [len(part[0]) for part in parts], axis=0)
         # Points times their inverse depth: those far away stay finite.
-        points = (directions + inverse[:, None] * (origins - pose[:3, 3])) @ pose[:3, :3]
+        points = (directions + inverse[:, None] * offsets) @ pose[:3, :3]
         ahead = np.maximum(points[:, 2], 1e-6)
-        noise = np.concatenate([c.noise for c in self._map])
-        # Some are enough, spread over all frames; time is short once there is depth.
-        some = slice(None, None, max(1, len(noise) // _MOST_COMPARED))
-        return ahead[some] / inverse[some], points[some, :2] / ahead[some, None], noise[some]
+        return _Seen(ahead / inverse, points[:, :2] / ahead[:, None], noise)
 
-    def _locate(self) -> str:
+    def _locate(self, now: int) -> str:
         """Give poses to the frames whose odometry has come; return why there are none."""
         if self.poses.jumps != self._jumps:
             # Poses before a jump have nothing to do with those after it.
@@ -261,7 +404,7 @@ class OdometryScale:
             self._frames.append(newest)
             self._corners = None
             self._map.clear()
-        newest_pose, stamp = self.poses.newest, self._frames[-1].stamp
+        newest_pose = self.poses.newest
         if newest_pose is None:
             return "no odometry"
         missing = [frame for frame in self._frames if frame.pose is None]
@@ -270,7 +413,7 @@ class OdometryScale:
             for frame, pose in zip(missing, poses, strict=True):
                 if np.isfinite(pose).all():
                     frame.pose = pose
-        behind = 1e-9 * (stamp - newest_pose)
+        behind = 1e-9 * (now - newest_pose)
         if behind > AHEAD_S:
             return f"odometry is {behind:.2f} s behind the images"
         return ""
@@ -302,16 +445,18 @@ class OdometryScale:
         centre = np.array([camera.cx, camera.cy])
         focal = np.array([camera.fx, camera.fy])
         rays = ((points - centre) / focal).astype(np.float64)
-        guess = self._project(rays, motion, np.full(len(rays), self._median_inverse_depth))
-        there, found = follow(base.grey, reference.grey, points, guess)
+        there, found = follow(base.grey, reference.grey, points, self._warp(motion))
         if found.sum() < _FEWEST_POINTS:
             self._baseline = 0.5 * distance
+            self._guesses += 1
             return "too few corners are found again"
         rays = rays[found]
         seen = ((there[found] - centre) / focal).astype(np.float64)
         noise = _PIXEL_NOISE * camera.width / camera.fx
         solution = _solve(rays, seen, motion, noise, self._rotation_noise)
         if isinstance(solution, str):
+            self._baseline = 0.7 * distance
+            self._guesses += 1
             return solution
         share = 0.1
         self._rotation_noise += share * (solution.rotation_error - self._rotation_noise)
@@ -328,18 +473,42 @@ class OdometryScale:
         self._map.append(self._corners)
         return ""
 
-    def _project(
-        self, rays: NDArray[np.float64], motion: NDArray[np.float64], inverse: NDArray[np.float64]
-    ) -> NDArray[np.float32]:
-        """Say in which pixels points of one frame are seen from another."""
+    def _warp(self, motion: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Say where another frame shows what the newest one does, by the last known depth.
+
+        Parameters
+        ----------
+        motion : ndarray, shape (4, 4)
+            Takes points of the newest frame to the other one.
+
+        Returns
+        -------
+        x, y : ndarray, shape (h, w), float32
+            Pixels.
+        """
         camera = self._camera
         assert camera is not None
-        points = np.column_stack([rays, np.ones(len(rays))]) @ motion[:3, :3].T
-        points += inverse[:, None] * motion[:3, 3]
-        places = points[:, :2] / np.maximum(points[:, 2:], 0.05)
-        pixels = places * (camera.fx, camera.fy) + (camera.cx, camera.cy)
-        limits = (camera.width - 1.0, camera.height - 1.0)
-        return np.clip(pixels, 0.0, limits).astype(np.float32)
+        # On every fourth pixel: between them the map is smooth.
+        columns, rows = camera.width // _WARP_STEP, camera.height // _WARP_STEP
+        small = camera.resized(columns, rows)
+        x = ((np.arange(columns) - small.cx) / small.fx).astype(np.float32)
+        y = ((np.arange(rows) - small.cy) / small.fy).astype(np.float32)[:, None]
+        turn, shift = motion[:3, :3].astype(np.float32), motion[:3, 3].astype(np.float32)
+        factor = self._factor
+        if factor is None and self._guesses:
+            factor = _FIRST_FACTORS[self._guesses % len(_FIRST_FACTORS)]
+        inverse: Any = np.float32(self._median_inverse_depth)
+        if factor is not None and self._nodes is not None:
+            inverse = self._nodes * np.float32(1.0 / factor)
+        u, v, w = (
+            turn[i, 0] * x + turn[i, 1] * y + turn[i, 2] + inverse * shift[i] for i in range(3)
+        )
+        w = np.maximum(w, np.float32(0.05))
+        size = (camera.width, camera.height)
+        return (
+            cv2.resize(u / w * np.float32(camera.fx) + np.float32(camera.cx), size),
+            cv2.resize(v / w * np.float32(camera.fy) + np.float32(camera.cy), size),
+        )
 
 
 def sample_smooth(
@@ -430,27 +599,27 @@ def _solve(
     design = across[:, :1] * first + across[:, 1:] * second
     off = np.sum(across * offset, axis=1)
     prior = np.eye(3) * (noise / rotation_noise) ** 2
-    weights = np.ones(len(x))
-    for _ in range(4):
-        weighted = design.T * weights
+    weighted = design.T
+    for _ in range(3):
         normal = weighted @ design
-        rotation = np.linalg.solve(normal + prior, -weighted @ off)
+        rotation = np.linalg.solve(normal + prior, -(weighted @ off))
         residual = (off + design @ rotation) / noise
         # Cauchy's weights: mismatches and moving things have heavy tails.
-        weights = 1.0 / (1.0 + residual**2 / 4.0)
-    free = np.linalg.solve(normal + np.eye(3) * (noise / _ROTATION_NOISE) ** 2, -weighted @ off)
+        weighted = design.T / (1.0 + residual**2 / 4.0)
+    # As the images alone would have it, but for the largest rotation that is corrected.
+    loose = np.linalg.inv(normal + np.eye(3) * (noise / _ROTATION_NOISE) ** 2)
+    free = -loose @ (weighted @ off)
     if np.linalg.norm(free) > _WRONG_ROTATION:
         return "odometry and images disagree in rotation"
     good = np.abs(residual) < _OUTLIER
-    if good.sum() < max(_FEWEST_POINTS, _FEWEST_INLIERS * len(x)):
+    if np.count_nonzero(good) < max(_FEWEST_POINTS, _FEWEST_INLIERS * len(x)):
         return "odometry and images disagree"
-    corrected = np.sum(along * offset, axis=1)
-    corrected += (along[:, :1] * first + along[:, 1:] * second) @ rotation
-    covariance = np.linalg.inv(normal + prior) * noise**2
-    explained = float(np.trace(np.linalg.inv(normal + np.eye(3) * (noise / _ROTATION_NOISE) ** 2)))
-    error = np.sqrt(max(float(free @ free) - explained * noise**2, 0.0) / 3.0)
     turning = along[:, :1] * first + along[:, 1:] * second
-    shared = np.einsum("ni,ij,nj->n", turning, covariance, turning)
+    corrected = np.sum(along * offset, axis=1) + turning @ rotation
+    covariance = np.linalg.inv(normal + prior) * noise**2
+    explained = float(np.trace(loose)) * noise**2
+    error = np.sqrt(max(float(free @ free) - explained, 0.0) / 3.0)
+    shared = np.sum((turning @ covariance) * turning, axis=1)
     return _ScaleSolution(
         good=good,
         inverse_depth=-corrected / length,

@@ -12,12 +12,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from monodepth2_ros.camera import PinholeCamera
+
 #: Width of the images that corners are followed on.
 TRACKING_WIDTH = 320
 
 _COLUMNS = 12  # of the grid
-_WINDOW = (13, 13)
-_LEVELS = 3
+_WINDOW = (11, 11)
+_LEVELS = 2
 _BACK_LEVELS = 1
 _BACK_OFF = 6.0  # pixels
 _BORDER = 4  # pixels
@@ -41,12 +43,25 @@ def tracking_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     ndarray, shape (h, w), uint8
         At most :data:`TRACKING_WIDTH` wide.
     """
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
-    height, width = grey.shape
-    if width > TRACKING_WIDTH:
-        size = (TRACKING_WIDTH, max(1, round(height * TRACKING_WIDTH / width)))
-        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-    return np.asarray(grey, np.uint8)
+    height, width = image.shape[:2]
+    size = _tracking_size(width, height)
+    if size != (width, height):
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    if image.ndim == 3:
+        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+    return image
+
+
+def tracking_camera(camera: PinholeCamera) -> PinholeCamera:
+    """Return the camera of the :func:`tracking_image` of an image, given the image's."""
+    return camera.resized(*_tracking_size(camera.width, camera.height))
+
+
+def _tracking_size(width: int, height: int) -> tuple[int, int]:
+    """Return the size of the tracking image."""
+    if width <= TRACKING_WIDTH:
+        return width, height
+    return TRACKING_WIDTH, max(1, round(height * TRACKING_WIDTH / width))
 
 
 def find_corners(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -88,15 +103,21 @@ def follow(
     first: NDArray[np.uint8],
     second: NDArray[np.uint8],
     points: NDArray[np.float32],
-    guess: NDArray[np.float32],
+    warp: tuple[NDArray[np.float32], NDArray[np.float32]],
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Follow points from one image to another, and back.
+
+    The second image is first warped to look like the first, by what is known of motion and depth:
+    patches of a road change their size and shape from frame to frame, and are not found again
+    otherwise.
 
     Parameters
     ----------
     first, second : ndarray, shape (h, w), uint8
-    points, guess : ndarray, shape (N, 2), float32
-        Where they are in the first image, and about where in the second.
+    points : ndarray, shape (N, 2), float32
+        Where they are in the first image.
+    warp : tuple of ndarray, shape (h, w), float32
+        x and y in the second image of what each pixel of the first one shows, roughly.
 
     Returns
     -------
@@ -107,14 +128,21 @@ def follow(
     """
     if not len(points):
         return points, np.zeros(0, bool)
-    there, found = _flow(first, second, points, guess, _LEVELS)
+    border = cv2.BORDER_REPLICATE
+    warped = np.asarray(cv2.remap(second, *warp, cv2.INTER_LINEAR, borderMode=border), np.uint8)
+    there, found = _flow(first, warped, points, points, _LEVELS)
     # The way back starts as far off as the way there did, but for a few pixels at most.
-    off = np.clip(there - guess, -_BACK_OFF, _BACK_OFF)
-    back, returned = _flow(second, first, there, points + off, _BACK_LEVELS)
+    off = np.clip(there - points, -_BACK_OFF, _BACK_OFF)
+    back, returned = _flow(warped, first, there, points + off, _BACK_LEVELS)
+    home = np.abs(back - points).max(axis=1) < _RETURN
     height, width = second.shape
+    column, row = (np.ascontiguousarray(there[:, i : i + 1]) for i in range(2))
+    back_to_second = [
+        cv2.remap(part, column, row, cv2.INTER_LINEAR, borderMode=border) for part in warp
+    ]
+    there = np.asarray(np.concatenate(back_to_second, axis=1), np.float32)
     inside = (there >= _BORDER).all(axis=1)
     inside &= (there[:, 0] < width - _BORDER) & (there[:, 1] < height - _BORDER)
-    home = np.abs(back - points).max(axis=1) < _RETURN
     return there, found & returned & inside & home
 
 

@@ -156,7 +156,7 @@ def live_factors(live: LiveScale, store: FrameStore, progress: Progress) -> Fact
     """
     measured, factors, deviations = [], [], []
     reasons: dict[str, int] = {}
-    for frame, estimate in enumerate(replay(live, store, progress)):
+    for frame, estimate in enumerate(replay(live, store, progress, late=True)):
         if estimate.reason or not estimate.source:
             reasons[estimate.reason] = reasons.get(estimate.reason, 0) + 1
             continue

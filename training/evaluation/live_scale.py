@@ -81,7 +81,10 @@ class LiveScale:
 
 
 def replay(
-    live: LiveScale, store: FrameStore, progress: Callable[[int], object] | None = None
+    live: LiveScale,
+    store: FrameStore,
+    progress: Callable[[int], object] | None = None,
+    late: bool = False,
 ) -> list[ScaleEstimate]:
     """Run the estimator over all frames of a store.
 
@@ -91,6 +94,9 @@ def replay(
     store : FrameStore
     progress : callable, optional
         Called with the number of frames whenever some are done.
+    late : bool
+        Give what is known after each frame was measured, and not what the node applies to it,
+        which does not wait for that.
 
     Returns
     -------
@@ -118,7 +124,11 @@ def replay(
                 if seen is not None:
                     estimator.add_ranges(*seen)
                 estimator.track(stamp, np.asarray(store.images[frame]), camera)
-                estimates.append(estimator.measure(stamp, inverse, camera))
+                if late or not estimator.estimate.source:
+                    estimates.append(estimator.measure(stamp, inverse, camera))
+                else:
+                    estimates.append(estimator.glance(stamp, inverse, camera))
+                    estimator.measure(stamp, inverse, camera)
             if progress is not None:
                 progress(len(frames))
     return estimates

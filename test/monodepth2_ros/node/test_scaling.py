@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import array
-import dataclasses
 
 import cv2
 import numpy as np
@@ -190,19 +189,16 @@ def test_node_measures_metres_from_other_range_sensors(start, model, kind):
 @pytest.mark.parametrize("sees", ["ground", "wall"])
 def test_node_measures_metres_from_the_height_of_the_camera(start, monkeypatch, sees):
     pitch, height, unit = 0.3, 0.5, 2.5
-    predict = DepthPredictor.predict
 
-    def predicted(self, image, camera, *rest):
-        found = predict(self, image, camera, *rest)
-        small = CAMERA.resized(found.depth.shape[1], found.depth.shape[0])
+    def inverse_depth(sigmoid, metadata, scale):
+        small = CAMERA.resized(*sigmoid.shape[::-1])
         x, y = np.meshgrid(np.arange(float(small.width)), np.arange(float(small.height)))
         rays = np.stack([(x - small.cx) / small.fx, (y - small.cy) / small.fy, 1.0 + 0.0 * x], -1)
         fall = rays @ [0.0, np.cos(pitch), np.sin(pitch)]
-        floor = height / np.maximum(fall, 0.02) / unit
-        depth = np.full_like(floor, 4.0) if sees == "wall" else floor
-        return dataclasses.replace(found, depth=depth.astype(np.float32))
+        floor = unit * np.maximum(fall, 0.02) / height
+        return np.full_like(floor, 0.25) if sees == "wall" else floor
 
-    monkeypatch.setattr(DepthPredictor, "predict", predicted)
+    monkeypatch.setattr("monodepth2_ros.predictor.inverse_depth", inverse_depth)
     node, peer = start(
         scaling__source="camera_height",
         scaling__camera_height=height,

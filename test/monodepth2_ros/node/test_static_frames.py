@@ -79,7 +79,7 @@ def seen(one: Scaling, *messages):
     """Let an image come after messages; return the estimator."""
     for kind, message in messages:
         one._waiting.append((kind, message))
-    one.begin(header("camera_optical"), np.zeros((48, 64, 3), np.uint8), CAMERA)
+    one._begin(header("camera_optical"), np.zeros((48, 64, 3), np.uint8), CAMERA)
     one._tracking.result()
     one.close()
     return one._estimator

@@ -13,7 +13,7 @@ import pytest
 
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.scale import Beam, ScaleEstimator, ScaleOptions
-from monodepth2_ros.scale.factor import interpolated_weighted_median
+from monodepth2_ros.scale.factor import Measurement, interpolated_weighted_median
 from monodepth2_ros.scale.ground import measure_height
 from monodepth2_ros.scale.poses import PoseBuffer
 from monodepth2_ros.scale.ranges import depth_image_points, measure_ranges, scan_points
@@ -173,6 +173,84 @@ def test_deviation_grows_while_it_is_held(moved):
     assert last > first
 
 
+def test_deviation_grows_with_what_is_new_in_the_image(moved):
+    ride = copy.deepcopy(moved)
+    known = ride.estimator.estimate.deviation
+    # On the spot: the odometry says so, the images show nothing that could be followed.
+    for turn in (0.4, 0.8):
+        ride.stamp += STEP_NS
+        quaternion = (0.0, float(np.sin(turn / 2)), 0.0, float(np.cos(turn / 2)))
+        ride.estimator.add_odometry(ride.stamp, tuple(ride.position), quaternion)
+        ride.estimator.track(ride.stamp, np.full((240, 320), 90, np.uint8), CAMERA)
+        estimate = ride.estimator.measure(ride.stamp, walls(ride.position, turn)[1], CAMERA)
+    assert estimate.reason and estimate.factor == pytest.approx(UNIT, rel=0.02)
+    assert estimate.deviation > max(0.2, 3.0 * known)
+
+
+def test_a_glance_says_what_measuring_would_and_changes_nothing(moved):
+    ride = copy.deepcopy(moved)
+    ride.stamp += STEP_NS
+    ride.position = ride.position + np.array([0.05, 0.0, 0.0])
+    ride.estimator.add_odometry(ride.stamp, tuple(ride.position), LEVEL)
+    image, inverse = walls(ride.position)
+    # The unit of the network has changed by a tenth since the last image.
+    inverse *= 1.1
+    ride.estimator.track(ride.stamp, image, CAMERA)
+    before = ride.estimator.estimate
+    seen = ride.estimator.glance(ride.stamp, inverse, CAMERA)
+    assert ride.estimator.estimate is before
+    assert seen == ride.estimator.glance(ride.stamp, inverse, CAMERA)
+    measured = ride.estimator.measure(ride.stamp, inverse, CAMERA)
+    assert before.factor * 1.04 < seen.factor < before.factor * 1.1
+    # Near, as each weighs the frames before in its own way.
+    assert seen.factor == pytest.approx(measured.factor, rel=0.04)
+    assert seen.age_s == 0.0 and seen.reason == ""
+
+
+def road(ahead: float, height: float = 1.5, pitch: float = 0.25) -> tuple[np.ndarray, np.ndarray]:
+    """Render a textured road below a camera that has gone so many metres ahead; see `walls`."""
+    rng = np.random.default_rng(1)
+    texture = cv2.GaussianBlur(rng.uniform(0, 255, (1024, 1024)).astype(np.float32), (0, 0), 2.0)
+    texture = cv2.normalize(texture, None, 0, 255, cv2.NORM_MINMAX)
+    x, y = np.meshgrid(np.arange(320.0), np.arange(240.0))
+    rays = np.stack([(x - CAMERA.cx) / CAMERA.fx, (y - CAMERA.cy) / CAMERA.fy, np.ones_like(x)], -1)
+    fall = np.maximum(rays @ [0.0, np.cos(pitch), np.sin(pitch)], height / 60.0)
+    depth = height / fall
+    along = rays @ [0.0, -np.sin(pitch), np.cos(pitch)] * depth + ahead
+    columns = (rays[..., 0] * depth * 24.0 + 512.0).astype(np.float32)
+    rows = (along * 24.0).astype(np.float32)
+    seen = cv2.remap(texture, columns, rows, cv2.INTER_AREA, borderMode=cv2.BORDER_WRAP)
+    return np.clip(seen, 0, 255).astype(np.uint8), UNIT / depth
+
+
+def test_a_road_is_followed_though_its_patches_change_their_shape():
+    pitch, height = 0.25, 1.5
+    mounting = np.eye(4)
+    mounting[:3, :3] = np.array(
+        [[1, 0, 0], [0, np.cos(pitch), np.sin(pitch)], [0, -np.sin(pitch), np.cos(pitch)]]
+    )
+    estimator = ScaleEstimator(ScaleOptions(("odometry",)), mounting)
+    factors = []
+    for i in range(14):
+        image, inverse = road(0.5 * i, height, pitch)
+        estimator.add_odometry(i * STEP_NS, (0.0, 0.0, 0.5 * i), LEVEL)
+        estimator.track(i * STEP_NS, image, CAMERA)
+        estimate = estimator.measure(i * STEP_NS, inverse, CAMERA)
+        factors.append(estimate.factor)
+    assert factors[5:] == pytest.approx([UNIT] * 9, rel=0.03)
+    assert estimate.reason == "" and estimate.age_s == 0.0
+
+
+def test_points_in_a_part_of_the_image_say_less_of_the_whole():
+    rng = np.random.default_rng(0)
+    places = rng.uniform(-0.6, 0.6, (400, 2))
+    values, errors = 0.02 * rng.standard_normal(400), np.full(400, 0.05)
+    everywhere = Measurement.of_points(values, errors, places, regions=36)
+    part = places[:, 0] < -0.3
+    some = Measurement.of_points(values[part], errors[part], places[part], regions=36)
+    assert some.deviation > 0.15 > 0.05 > everywhere.deviation
+
+
 @pytest.mark.slow
 def test_mounting_turns_the_motion_into_the_camera():
     # A body with x ahead, y left, z up, whose camera looks left: ahead is the camera's -x.
@@ -237,6 +315,13 @@ def test_camera_height_refuses_a_wall_and_clutter():
     assert "no ground" in measure_height(wall, CAMERA, 0.4, np.array([0.0, 1.0, 0.0]))
     rough = floor(1.0, 0.3) * np.random.default_rng(0).uniform(0.6, 1.6, (48, 64))
     assert "no ground" in measure_height(rough, CAMERA, 0.4, np.array([0.0, 1.0, 0.3]))
+
+
+def test_camera_height_refuses_a_strip_of_ground():
+    inverse = floor(0.4, 0.0)
+    inverse[:41] = UNIT / 1.2  # a wall that reaches down nearly to the camera's feet
+    said = measure_height(inverse, CAMERA, 0.4, np.array([0.0, 1.0, 0.0]))
+    assert isinstance(said, str) and "ground in view" in said
 
 
 def test_scan_gives_the_factor_and_ignores_what_is_hidden():
