@@ -19,6 +19,7 @@ from sensor_msgs.msg import Image, LaserScan, PointCloud2, PointField, Range
 import node_harness as harness
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.predictor import DepthPredictor
+from monodepth2_ros.scale.ground import measure_height
 from monodepth2_ros.scale.mounting import mounting_pose
 from monodepth2_ros.scale.range_messages import cloud_points
 from monodepth2_ros.scale.ranges import depth_image_points, measure_beam, measure_ranges
@@ -212,8 +213,11 @@ def test_node_measures_metres_from_the_height_of_the_camera(start, monkeypatch, 
     scale = peer.wait(stamped(scales, STEP_NS), "depth/scale", node)
     if sees == "wall":
         assert not np.isfinite(scale.vector.y) and scale.vector.x == 1.0
-        values = peer.status("publishing", node, {"scale source": "none yet"})
-        assert "no ground in view" in values["scale held because"]
+        down = np.array([0.0, np.cos(pitch), np.sin(pitch)])
+        reason = measure_height(np.full((64, 96), 0.25), CAMERA, height, down)
+        assert "no ground in view" in reason
+        expected = {"scale source": "none yet", "scale held because": reason}
+        peer.status("publishing", node, expected)
         return
     assert scale.vector.x == pytest.approx(unit, rel=0.005)
     assert 0.0 < scale.vector.y < 0.2 * unit
