@@ -84,7 +84,7 @@ class HostPipeline:
 
     def submit(self, image: NDArray[np.uint8], key: Hashable, compute: Compute) -> None:
         """See :meth:`Pipeline.submit`."""
-        watch = _Stopwatch()
+        watch = Stopwatch()
         arrays: Any = compute(image, watch.lap)
         watch.lap("outputs")
         self._done.append(PipelineResult(arrays, watch.seconds()))
@@ -94,7 +94,7 @@ class HostPipeline:
         return self._done.popleft()
 
 
-class _Stopwatch:
+class Stopwatch:
     """Times stages that follow each other, from its making on."""
 
     def __init__(self) -> None:

@@ -27,7 +27,7 @@ from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.checkpoint import Checkpoint, open_checkpoint
 from monodepth2_ros.options import OutputOptions as OutputOptions
 from monodepth2_ros.outputs import has_fixed_colors, inverse_depth, make_outputs
-from monodepth2_ros.pipeline import HostPipeline, Lap, Pipeline
+from monodepth2_ros.pipeline import HostPipeline, Lap, Pipeline, Stopwatch
 from monodepth2_ros.preprocessing import (
     Crop,
     check_crop,
@@ -219,6 +219,60 @@ class DepthPredictor:
         self._submit(image, camera, options or OutputOptions(), outputs, find_factor)
         return self._collect()
 
+    def begin(
+        self,
+        image: NDArray[np.uint8],
+        camera: PinholeCamera | None = None,
+        options: OutputOptions | None = None,
+        outputs: tuple[str, ...] = ("depth",),
+    ) -> Callable[[], Prediction]:
+        """Do the first part of :meth:`predict`, up to the network's end.
+
+        Parameters
+        ----------
+        image, camera, options, outputs
+            See :meth:`predict`. The image must not change until the rest is done.
+
+        Returns
+        -------
+        callable
+            Does the rest, to be called once. Where :attr:`can_overlap`, another thread may call it
+            while this predictor, or one that shares its network, begins with the next image; in
+            the order in which they were begun.
+
+        Raises
+        ------
+        ValueError, RuntimeError
+            As :meth:`predict`.
+        """
+        options = options or OutputOptions()
+        if not self.can_overlap:
+            prediction = self.predict(image, camera, options, outputs)
+            return lambda: prediction
+        self._check_idle()
+        output_camera = self._output_camera(image, camera, options, outputs)
+        watch = Stopwatch()
+        # A copy, as the network's memory is used again for the next image.
+        network_image, sigmoid = self._run_network(image, watch.lap)
+        sigmoid = np.array(sigmoid)
+
+        def finish() -> Prediction:
+            rest = Stopwatch()
+            self._forget_colors(options, outputs)
+            arrays: Any = self._make_outputs(
+                image, network_image, sigmoid, output_camera, options, outputs
+            )
+            rest.lap("outputs")
+            seconds = {**watch.seconds(), **rest.seconds()}
+            return Prediction(camera=output_camera, seconds=seconds, **arrays)
+
+        return finish
+
+    @property
+    def can_overlap(self) -> bool:
+        """Whether the two parts of :meth:`begin` may run at the same time for two images."""
+        return bool(self.backend.device.type == "cpu")
+
     def predict_stream(
         self,
         images: Iterable[NDArray[np.uint8]],
@@ -368,12 +422,8 @@ class DepthPredictor:
         find_factor: FindFactor | None = None,
     ) -> None:
         """Begin with an image."""
-        _check_input(image, camera, outputs)
-        output_camera = camera
-        if camera is not None and options.output_size != "image":
-            output_camera = self.network_camera(camera)
-        if "color" in outputs and has_fixed_colors(options):
-            self._color_limits[:] = np.nan  # an automatic range starts again afterwards
+        output_camera = self._output_camera(image, camera, options, outputs)
+        self._forget_colors(options, outputs)
 
         def compute(pixels: Any, lap: Lap) -> dict[str, Array]:
             return self._compute(pixels, output_camera, options, outputs, lap, find_factor)
@@ -382,6 +432,24 @@ class DepthPredictor:
         recorded_camera = output_camera if "points" in outputs else None
         self._pipeline.submit(image, (recorded_camera, options, outputs), compute)
         self._cameras.append(output_camera)
+
+    def _forget_colors(self, options: OutputOptions, outputs: tuple[str, ...]) -> None:
+        """Let an automatic range of colours start again after pictures with a given one."""
+        if "color" in outputs and has_fixed_colors(options):
+            self._color_limits[:] = np.nan
+
+    def _output_camera(
+        self,
+        image: NDArray[np.uint8],
+        camera: PinholeCamera | None,
+        options: OutputOptions,
+        outputs: tuple[str, ...],
+    ) -> PinholeCamera | None:
+        """Check what is to be predicted from; return the camera of the outputs."""
+        _check_input(image, camera, outputs)
+        if camera is not None and options.output_size != "image":
+            return self.network_camera(camera)
+        return camera
 
     def _collect(self) -> Prediction:
         """Give the outputs of the image that was begun first."""
@@ -410,19 +478,35 @@ class DepthPredictor:
         lap : callable
             Told of the end of each stage.
         """
+        network_image, sigmoid = self._run_network(pixels, lap)
+        if find_factor is not None:
+            factor = find_factor(inverse_depth(sigmoid, self.checkpoint.metadata, options.scale))
+            options = dataclasses.replace(options, scale=options.scale * factor)
+        return self._make_outputs(pixels, network_image, sigmoid, camera, options, outputs)
+
+    def _run_network(self, pixels: Any, lap: Lap) -> tuple[Any, Any]:
+        """Return the network's image and its sigmoid disparity."""
         metadata = self.checkpoint.metadata
         network_image = prepare_image(pixels, self.crop, metadata.width, metadata.height)
         lap("preprocess")
-
         if self.backend.device.type == "cuda":
             sigmoid = self.backend.disparities(network_image[None])[0]
         else:
             sigmoid = self.backend.disparity(network_image)
         lap("network")
+        return network_image, sigmoid
 
-        if find_factor is not None:
-            factor = find_factor(inverse_depth(sigmoid, metadata, options.scale))
-            options = dataclasses.replace(options, scale=options.scale * factor)
+    def _make_outputs(
+        self,
+        pixels: Any,
+        network_image: Any,
+        sigmoid: Any,
+        camera: PinholeCamera | None,
+        options: OutputOptions,
+        outputs: tuple[str, ...],
+    ) -> dict[str, Array]:
+        """Compute outputs from what the network says; see :meth:`_compute`."""
+        metadata = self.checkpoint.metadata
         colors = network_image if options.output_size == "network" else pixels
         box = crop_box(pixels.shape[1], pixels.shape[0], self.crop)
         return make_outputs(

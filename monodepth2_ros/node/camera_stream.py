@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One camera of the node: its subscriptions, its place in the mailbox, its outputs and its state.
 
-Messages come in on the executor's thread; :meth:`CameraStream.process` runs on the worker's.
+Messages come in on the executor's thread; frames are processed on the worker's and on that of
+:class:`monodepth2_ros.node.finisher.Finisher`.
 """
 
 from __future__ import annotations
@@ -259,16 +260,34 @@ class CameraStream:
 
     # Worker thread
 
-    def process(self, frame: ReceivedFrame) -> None:
-        """Turn a frame into messages; what fails is raised."""
+    def begin(self, frame: ReceivedFrame) -> Callable[[], None] | None:
+        """Process a frame up to the end of the network; what fails is raised.
+
+        Returns
+        -------
+        callable, or None
+            Publishes its messages; None if nobody listens. Where :attr:`can_overlap`, another
+            thread may do that while this one begins with the next frame.
+        """
         assert self._processor is not None  # released only after the worker has ended
-        seconds = self._processor.process(frame)
-        self.failure = ""
-        if seconds is None:
+        publish = self._processor.begin(frame)
+        if publish is None:
+            self.failure = ""
             self.statistics.count("idle")
-            return
-        self.statistics.count("published")
-        self.statistics.add_latencies(seconds)
+            return None
+
+        def finish() -> None:
+            seconds = publish()
+            self.failure = ""
+            self.statistics.count("published")
+            self.statistics.add_latencies(seconds)
+
+        return finish
+
+    @property
+    def can_overlap(self) -> bool:
+        """Whether a frame may be finished while the next one begins."""
+        return self._processor is not None and self._processor.can_overlap
 
     def note_failure(self, frame: ReceivedFrame, error: Exception) -> None:
         """Count and log what a frame raised."""

@@ -3,7 +3,8 @@
 """The ROS 2 node ``depth``: camera images in, depth images and point clouds out.
 
 One executor thread takes messages and leaves the newest frame of each camera in a mailbox; one
-worker thread decodes, predicts and publishes. See docs/reference/node.md for topics and parameters.
+worker thread decodes, predicts and publishes, and leaves the publishing to another thread where
+the next frame waits already. See docs/reference/node.md for topics and parameters.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from rclpy.time import Time
 
 from monodepth2_ros.node.camera_stream import CameraStream, nanoseconds
 from monodepth2_ros.node.diagnostics import diagnostic_status
+from monodepth2_ros.node.finisher import Finisher
 from monodepth2_ros.node.frame_processor import ReceivedFrame
 from monodepth2_ros.node.frames import TurnedFrame
 from monodepth2_ros.node.log_limit import LogLimit
@@ -388,18 +390,43 @@ class DepthNode(LifecycleNode):
 
     def _work(self, mailbox: Mailbox[tuple[CameraStream, ReceivedFrame]]) -> None:
         """Process frames until the mailbox closes; nothing a frame does ends the node."""
-        while (item := mailbox.take()) is not None:
-            stream, frame = item
-            try:
-                self._process(stream, frame)
-            except Exception as error:
-                if not self.context.ok():
-                    return  # publishing fails once ROS is shut down
-                stream.note_failure(frame, error)
+        finisher = Finisher()
+        try:
+            while (item := mailbox.take()) is not None:
+                stream, frame = item
+                try:
+                    publish = self._process(stream, frame)
+                except Exception as error:
+                    if not self.context.ok():
+                        return  # publishing fails once ROS is shut down
+                    finisher.wait()
+                    stream.note_failure(frame, error)
+                    continue
+                if publish is None:
+                    continue
+                finish = functools.partial(self._finish, stream, frame, publish)
+                # Where no frame waits for the worker, it is done sooner without another thread.
+                if stream.can_overlap and mailbox.has_item():
+                    finisher.give(finish)
+                else:
+                    finisher.wait()
+                    finish()
+        finally:
+            finisher.close()
 
-    def _process(self, stream: CameraStream, frame: ReceivedFrame) -> None:
-        """Turn one frame into messages."""
-        stream.process(frame)
+    def _process(self, stream: CameraStream, frame: ReceivedFrame) -> Callable[[], None] | None:
+        """Turn one frame into messages; what is returned publishes them."""
+        return stream.begin(frame)
+
+    def _finish(
+        self, stream: CameraStream, frame: ReceivedFrame, publish: Callable[[], None]
+    ) -> None:
+        """Do what is left of a frame."""
+        try:
+            publish()
+        except Exception as error:
+            if self.context.ok():
+                stream.note_failure(frame, error)
 
 
 def _hand_over(

@@ -26,12 +26,16 @@ from monodepth2_ros.preprocessing import crop_box
 from monodepth2_ros.training_camera import camera_difference
 
 if TYPE_CHECKING:
+    from monodepth2_ros.camera import PinholeCamera
     from monodepth2_ros.node.fixed_scale import FixedScale
     from monodepth2_ros.node.scaling import Scaling
     from monodepth2_ros.predictor import DepthPredictor, Prediction
 
 # A camera that alternates between settings does not pay for rectification maps with each frame.
 _CAMERAS_KEPT = 4
+
+#: Makes and publishes the outputs of a frame; returns the seconds of each stage.
+FinishFrame = Callable[[], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -113,13 +117,15 @@ class FrameProcessor:
         self.image_camera = None
         self.is_empty = False
 
-    def process(self, frame: ReceivedFrame) -> dict[str, float] | None:
-        """Process a frame.
+    def begin(self, frame: ReceivedFrame) -> FinishFrame | None:
+        """Process a frame up to the end of the network.
 
         Returns
         -------
-        dict of str to float, or None
-            Seconds that each stage took; None if nobody listened.
+        callable, or None
+            Makes the outputs, publishes them and returns the seconds that each stage took; None if
+            nobody listened. Where :attr:`can_overlap`, another thread may call it while this one
+            begins with the next frame; in the order of the frames.
         """
         listeners = self._outputs.listeners()
         if not any(listeners.values()):
@@ -142,44 +148,46 @@ class FrameProcessor:
         if camera is None and "points" in wanted:
             wanted.remove("points")
         scaling, options = self._scaling, self.options
-        seconds: dict[str, float] = {}
-        prediction = None
         header = frame.image.header
         if listeners.get("scale") and not wanted:
             wanted.append("depth")  # what the factor is measured on
-        if wanted:
-            prediction = scaling.predict(
+        begun: Callable[[], Prediction] | None = None
+        predicted: Prediction | None = None
+        if wanted and self.can_overlap:
+            begun = self._predictor.begin(pixels, camera, options, tuple(wanted))
+        elif wanted:
+            predicted = scaling.predict(
                 self._predictor, header, pixels, camera, options, tuple(wanted)
             )
-            seconds = prediction.seconds
-            self.is_empty = not _has_depth(prediction)
-        predicted = time.monotonic()
-
-        input_frame = header.frame_id
-        header.frame_id = image_frame(input_frame, self.values["output_frame"], degrees)
-        if degrees:
-            self._turned_frame.announce(input_frame, header.frame_id, degrees)
-        if listeners.get("scale"):
-            self._outputs.publish("scale", scaling.message(header))
-        infos = [name for name in ("camera_info", "color_info") if listeners[name]]
-        if camera is not None and infos:
-            if options.output_size != "image":
-                camera = self._predictor.network_camera(camera)
-            self._outputs.publish_camera(infos, header, camera, known.calibration, degrees)
-        if listeners["color_image"]:
-            self._outputs.publish_image("color_image", header, self._color_image(pixels), "rgb8")
-        if prediction is not None:
-            self._publish(prediction, listeners, header, input_frame, degrees)
-            scaling.measure()
-        finished = time.monotonic()
-        return {
+        stages = {
             "wait": started - frame.received,
             "decode": decoded - started,
             "rectify": rectified - decoded,
-            **seconds,
-            "publish": finished - predicted,
-            "total": finished - frame.received,
         }
+
+        def finish() -> dict[str, float]:
+            prediction = predicted if begun is None else begun()
+            if prediction is not None:
+                stages.update(prediction.seconds)
+                self.is_empty = not _has_depth(prediction)
+            computed = time.monotonic()
+            self._publish(
+                prediction, listeners, header, pixels, camera, known.calibration, degrees, options
+            )
+            if prediction is not None:
+                scaling.measure()
+            finished = time.monotonic()
+            stages["publish"] = finished - computed
+            stages["total"] = finished - frame.received
+            return stages
+
+        return finish
+
+    @property
+    def can_overlap(self) -> bool:
+        """Whether a frame may be finished while the next one begins."""
+        # A factor is measured frame by frame, each with the depth of the last.
+        return self._predictor.can_overlap and not self._scaling.is_live
 
     def camera_problem(self) -> str:
         """Say what is wrong with the camera_info that the last frame had, "" if nothing is."""
@@ -190,16 +198,34 @@ class FrameProcessor:
 
     def _publish(
         self,
-        prediction: Prediction,
+        prediction: Prediction | None,
         listeners: Mapping[str, int],
         header: Any,
-        input_frame: str,
+        pixels: NDArray[np.uint8],
+        camera: PinholeCamera | None,
+        calibration: Calibration | None,
         degrees: int,
+        options: OutputOptions,
     ) -> None:
-        """Publish what was predicted."""
+        """Publish what comes of a frame; `camera` and `pixels` are turned by the degrees."""
+        input_frame = header.frame_id
+        header.frame_id = image_frame(input_frame, self.values["output_frame"], degrees)
+        if degrees:
+            self._turned_frame.announce(input_frame, header.frame_id, degrees)
+        if listeners.get("scale"):
+            self._outputs.publish("scale", self._scaling.message(header))
+        infos = [name for name in ("camera_info", "color_info") if listeners[name]]
+        if camera is not None and infos:
+            if options.output_size != "image":
+                camera = self._predictor.network_camera(camera)
+            self._outputs.publish_camera(infos, header, camera, calibration, degrees)
+        if listeners["color_image"]:
+            picture = self._color_image(pixels, options)
+            self._outputs.publish_image("color_image", header, picture, "rgb8")
+        if prediction is None:
+            return
         if prediction.depth is not None and listeners["depth"]:
-            encoding = self.options.depth_encoding
-            self._outputs.publish_image("depth", header, prediction.depth, encoding)
+            self._outputs.publish_image("depth", header, prediction.depth, options.depth_encoding)
         if prediction.color is not None:
             self._outputs.publish_image("color", header, prediction.color, "rgb8")
         points = prediction.points
@@ -211,9 +237,9 @@ class FrameProcessor:
             points = turn_points(points, degrees)
         self._outputs.publish_points(header, points)
 
-    def _color_image(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _color_image(self, pixels: NDArray[np.uint8], options: OutputOptions) -> NDArray[np.uint8]:
         """Return the part of the image that the depth covers, at the depth's size."""
-        if self.options.output_size == "image":
+        if options.output_size == "image":
             return pixels
         x, y, width, height = crop_box(pixels.shape[1], pixels.shape[0], self._predictor.crop)
         metadata = self._predictor.checkpoint.metadata

@@ -50,6 +50,10 @@ class Mailbox(Generic[Item]):
                 self._condition.wait()
             return None
 
+    def has_item(self) -> bool:
+        """Whether an item waits to be taken."""
+        return any(item is not None for item in self._items)
+
     def close(self) -> None:
         """Wake the taker up for good; items still inside are dropped."""
         with self._condition:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -378,6 +379,41 @@ def test_automatic_colours_follow_the_scene_slowly(predictor, image):
     other = DepthPredictor(predictor.checkpoint, backend="torch", device="cpu")
     first = other.predict(image, options=grey, outputs=("color",)).color
     np.testing.assert_array_equal(color, first)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["torch", pytest.param("openvino", marks=needs_openvino)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        OutputOptions(),
+        OutputOptions(output_size="image", points_edge_filter=0.05, points_stride=2),
+        OutputOptions(color_range=(0.5, 20.0), depth_encoding="16UC1"),
+    ],
+)
+def test_images_that_overlap_give_the_same_bits(checkpoint, image, backend, options, tmp_path):
+    """What is left of one is done in another thread while the next one is in the network."""
+    made = [
+        DepthPredictor(checkpoint, backend=backend, device="cpu", cache_dir=tmp_path)
+        for _ in range(2)
+    ]
+    images = [np.ascontiguousarray(np.roll(image, 40 * shift, axis=1)) for shift in range(4)]
+    names = ("depth", "color", "points")
+    expected = [made[0].predict(one, CAMERA, options, names) for one in images]
+    with ThreadPoolExecutor(1) as finisher:
+        begun = made[1].begin(images[0], CAMERA, options, names)
+        found = []
+        for one in images[1:]:
+            under_way = finisher.submit(begun)
+            begun = made[1].begin(one, CAMERA, options, names)
+            found.append(under_way.result())
+        found.append(begun())
+    assert not np.array_equal(found[0].depth, found[1].depth)
+    for actual, wanted in zip(found, expected, strict=True):
+        assert actual.camera == wanted.camera
+        assert set(actual.seconds) == {"preprocess", "network", "outputs"}
+        for name in names:
+            np.testing.assert_array_equal(getattr(actual, name), getattr(wanted, name))
 
 
 @pytest.mark.slow

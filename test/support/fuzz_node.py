@@ -46,11 +46,14 @@ class StubPredictor:
         device = SimpleNamespace(type="cpu")
         self.backend = SimpleNamespace(name="stub", precision="fp32", device=device)
 
-    def predict(self, pixels: Any, camera: Any, options: Any, outputs: Any) -> Any:
+    can_overlap = True
+
+    def begin(self, pixels: Any, camera: Any, options: Any, outputs: Any) -> Any:
         from types import SimpleNamespace
 
         depth = np.ones((64, 64), np.float32) if "depth" in outputs else None
-        return SimpleNamespace(depth=depth, color=None, points=None, camera=None, seconds={})
+        made = SimpleNamespace(depth=depth, color=None, points=None, camera=None, seconds={})
+        return lambda: made
 
 
 def fuzz(messages: int, seed: int = 0) -> Counter[str]:
