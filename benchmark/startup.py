@@ -7,10 +7,11 @@
 
 A camera and a listener run already; the node is started with each backend in turns, with a warm
 OpenVINO cache, with `--cold` an empty one. Then come the imports alone and, with `--steps`, the
-steps of loading, each in a fresh interpreter. Next to seconds of the wall stands the processor's
-time, user and system, of the node's process until then: other programs lengthen it less.
-`--against` does all of it with another checkout too,
-in turns. `--size 640x192` takes random weights for images of that size.
+steps of loading, each in a fresh interpreter. A bare node of rclpy, which does nothing, is looked
+for in the same way: no node is discovered sooner. Next to seconds of the wall stands the
+processor's time, user and system, of the node's process until then: other programs lengthen it
+less. `--against` does all of it with another checkout too, in turns. `--size 640x192` takes random
+weights for images of that size.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ except ImportError:  # an older checkout
     from monodepth2_ros.node.depth_node import main
 main()
 """
+
+BARE = "import rclpy; rclpy.init(); rclpy.spin(rclpy.create_node('bare'))"
 
 STEPS = """
 import json, sys, time
@@ -117,6 +120,20 @@ class Robot:
 
     def _receive(self, _: object) -> None:
         self._first = self._first or time.time()
+
+    def time_bare(self) -> dict[str, float]:
+        """Start a bare node of rclpy; return the seconds until it is discovered."""
+        start = time.time()
+        node = subprocess.Popen([sys.executable, "-c", BARE], stderr=subprocess.DEVNULL)
+        while "bare" not in self._node.get_node_names() and time.time() < start + PATIENCE:
+            self._rclpy.spin_once(self._node, timeout_sec=0.01)
+        discovered, busy = time.time(), processor_time(node.pid)
+        node.send_signal(signal.SIGINT)
+        node.wait(30)
+        return {
+            "node discovered": discovered - start,
+            "processor time until discovered": busy,
+        }
 
     def time_node(
         self, checkout: Path, backend: str, checkpoint: str, cache: str
@@ -242,6 +259,7 @@ def main() -> None:
         checkouts["other: "] = arguments.against.resolve()
     cases = [(label, backend) for backend in arguments.backends for label in checkouts]
     nodes, steps, imports = defaultdict(list), defaultdict(list), defaultdict(list)
+    bare = []
     robot = Robot(arguments.device)
     light = ", ".join(f"monodepth2_ros.{name}" for name in LIGHT)
     for number in range(arguments.rounds + 1):  # the first warms caches and is left out
@@ -257,17 +275,22 @@ def main() -> None:
                 taken = time_steps(checkout, backend, checkpoint)
                 if number:
                     steps[column].append(taken)
+        bare_seconds = robot.time_bare()
+        if number:
+            bare.append(bare_seconds)
         for label, checkout in checkouts.items():
             found = {
                 **time_import(checkout, light),
                 **time_import(checkout, "monodepth2_ros.node"),
                 **time_import(checkout, "monodepth2_ros.node.depth_node"),
+                **time_import(checkout, "rclpy"),
                 **time_import(checkout, "monodepth2_ros.predictor"),
             }
             if number:
                 imports[label or "seconds"].append(found)
     print(f"\n{arguments.rounds} rounds; medians, smallest and largest in brackets")
     table("seconds from the start of the process", nodes)
+    table("a bare node of rclpy", {"seconds from the start of the process": bare})
     if steps:
         table("steps of loading, seconds", steps)
     table("imports alone", imports)

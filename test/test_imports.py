@@ -43,10 +43,17 @@ def test_light_modules_import_nothing_heavy():
     assert "numpy" in packages and not packages & {*HEAVY, "rclpy"}
 
 
-def test_the_node_is_there_before_torch():
+def test_the_node_is_created_before_anything_heavy_is_imported():
+    """Others discover it while OpenCV and the messages are imported, and then the engine."""
     pytest.importorskip("rclpy", reason="rclpy is not installed")
-    packages = imported("monodepth2_ros.node.depth_node")
-    assert "rclpy" in packages and not packages & set(HEAVY)
+    packages = imported("monodepth2_ros.node.depth_node, monodepth2_ros.node.guarded_executor")
+    assert "rclpy" in packages and not packages & {*HEAVY, "cv2", "sensor_msgs"}
+
+
+def test_all_that_the_node_imports_is_without_an_engine():
+    pytest.importorskip("rclpy", reason="rclpy is not installed")
+    packages = imported("monodepth2_ros.node.camera_stream")
+    assert "cv2" in packages and not packages & set(HEAVY)
 
 
 def test_the_predictor_imports_nothing_heavy():

@@ -5,6 +5,9 @@
 One executor thread takes messages and leaves the newest frame of each camera in a mailbox; one
 worker thread decodes, predicts and publishes, and leaves the publishing to another thread where
 the next frame waits already. See docs/reference/node.md for topics and parameters.
+
+Imported at the top is only what the node's creation needs. NumPy, OpenCV and the messages take
+longer than all of that; they come after it, while others discover the node.
 """
 
 from __future__ import annotations
@@ -26,11 +29,7 @@ from rclpy.parameter import Parameter as RosParameter
 from rclpy.qos_overriding_options import InvalidQosOverridesError
 from rclpy.time import Time
 
-from monodepth2_ros.node.camera_stream import CameraStream, nanoseconds
-from monodepth2_ros.node.diagnostics import diagnostic_status
 from monodepth2_ros.node.finisher import Finisher
-from monodepth2_ros.node.frame_processor import ReceivedFrame
-from monodepth2_ros.node.frames import TurnedFrame
 from monodepth2_ros.node.log_limit import LogLimit
 from monodepth2_ros.node.mailbox import Mailbox
 from monodepth2_ros.node.memory import give_memory_back
@@ -46,6 +45,8 @@ from monodepth2_ros.node.shutdown import EndSignals, run_in_thread
 from monodepth2_ros.options import BackendError, CheckpointError
 
 if TYPE_CHECKING:
+    from monodepth2_ros.node.camera_stream import CameraStream
+    from monodepth2_ros.node.frame_processor import ReceivedFrame
     from monodepth2_ros.predictor import DepthPredictor
 
 # Seconds between looks at who listens and who publishes.
@@ -102,6 +103,8 @@ class DepthNode(LifecycleNode):
 
     def _set_up(self) -> None:
         """Declare parameters, create what a node has in every state."""
+        from monodepth2_ros.node.frames import TurnedFrame
+
         self._state = "unconfigured"
         self._values = declare_parameters(self)
         self._own_values = declare_camera_parameters(self, self._values)
@@ -133,6 +136,8 @@ class DepthNode(LifecycleNode):
 
     def _make_streams(self) -> None:
         """Make a stream for each camera, unless they are there."""
+        from monodepth2_ros.node.camera_stream import CameraStream
+
         names = self._values["cameras"]
         if [stream.name for stream in self._streams] != names:
             self._streams = [
@@ -175,7 +180,7 @@ class DepthNode(LifecycleNode):
             if refusal:
                 return SetParametersResult(successful=False, reason=refusal)
         self._values, self._own_values = values, own_values
-        self._diagnostics_timer.timer_period_ns = nanoseconds(values["diagnostics_period"])
+        self._diagnostics_timer.timer_period_ns = round(1e9 * values["diagnostics_period"])
         for stream in self._streams:
             if stream.name in values["cameras"]:
                 stream.update(self._values_of(stream.name))
@@ -368,6 +373,8 @@ class DepthNode(LifecycleNode):
 
     def _publish_diagnostics(self) -> None:
         """Publish a status for each camera."""
+        from monodepth2_ros.node.diagnostics import diagnostic_status
+
         report = DiagnosticArray()
         now = min(self.get_clock().now().nanoseconds, _LATEST_STAMP)  # a hostile /clock
         report.header.stamp = Time(nanoseconds=now).to_msg()
