@@ -5,16 +5,19 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import re
 import warnings
 from pathlib import Path
 
+from monodepth2_ros.backends import openvino_precision
 from monodepth2_ros.backends.base import CPU, Backend, Device
-from monodepth2_ros.backends.processor import has_fast_bfloat16
+from monodepth2_ros.backends.kept_answers import KeptAnswers, user_cache
 from monodepth2_ros.checkpoint import Checkpoint
 from monodepth2_ros.extras import how_to_install, is_installed
 from monodepth2_ros.options import BACKENDS, PRECISIONS, BackendError
+from monodepth2_ros.weights import digest
 
 # The driver's library, through which CUDA devices are counted, and the device file of ROCm, whose
 # torch calls its devices "cuda", too.
@@ -42,12 +45,13 @@ def create_backend(
     device : str
         "auto" (CUDA if there is any), "cpu", "cuda" or "cuda:N".
     precision : {"auto", "fp32", "fp16", "bf16"}
-        "auto": fp16 on CUDA; on a CPU the faster of fp32 and bf16, as OpenVINO's backend measured
-        it on this processor or as :func:`has_fast_bfloat16` says for torch.
+        "auto": fp16 on CUDA; on a CPU the faster of fp32 and bf16, measured once on this
+        processor, see :mod:`monodepth2_ros.backends.openvino_precision`.
     threads : int
         CPU threads; 0 leaves the choice to the engine.
     cache_dir : path, optional
-        Where OpenVINO keeps compiled models; the user's cache folder by default.
+        Where OpenVINO keeps compiled models, and where is kept which precision is faster; the
+        user's cache folder by default.
 
     Raises
     ------
@@ -90,12 +94,32 @@ def create_backend(
         raise BackendError(
             f"backend 'torch': {how_to_install('torch')}; or set backend to 'openvino'"
         )
-    if precision == "auto":
-        on_cpu = "bf16" if has_fast_bfloat16() else "fp32"
-        precision = "fp16" if target.type == "cuda" else on_cpu
     from monodepth2_ros.backends.torch_backend import TorchBackend
 
+    if precision == "auto" and target.type == "cuda":
+        precision = "fp16"
+    elif precision == "auto":
+        folder = Path(cache_dir).expanduser() if cache_dir else user_cache()
+        precision, made = openvino_precision.choose(
+            lambda candidate: TorchBackend(checkpoint, target, candidate, threads),
+            KeptAnswers(folder / f"{_torch_name(checkpoint)}.precision.json"),
+            checkpoint.metadata,
+            threads,
+            run_of=lambda backend: backend.disparity,
+        )
+        if made is not None:
+            return made
     return TorchBackend(checkpoint, target, precision, threads)
+
+
+def _torch_name(checkpoint: Checkpoint) -> str:
+    """Name torch's network of a checkpoint by all that its speed and its depth depend on."""
+    import torch
+
+    metadata = checkpoint.metadata
+    size = f"{metadata.num_layers} {metadata.width} {metadata.height}"
+    weights = digest(checkpoint.state, ("encoder", "depth"))
+    return hashlib.sha256(f"torch {torch.__version__} {size} {weights}".encode()).hexdigest()[:32]
 
 
 def resolve_device(device: str, backend: str) -> Device:

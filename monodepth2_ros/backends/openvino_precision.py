@@ -4,7 +4,8 @@
 
 What a processor's flags promise does not tell: with AMX bfloat16 is several times as fast, with
 AVX512_BF16 alone one processor is twice as fast and another one slower. So both are timed, once for
-a graph and a processor, and the answer is kept next to the compiled graph.
+a graph and a processor, and the answer is kept next to the compiled graph. torch's networks are
+judged by the same rule.
 """
 
 from __future__ import annotations
@@ -34,6 +35,21 @@ _ROUNDS = (3, 20)
 #: Compiles the graph for "fp32" or "bf16".
 Compile = Callable[[str], Any]
 
+#: From an image (H, W, 3), uint8, of the network's size to its sigmoid disparity.
+Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+
+def run_of_graph(compiled: Any) -> Run:
+    """Return what runs a compiled graph of OpenVINO; results hold until the next call."""
+    request = compiled.create_infer_request()
+
+    def run(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        outputs = request.infer([image[None]], share_inputs=True, share_outputs=True)
+        disparity: NDArray[np.float32] = outputs[0]
+        return disparity
+
+    return run
+
 
 def choose(
     compile_graph: Compile,
@@ -41,6 +57,7 @@ def choose(
     metadata: CheckpointMetadata,
     threads: int,
     clock: Callable[[], float] = time.perf_counter,
+    run_of: Callable[[Any], Run] = run_of_graph,
 ) -> tuple[str, Any]:
     """Return the faster precision that keeps the depth.
 
@@ -53,6 +70,8 @@ def choose(
     threads : int
         As the user asked for; the answer may depend on it.
     clock : callable
+    run_of : callable
+        Returns what runs a graph that was compiled.
 
     Returns
     -------
@@ -68,14 +87,15 @@ def choose(
     if known in ("fp32", "bf16"):
         return known, None
     compiled = {name: compile_graph(name) for name in ("fp32", "bf16")}
-    found = measure(compiled, metadata, clock)
+    runs = {name: run_of(graph) for name, graph in compiled.items()}
+    found = measure(runs, metadata, clock)
     answers.put({**found, "processor": processor_name()}, *question)
     precision = str(found["precision"])
     return precision, compiled[precision]
 
 
 def measure(
-    compiled: dict[str, Any],
+    runs: dict[str, Run],
     metadata: CheckpointMetadata,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Any]:
@@ -83,7 +103,7 @@ def measure(
 
     Parameters
     ----------
-    compiled : dict of str to openvino.CompiledModel
+    runs : dict of str to callable
         "fp32" and "bf16".
     metadata : CheckpointMetadata
     clock : callable
@@ -94,20 +114,18 @@ def measure(
         "precision", what to take; "seconds" of each; "change", the largest mean relative change
         of depth over the test images.
     """
-    requests = {name: graph.create_infer_request() for name, graph in compiled.items()}
     images = _test_images(metadata.width, metadata.height)
     order = ("fp32", "bf16")
     changes = []
     for image in images:
-        exact, rounded = (np.array(requests[name].infer([image[None]])[0]) for name in order)
+        exact, rounded = (np.array(runs[name](image)) for name in order)
         changes.append(relative_change(exact, rounded, metadata))
     change = float(np.max(changes))  # NaN if one is
 
-    def run(name: str) -> Callable[[], Any]:
-        inputs = [images[0][None]]
-        return lambda: requests[name].infer(inputs, share_inputs=True, share_outputs=True)
+    def timed(name: str) -> Callable[[], Any]:
+        return lambda: runs[name](images[0])
 
-    taken = time_in_turns({name: run(name) for name in order}, _SECONDS, _ROUNDS, clock)
+    taken = time_in_turns({name: timed(name) for name in order}, _SECONDS, _ROUNDS, clock)
     # The shortest: everything else is somebody else's use of the processor.
     seconds = {name: min(values) for name, values in taken.items()}
     # A change of NaN is not accepted.

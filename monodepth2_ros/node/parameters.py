@@ -138,7 +138,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "precision",
         "auto",
         "Arithmetic of the convolutions. auto: fp16 on CUDA; on a CPU bf16 where it is faster "
-        "(OpenVINO measures once, torch looks for AMX), else fp32.",
+        "and keeps the depth (measured once), else fp32.",
         choices=PRECISIONS,
         of_process=True,
     ),
