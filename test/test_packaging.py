@@ -341,7 +341,7 @@ def test_colcon_symlink_install(source: Path, tmp_path: Path) -> None:
         *(sys.executable, "setup.py", "develop", "--no-deps"),
         *("--prefix", tmp_path / "install", "--build-directory", tmp_path / "build"),
         cwd=source,
-        PYTHONPATH=str(packages),
+        PYTHONPATH=os.pathsep.join([str(packages), os.environ.get("PYTHONPATH", "")]),
     )
     _check_scripts(tmp_path / "install" / "lib" / "monodepth2_ros")
 
