@@ -25,6 +25,9 @@ EXTRAS = {
     "triton": "cuda",
 }
 
+# What pip calls a library that is imported under another name.
+_DISTRIBUTIONS = {"cv2": "opencv-python-headless", "PIL": "Pillow", "yaml": "PyYAML"}
+
 
 class MissingExtra(RuntimeError):
     """A library is not installed; the message says which extra brings it."""
@@ -56,6 +59,25 @@ def how_to_install(*libraries: str, extra: str | None = None) -> str:
     return (
         f"{', '.join(libraries)} {verb} not installed (cannot be imported): pip install {package}"
         f"{other}"
+    )
+
+
+def explain_missing(error: ModuleNotFoundError) -> str | None:
+    """Say in one line what to do about a library that a program needs from its first line on.
+
+    Returns
+    -------
+    str or None
+        None for a module of this package, which is a defect and not the user's.
+    """
+    library = (error.name or "").partition(".")[0]
+    if library in ("", "monodepth2_ros", "training"):
+        return None
+    if library in EXTRAS:
+        return how_to_install(library)
+    return (
+        f"{library} is not installed (cannot be imported). Is the virtual environment active in "
+        f"this terminal? If it is: pip install {_DISTRIBUTIONS.get(library, library)}"
     )
 
 

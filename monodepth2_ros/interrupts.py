@@ -68,7 +68,17 @@ def run_command(command: str, module: str, arguments: "Sequence[str] | None") ->
     end_at_interrupt(command)
     from importlib import import_module
 
-    status: int = import_module(module).main(arguments)
+    try:
+        main = import_module(module).main
+    except ModuleNotFoundError as error:
+        from monodepth2_ros.extras import explain_missing
+
+        text = explain_missing(error)
+        if text is None or os.environ.get("DEPTH_TRACEBACK"):
+            raise
+        os.write(2, f"{command}: {text}\n".encode())
+        return 1
+    status: int = main(arguments)
     return status
 
 

@@ -50,11 +50,12 @@ def main(args: list[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         status = 0
     except ModuleNotFoundError as error:
-        if error.name != "rclpy":
-            raise
-        from monodepth2_ros.extras import how_to_install
+        from monodepth2_ros.extras import explain_missing
 
-        print(f"depth_node: {how_to_install('rclpy')}", file=sys.stderr)
+        text = explain_missing(error)
+        if text is None:
+            raise
+        print(f"depth_node: {text}", file=sys.stderr)
         status = 1
     except Exception as error:
         from monodepth2_ros.command_guard import report

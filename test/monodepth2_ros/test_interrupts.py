@@ -247,3 +247,27 @@ def test_an_ignored_ctrl_c_stays_ignored() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize(
+    ("library", "said"),
+    [
+        ("cv2", "depth_x: cv2 is not installed .*terminal. If it is: pip install opencv-python-he"),
+        ("no_such_library.part", "depth_x: no_such_library is not installed .*: pip install no_su"),
+        ("torch", "depth_x: torch is not installed .*: pip install 'monodepth2_ros.cuda.'"),
+    ],
+)
+def test_a_command_without_its_libraries_says_so_in_one_line(
+    library: str, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "command.py").write_text(f"import {library}\n", encoding="utf-8")
+    program = (
+        f"import sys; sys.path[:0] = [{str(REPOSITORY)!r}, {str(tmp_path)!r}]\n"
+        f"sys.modules[{library.partition('.')[0]!r}] = None\n"
+        "from monodepth2_ros.interrupts import run_command\n"
+        "sys.exit(run_command('depth_x', 'command', []))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert re.match(said, line)
