@@ -19,7 +19,7 @@ TRACKING_WIDTH = 320
 
 _COLUMNS = 12  # of the grid
 _WINDOW = (11, 11)
-_LEVELS = 2
+_LEVELS, _UNWARPED_LEVELS = 2, 3
 _BACK_LEVELS = 1
 _BACK_OFF = 6.0  # pixels
 _BORDER = 4  # pixels
@@ -103,7 +103,7 @@ def follow(
     first: NDArray[np.uint8],
     second: NDArray[np.uint8],
     points: NDArray[np.float32],
-    warp: tuple[NDArray[np.float32], NDArray[np.float32]],
+    warp: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Follow points from one image to another, and back.
 
@@ -116,8 +116,9 @@ def follow(
     first, second : ndarray, shape (h, w), uint8
     points : ndarray, shape (N, 2), float32
         Where they are in the first image.
-    warp : tuple of ndarray, shape (h, w), float32
-        x and y in the second image of what each pixel of the first one shows, roughly.
+    warp : tuple of ndarray, shape (h, w), float32, optional
+        x and y in the second image of what each pixel of the first one shows, roughly; the same
+        place without it.
 
     Returns
     -------
@@ -128,19 +129,22 @@ def follow(
     """
     if not len(points):
         return points, np.zeros(0, bool)
-    border = cv2.BORDER_REPLICATE
-    warped = np.asarray(cv2.remap(second, *warp, cv2.INTER_LINEAR, borderMode=border), np.uint8)
-    there, found = _flow(first, warped, points, points, _LEVELS)
+    border, warped, levels = cv2.BORDER_REPLICATE, second, _UNWARPED_LEVELS
+    if warp is not None:
+        warped = np.asarray(cv2.remap(second, *warp, cv2.INTER_LINEAR, borderMode=border), np.uint8)
+        levels = _LEVELS
+    there, found = _flow(first, warped, points, points, levels)
     # The way back starts as far off as the way there did, but for a few pixels at most.
     off = np.clip(there - points, -_BACK_OFF, _BACK_OFF)
     back, returned = _flow(warped, first, there, points + off, _BACK_LEVELS)
     home = np.abs(back - points).max(axis=1) < _RETURN
     height, width = second.shape
-    column, row = (np.ascontiguousarray(there[:, i : i + 1]) for i in range(2))
-    back_to_second = [
-        cv2.remap(part, column, row, cv2.INTER_LINEAR, borderMode=border) for part in warp
-    ]
-    there = np.asarray(np.concatenate(back_to_second, axis=1), np.float32)
+    if warp is not None:
+        column, row = (np.ascontiguousarray(there[:, i : i + 1]) for i in range(2))
+        back_to_second = [
+            cv2.remap(part, column, row, cv2.INTER_LINEAR, borderMode=border) for part in warp
+        ]
+        there = np.asarray(np.concatenate(back_to_second, axis=1), np.float32)
     inside = (there >= _BORDER).all(axis=1)
     inside &= (there[:, 0] < width - _BORDER) & (there[:, 1] < height - _BORDER)
     return there, found & returned & inside & home

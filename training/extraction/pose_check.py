@@ -177,7 +177,7 @@ def measure_image_motion(
     if not isinstance(found, np.ndarray) or len(found) < _FEWEST:
         return None
     points = found.reshape(-1, 2).astype(np.float32)
-    there, good = follow(*greys, points, points)
+    there, good = follow(*greys, points)
     if good.sum() < _FEWEST:
         return None
     points, there = points[good].astype(np.float64), there[good].astype(np.float64)
