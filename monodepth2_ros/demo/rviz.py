@@ -190,13 +190,21 @@ def _say_why_none(node: Node) -> str:
 _IMAGE_TOPICS = ("/image", "/image/compressed")
 
 
-def _image_topic(node: Node) -> str:
+# Seconds. The camera may be discovered later than the depth node whose image has come.
+_DISCOVERY_PATIENCE = 5.0
+
+
+def _image_topic(node: Node, patience: float = _DISCOVERY_PATIENCE) -> str:
     """Return the transport that the depth node receives, as the configuration would name it."""
-    for topic in _IMAGE_TOPICS:
-        resolved = node.resolve_topic_name(topic)
-        if node.count_subscribers(resolved) and node.count_publishers(resolved):
-            return topic
-    return _IMAGE_TOPICS[0]
+    resolved = {topic: node.resolve_topic_name(topic) for topic in _IMAGE_TOPICS}
+    end = time.monotonic() + patience
+    while True:
+        heard = [topic for topic, name in resolved.items() if node.count_subscribers(name)]
+        sent = [topic for topic, name in resolved.items() if node.count_publishers(name)]
+        both = [topic for topic in heard if topic in sent]
+        if both or time.monotonic() >= end:
+            return (both or heard or sent or list(_IMAGE_TOPICS))[0]
+        time.sleep(0.1)
 
 
 def median_depth(message: Any) -> float | None:

@@ -18,7 +18,7 @@ from paths import REPOSITORY
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
-from monodepth2_ros.demo.rviz import find_rviz, median_depth
+from monodepth2_ros.demo.rviz import _image_topic, find_rviz, median_depth
 
 pytestmark = pytest.mark.ros
 
@@ -105,6 +105,37 @@ def test_missing_rviz_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rviz, "wait_for_scene", None)
         assert rviz.main(["-d", str(CONFIG)]) == 1
+
+
+class Graph:
+    """A node to which topics become known one after the other, each time that it is asked."""
+
+    def __init__(self, *known: tuple[str, str]) -> None:
+        self.known = list(known)
+        self.asked = 0
+
+    def resolve_topic_name(self, topic: str) -> str:
+        return f"/cam{topic}"
+
+    def count_subscribers(self, topic: str) -> int:
+        self.asked += 1
+        return self.known[: self.asked].count(("subscriber", topic))
+
+    def count_publishers(self, topic: str) -> int:
+        return self.known[: self.asked].count(("publisher", topic))
+
+
+def test_the_transport_is_known_although_the_camera_is_discovered_late() -> None:
+    compressed = "/cam/image/compressed"
+    late = Graph(("subscriber", compressed), *6 * [("", "")], ("publisher", compressed))
+    assert _image_topic(late) == "/image/compressed"
+    # The node subscribes to what is not there any more; a camera that nobody hears yet; nothing.
+    assert _image_topic(Graph(("subscriber", compressed)), 0.0) == "/image/compressed"
+    assert _image_topic(Graph(("publisher", compressed)), 0.0) == "/image/compressed"
+    assert _image_topic(Graph(), 0.0) == "/image"
+    both = Graph(("publisher", "/cam/image"), ("publisher", compressed), ("subscriber", compressed))
+    both.asked = 3
+    assert _image_topic(both, 0.0) == "/image/compressed"
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
