@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 #: Exit status of a run that ended without a model better than what it began with.
 NOTHING_LEARNED = 3
 
+# Seconds. Of longer runs it is said what would end within that time.
+_LONG = 3600.0
+
 
 @guarded("depth_train", interrupted="the same command continues after the last save")
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -202,6 +205,7 @@ def _summary(trainer: Trainer) -> str:
 
 def _expectation(trainer: Trainer) -> list[str]:
     """Say how long it will take on this machine."""
+    from training.learning.size_choice import expected_size
     from training.learning.timing import FEW_STEPS, describe_duration
 
     assert trainer.duration is not None
@@ -216,6 +220,15 @@ def _expectation(trainer: Trainer) -> list[str]:
         lines.append(
             f"the budget is spent at {choice.size[0]}x{choice.size[1]} (--width overrides); steps "
             f"that would fit: {timed}"
+        )
+    if not trainer.has_budget and seconds > _LONG:
+        training, batch = trainer.training, trainer.options.batch_size
+        size, steps = expected_size(
+            (training.width, training.height), trainer.duration.step, batch, _LONG
+        )
+        lines.append(
+            f"hint: by the number of pixels {steps} steps of {batch} at {size[0]}x{size[1]} take "
+            "an hour; --budget 1h measures that and chooses size and steps"
         )
     if trainer.has_budget and trainer.total_steps < FEW_STEPS:
         lines.append(f"warning: the budget allows {trainer.total_steps} steps only; give more time")

@@ -484,3 +484,26 @@ def test_frames_without_parallax_are_not_trained_on_by_tracks(store, tmp_path, c
     assert main(words) == 1
     assert "the motion of 0 of" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("step", "budget"), [(30.0, False), (30.0, True), (0.1, False)])
+def test_a_run_of_hours_says_what_an_hour_would_do(step, budget):
+    from types import SimpleNamespace
+
+    from training.learning.timing import Duration
+    from training.train import _expectation
+
+    trainer = SimpleNamespace(
+        duration=Duration(step, 1.0),
+        total_steps=3000,
+        validation_interval=300,
+        has_budget=budget,
+        size_choice=None,
+        training=SimpleNamespace(width=640, height=192),
+        options=SimpleNamespace(batch_size=4),
+        processes=SimpleNamespace(device=SimpleNamespace(type="cpu")),
+    )
+    lines = "\n".join(_expectation(trainer))
+    is_long = step == 30.0 and not budget
+    assert ("take an hour; --budget 1h measures that" in lines) == is_long
+    assert ("steps of 4 at 2" in lines) == is_long

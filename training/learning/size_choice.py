@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from training.frames.store import FrameStore
-from training.learning.timing import Duration
+from training.learning.timing import PLANNED, Duration
 
 Size = tuple[int, int]
 
@@ -101,6 +101,38 @@ def choose_size(
             place -= 1
     found = tuple((sizes[index], tried[index]) for index in sorted(tried))
     return SizeChoice(sizes[place], tried[place], found)
+
+
+def expected_size(stored: Size, step: float, batch: int, seconds: float) -> tuple[Size, int]:
+    """Return the largest size at which a run would see enough samples, without timing it.
+
+    Parameters
+    ----------
+    stored : tuple of int
+        Width and height of the images that were timed.
+    step : float
+        Seconds of a step with them. It is taken to go with the number of pixels, which holds for
+        convolutions.
+    batch : int
+        Samples of a step.
+    seconds : float
+        What the run may take.
+
+    Returns
+    -------
+    size : tuple of int
+        The smallest of :func:`candidate_sizes` if enough samples fit at none.
+    steps : int
+        Steps of as many samples that fit.
+    """
+    steps = 0
+    size = stored
+    for size in candidate_sizes(stored):
+        area = size[0] * size[1] / (stored[0] * stored[1])
+        steps = max(1, int(PLANNED * seconds / (step * area)))
+        if steps * batch >= ENOUGH_SAMPLES:
+            break
+    return size, steps
 
 
 def size_of_width(stored: Size, width: int) -> Size:

@@ -17,7 +17,7 @@ from training.learning.learner import Learner, prepare
 from training.learning.options import TrainOptions
 
 #: Share of a budget that is planned with: saving, loading and other processes take the rest.
-_PLANNED = 0.9
+PLANNED = 0.9
 
 #: A held-out sample costs about this share of a training sample: there is no backward pass.
 _FORWARD_SHARE = 0.35
@@ -49,7 +49,7 @@ class Duration:
 
     def steps_within(self, seconds: float, between: int) -> int:
         """Return how many steps fit into so many seconds, at least 1."""
-        left = _PLANNED * seconds - self.validation
+        left = PLANNED * seconds - self.validation
         return max(1, int(left / (self.step + self.validation / max(1, between))))
 
 

@@ -12,7 +12,13 @@ from training.frames.store import FrameStore
 from training.frames.writer import write_frame_store
 from training.learning.options import TrainOptions
 from training.learning.processes import join_processes
-from training.learning.size_choice import candidate_sizes, choose_size, shrunk, size_of_width
+from training.learning.size_choice import (
+    candidate_sizes,
+    choose_size,
+    expected_size,
+    shrunk,
+    size_of_width,
+)
 from training.learning.timing import Duration
 from training.learning.trainer import Trainer
 
@@ -61,6 +67,19 @@ def make_store(path, size=(256, 128), count=12):
     camera = PinholeCamera(*size, 200.0, 190.0, size[0] / 2 - 0.5, size[1] / 2 - 0.5)
     write_frame_store(path, images, [camera])
     return FrameStore.open(path)
+
+
+def test_the_size_of_an_hour_follows_from_the_pixels():
+    stored = (640, 192)
+    assert expected_size(stored, 0.5, 4, 3600.0) == (stored, 6480)
+    # A step of 6 s leaves 540 steps: at about three quarters of the pixels 600 fit.
+    size, steps = expected_size(stored, 6.0, 4, 3600.0)
+    assert size[0] < 640 and steps == int(0.9 * 3600 / (6.0 * size[0] * size[1] / (640 * 192)))
+    assert steps * 4 >= 2400
+    # Fewer samples in a step need more steps; where nothing is enough, the smallest is told.
+    assert expected_size(stored, 6.0, 1, 3600.0)[0][0] < size[0]
+    smallest, steps = expected_size(stored, 1e4, 4, 3600.0)
+    assert smallest == candidate_sizes(stored)[-1] and steps == 4
 
 
 def test_a_shrunk_store_shows_the_same_with_fewer_pixels(tmp_path):
