@@ -46,12 +46,13 @@ def test_the_giver_goes_on_while_a_job_is_done_and_waits_for_it_with_the_next():
     finisher.close()
 
 
-def test_an_unused_one_has_no_thread():
-    before = threading.active_count()
+def test_an_unused_one_has_no_thread(monkeypatch):
+    started = []
+    monkeypatch.setattr(threading.Thread, "start", started.append)
     finisher = Finisher()
     finisher.wait()
     finisher.close()
-    assert threading.active_count() == before
+    assert not [thread for thread in started if thread.name == "depth_finisher"]
 
 
 class Camera:
