@@ -72,11 +72,13 @@ def replay(
             scan.ranges, scan.angle_min, scan.angle_increment, scan.range_min, scan.range_max
         )
         estimator.add_ranges(frame.stamp, transformed(points, scan.mounting))
-        estimator.track(frame.stamp, frame.image, frame.camera)
         # As the node does: what is known before this frame is measured, but for the first factor.
+        estimator.look(frame.stamp, frame.camera)
         applied = estimator.glance(frame.stamp, 1.0 / depth, frame.camera)
+        was_known = bool(estimator.estimate.source)
+        estimator.track(frame.stamp, frame.image, frame.camera)
         measured = estimator.measure(frame.stamp, 1.0 / depth, frame.camera)
-        estimates.append(applied if applied.source else measured)
+        estimates.append(applied if was_known else measured)
     return estimates
 
 

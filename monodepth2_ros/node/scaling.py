@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Live metres for the node: its subscriptions, mountings and the topic ``depth/scale``.
 
-The factor is found by :class:`monodepth2_ros.scale.ScaleEstimator`, in a thread of its own: corners
-are followed while the network runs, and compared with its depth once this is published. A frame's
-depth is multiplied by the newest factor, without waiting for anything.
+The factor is found by :class:`monodepth2_ros.scale.ScaleEstimator`, in a thread of its own, once
+depth is published: following corners while the network runs would slow it down where cores are few.
+A frame's depth is multiplied by the newest factor, brought up to date by a glance at known corners.
 """
 
 from __future__ import annotations
@@ -59,6 +59,9 @@ class _Predicted:
     ----------
     stamp : int
         Nanoseconds.
+    image : ndarray, shape (H, W, 3), uint8
+    image_camera : PinholeCamera or None
+        Camera of the image.
     inverse_depth : ndarray, shape (h, w)
         In the inverse of the network's unit.
     camera : PinholeCamera or None
@@ -66,6 +69,8 @@ class _Predicted:
     """
 
     stamp: int
+    image: NDArray[np.uint8]
+    image_camera: PinholeCamera | None
     inverse_depth: NDArray[np.float32]
     camera: PinholeCamera | None
 
@@ -86,7 +91,7 @@ class Scaling:
         self._waiting: deque[tuple[str, Any]] = deque(maxlen=_MOST_WAITING)
         self._executor: ThreadPoolExecutor | None = None
         # Both for the newest image; everything of the estimator happens in the executor's thread.
-        self._tracking: Future[None] | None = None
+        self._looking: Future[None] | None = None
         self._measuring: Future[None] | None = None
         self._to_measure: _Predicted | None = None
         self._fault = ""
@@ -182,7 +187,7 @@ class Scaling:
             Without depth and points if the factor is not known well enough (scaling.require).
         """
         stamp = stamp_ns(header)
-        self._begin(header, image, camera)
+        self._begin(header, camera)
         if predictor.backend.device.type == "cuda":
             prediction = self._predict_and_multiply(
                 predictor, stamp, image, camera, options, outputs
@@ -191,7 +196,7 @@ class Scaling:
             part = None if camera is None else predictor.network_camera(camera)
 
             def find_factor(inverse_depth: NDArray[np.float32]) -> float:
-                self._to_measure = _Predicted(stamp, inverse_depth, part)
+                self._to_measure = _Predicted(stamp, image, camera, inverse_depth, part)
                 self.estimate = self._find(self._to_measure)
                 return _limited(self.estimate.factor)
 
@@ -205,39 +210,36 @@ class Scaling:
         predicted, self._to_measure = self._to_measure, None
         if predicted is None or self._executor is None or self._estimator is None:
             return
-        if self._tracking is not None:
+        if self._looking is not None:
             self._measuring = self._executor.submit(self._measure, self._estimator, predicted)
 
-    def _begin(self, header: Any, image: NDArray[np.uint8], camera: PinholeCamera | None) -> None:
-        """Begin to follow corners in an image; returns at once."""
-        self._tracking = None
+    def _begin(self, header: Any, camera: PinholeCamera | None) -> None:
+        """Begin to take what was heard, and to see where known corners are; returns at once."""
+        self._looking = None
         busy = self._measuring is not None and not self._measuring.done()
         # Too slow a machine measures fewer frames, and never falls behind.
         if self._estimator is None or self._executor is None or camera is None or busy:
             return
-        self._tracking = self._executor.submit(
-            self._track, self._estimator, header.frame_id, stamp_ns(header), image, camera
+        self._looking = self._executor.submit(
+            self._look, self._estimator, header.frame_id, stamp_ns(header), camera
         )
 
-    def _track(
-        self,
-        estimator: ScaleEstimator,
-        frame: str,
-        stamp: int,
-        image: NDArray[np.uint8],
-        camera: PinholeCamera,
+    def _look(
+        self, estimator: ScaleEstimator, frame: str, stamp: int, camera: PinholeCamera
     ) -> None:
-        """Follow corners, in the thread of the estimator."""
+        """Take what was heard, and see where corners are, in the thread of the estimator."""
         self._fault = ""
         self._take_messages(estimator, frame, camera)
         with self._held_at_fault():
-            estimator.track(stamp, image, camera)
+            estimator.look(stamp, camera)
 
     def _measure(self, estimator: ScaleEstimator, predicted: _Predicted) -> None:
-        """Measure, in the thread of the estimator."""
-        if predicted.camera is not None:
-            with self._held_at_fault():
-                estimator.measure(predicted.stamp, predicted.inverse_depth, predicted.camera)
+        """Follow corners and measure, in the thread of the estimator."""
+        if predicted.camera is None or predicted.image_camera is None:
+            return
+        with self._held_at_fault():
+            estimator.track(predicted.stamp, predicted.image, predicted.image_camera)
+            estimator.measure(predicted.stamp, predicted.inverse_depth, predicted.camera)
 
     @contextlib.contextmanager
     def _held_at_fault(self) -> Iterator[None]:
@@ -253,15 +255,15 @@ class Scaling:
         assert estimator is not None
         if camera is None:
             return dataclasses.replace(estimator.newest(predicted.stamp), reason="no camera_info")
-        if self._tracking is None:
+        if self._looking is None:
             return estimator.newest(predicted.stamp)
         if not estimator.estimate.source:
             # Nothing is known yet: the first factor is worth waiting for.
-            self._tracking.result()
+            self._looking.result()
             self._measure(estimator, predicted)
             self._to_measure = None
             return estimator.newest(predicted.stamp)
-        if self._tracking.done():
+        if self._looking.done():
             with self._held_at_fault():
                 return estimator.glance(predicted.stamp, predicted.inverse_depth, camera)
         return estimator.newest(predicted.stamp)
@@ -296,7 +298,7 @@ class Scaling:
         part = prediction.depth[step // 2 :: step, step // 2 :: step]
         with np.errstate(divide="ignore"):
             inverse = 1.0 / part.astype(np.float32)
-        self._to_measure = _Predicted(stamp, inverse, prediction.camera)
+        self._to_measure = _Predicted(stamp, image, camera, inverse, prediction.camera)
         self.estimate = self._find(self._to_measure)
         return multiply(prediction, _limited(self.estimate.factor), options)
 

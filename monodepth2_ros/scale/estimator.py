@@ -67,9 +67,9 @@ class Beam:
 class ScaleEstimator:
     """A running estimate of the factor from depth to metres.
 
-    For each image call :meth:`track`, which may run while the network does, then :meth:`glance`
+    For each image call :meth:`look`, which may run while the network does, then :meth:`glance`
     with the depth that came of it, which gives the factor for it, and when there is time
-    :meth:`measure`.
+    :meth:`track` and :meth:`measure`. Whoever has the time before may leave out the first two.
 
     Parameters
     ----------
@@ -131,8 +131,13 @@ class ScaleEstimator:
         """
         self._ranges = (stamp, ranges)
 
+    def look(self, stamp: int, camera: PinholeCamera) -> None:
+        """Get ready for a :meth:`glance` at an image; see :meth:`OdometryScale.look`."""
+        if "odometry" in self._filters:
+            self._odometry.look(stamp, camera)
+
     def track(self, stamp: int, image: NDArray[np.uint8], camera: PinholeCamera) -> None:
-        """Take an image, before its depth is known; see :meth:`OdometryScale.track`."""
+        """Follow corners in an image; see :meth:`OdometryScale.track`."""
         if "odometry" in self._filters:
             self._odometry.track(stamp, image, camera)
 

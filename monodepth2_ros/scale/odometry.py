@@ -53,7 +53,7 @@ _WINDOW_S = 2.5
 _MAP = 20
 # Of their corners at most about twice so many are compared, and at a glance.
 _MOST_COMPARED = 700
-_MOST_GLANCED = 300
+_MOST_GLANCED = 600
 # Images that follow each other faster are not all kept.
 _INTERVAL_NS = 90_000_000
 
@@ -241,11 +241,30 @@ class OdometryScale:
         self._reason = self._locate(stamp) or self._triangulate()
         if self._reason in _FEW_NOW and len(self._map) >= 3:
             self._reason = ""  # the corners of the frames before are seen in this one, too
+        self._see(stamp)
+
+    def look(self, stamp: int, camera: PinholeCamera) -> None:
+        """Get ready for a :meth:`glance` at an image that is not tracked yet, in little time.
+
+        Parameters
+        ----------
+        stamp : int
+            Nanoseconds.
+        camera : PinholeCamera
+            Camera of the image.
+        """
+        self._seen = None
+        if self._reason or not self._frames or tracking_camera(camera) != self._camera:
+            return
+        if 0 <= stamp - self._frames[-1].stamp <= _NANOSECONDS and not self._locate(stamp):
+            self._see(stamp)
+
+    def _see(self, stamp: int) -> None:
+        """Say where the known corners are seen at a stamp."""
         self._view = self._view_at(stamp)
-        seen = None
+        self._seen = None
         if not self._reason and self._map and self._view is not None:
-            seen = self._seen_from(self._view.pose)
-        self._seen = seen
+            self._seen = self._seen_from(self._view.pose)
 
     @property
     def view(self) -> CameraView | None:

@@ -123,12 +123,12 @@ def replay(
                 seen = live.ranges(stamp) if live.ranges is not None else None
                 if seen is not None:
                     estimator.add_ranges(*seen)
+                estimator.look(stamp, camera)
+                applied = estimator.glance(stamp, inverse, camera)
+                was_known = bool(estimator.estimate.source)
                 estimator.track(stamp, np.asarray(store.images[frame]), camera)
-                if late or not estimator.estimate.source:
-                    estimates.append(estimator.measure(stamp, inverse, camera))
-                else:
-                    estimates.append(estimator.glance(stamp, inverse, camera))
-                    estimator.measure(stamp, inverse, camera)
+                measured = estimator.measure(stamp, inverse, camera)
+                estimates.append(applied if was_known and not late else measured)
             if progress is not None:
                 progress(len(frames))
     return estimates

@@ -25,7 +25,7 @@ IMAGE = np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8)
 
 
 class Estimator:
-    """Stands for the estimator: its tracking ends when it is told to."""
+    """Stands for the estimator: its look ends when it is told to."""
 
     def __init__(self, factor: float | None) -> None:
         self.estimate = ScaleEstimate()
@@ -35,10 +35,13 @@ class Estimator:
         self.measured: list[int] = []
         self.fails = False
 
-    def track(self, stamp, image, camera):
+    def look(self, stamp, camera):
         assert self.go_on.wait(60.0)
         if self.fails:
             raise RuntimeError("no memory")
+
+    def track(self, stamp, image, camera):
+        assert image is IMAGE and camera is CAMERA
 
     def newest(self, stamp):
         return self.estimate
@@ -85,12 +88,12 @@ def predict(scaling: Scaling, predictor: DepthPredictor, stamp: int = 1):
 
 def test_depth_waits_for_no_measurement_once_a_factor_is_known(make, predictor):
     scaling = make(2.0)
-    # Tracking is not done, and would not be for as long as one waits for it.
+    # The look is not done, and would not be for as long as one waits for it.
     np.testing.assert_allclose(predict(scaling, predictor), 2.0 * predictor(IMAGE), rtol=1e-5)
     scaling.measure()
-    # While the last frame is measured the next one is not tracked, so nothing piles up.
+    # While the last frame is measured the next one is not looked at, so nothing piles up.
     np.testing.assert_allclose(predict(scaling, predictor, 2), 2.0 * predictor(IMAGE), rtol=1e-5)
-    assert scaling._tracking is None
+    assert scaling._looking is None
     scaling.measure()
     scaling._estimator.go_on.set()
     scaling._measuring.result(60.0)
@@ -106,7 +109,7 @@ def test_corners_that_are_there_bring_the_factor_up_to_date(make, predictor):
 
     def begin(*arguments):
         predict_and_wait(*arguments)
-        scaling._tracking.result(60.0)
+        scaling._looking.result(60.0)
 
     scaling._begin = begin
     np.testing.assert_allclose(predict(scaling, predictor), 3.0 * predictor(IMAGE), rtol=1e-5)
@@ -127,7 +130,7 @@ def test_depth_goes_on_when_measuring_fails(make, predictor):
     scaling._waiting.append(("cloud", SimpleNamespace(header=header(0))))  # a damaged message
     scaling._estimator.go_on.set()
     assert np.isfinite(predict(scaling, predictor)).any()
-    scaling._tracking.result(60.0)
+    scaling._looking.result(60.0)
     assert "no memory" in scaling.diagnostics()["scale held because"]
 
 

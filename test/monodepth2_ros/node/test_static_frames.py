@@ -79,8 +79,8 @@ def seen(one: Scaling, *messages):
     """Let an image come after messages; return the estimator."""
     for kind, message in messages:
         one._waiting.append((kind, message))
-    one._begin(header("camera_optical"), np.zeros((48, 64, 3), np.uint8), CAMERA)
-    one._tracking.result()
+    one._begin(header("camera_optical"), CAMERA)
+    one._looking.result()
     one.close()
     return one._estimator
 
