@@ -307,6 +307,25 @@ def test_run_with_solved_motion_resumes_exactly(options, tmp_path, capsys, pose,
 
 
 @pytest.mark.slow
+def test_what_a_run_began_with_is_kept_and_outlives_its_file(options, uninterrupted, tmp_path):
+    """The run resumes exactly when the checkpoint that it learned from is gone."""
+    start = tmp_path / "began.safetensors"
+    shutil.copy(uninterrupted.source, start)
+    tuned = dataclasses.replace(options, checkpoint=str(start), pose="tracks", motion_steps=0)
+    kept = dataclasses.replace(tuned, keep_weight=3.0)
+    assert main(arguments(kept, tmp_path / "whole")) in COMPLETE
+    began = load_checkpoint(tmp_path / "whole" / "start.safetensors")
+    for name, value in began.state["depth"].items():
+        assert torch.equal(value, uninterrupted.state["depth"][name])
+    folder = tmp_path / "run"
+    assert run_until_signalled(kept, folder, signal.SIGTERM, step=3)[0] == 0
+    start.unlink()
+    assert main(["--resume", str(folder)]) in COMPLETE
+    whole = load_checkpoint(tmp_path / "whole" / "last.safetensors")
+    assert_same_weights(whole, load_checkpoint(folder / "last.safetensors"))
+
+
+@pytest.mark.slow
 def test_full_disk_does_not_end_the_run_and_keeps_the_old_file(
     options, uninterrupted, tmp_path, monkeypatch, capsys
 ):

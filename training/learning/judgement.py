@@ -221,7 +221,10 @@ def conclude(
     if gain < LEAST_GAIN:
         kept = "is the model that training began with"
         if len(rest) < len(known) - 1:
-            kept += ", as later ones are no better than a constant depth, or flat"
+            kept += (
+                ", as later ones are no better than a constant depth, or flat (where sky or bare "
+                "walls have come near, --keep-weight 0.05 holds them)"
+            )
         if came < began:
             kept = "is better by less than the noise"
         return RunOutcome(

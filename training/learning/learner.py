@@ -37,6 +37,7 @@ from training.learning.motion_from_flow import solve_motion
 from training.learning.motion_from_tracks import TrackedMotion, sparse_loss, weighted_medians
 from training.learning.options import SOLVED, OptionError, TrainOptions
 from training.learning.recorded_motion import length_loss
+from training.learning.teacher import Teacher, keeping_loss
 from training.learning.truth_loss import truth_loss
 from training.objective import ObjectiveOutput, SelfSupervisedObjective, nothing_judged
 
@@ -143,6 +144,10 @@ class Learner:
     velocity_weight : float
         Not 0: motion is predicted, and the views' tracked motion, which is recorded, gives its
         lengths (:func:`training.learning.recorded_motion.length_loss`).
+    teacher : Teacher or None
+        The model that training began with; while training, depth is held near what it predicts.
+    keep_weight : float
+        Weight of :func:`training.learning.teacher.keeping_loss`.
     """
 
     model: nn.Module
@@ -157,6 +162,8 @@ class Learner:
     sparse_weight: float = 0.0
     in_metres: bool = False
     velocity_weight: float = 0.0
+    teacher: Teacher | None = None
+    keep_weight: float = 0.0
 
     def at_step(self, options: TrainOptions, step: int) -> Learner:
         """Return the learner that trains at a step: at the start, an easier one.
@@ -240,6 +247,11 @@ class Learner:
             transforms = [transform[:count] for transform in predictions.transforms]
             error = length_loss(transforms, recorded.transforms)
             output = replace(output, loss=output.loss + self.velocity_weight * error)
+        if self.teacher is not None and self.model.training and count > 0:
+            # It sees the colours as they are: what was changed is for those who learn.
+            taught = self.teacher.depth(views.images[:count, 0], self.bfloat16)
+            kept = keeping_loss(self._depth(predictions.disparities[0][:count]), taught)
+            output = replace(output, loss=output.loss + self.keep_weight * kept)
         if views.truth is not None:
             low, high = self.objective.min_depth, self.objective.max_depth
             truth = truth_loss(predictions.disparities, views.truth, low, high).mean()

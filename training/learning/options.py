@@ -153,6 +153,13 @@ class TrainOptions:
         "Weight of the error against the triangulated depth of corners (pose tracks).",
         least=0,
     )
+    keep_weight: float = _option(
+        0.0,
+        "objective",
+        "Weight of staying near the depth that --checkpoint predicts, up to a factor for each "
+        "image, where a run forgets it (0.05 where sky or bare walls come near).",
+        least=0,
+    )
     tie_break: float = _option(
         1e-5, "objective", "Noise that decides between equal errors.", least=0
     )

@@ -6,6 +6,7 @@
 
     options.yaml          what the run was started with, recipe applied
     last.safetensors      the newest model; best.safetensors the best; epoch_0010.safetensors …
+    start.safetensors     the checkpoint that it began with, where depth is kept near that
     resume.pt             everything that continuing needs: networks, optimiser, position, history
     history.jsonl         one line for each validation
     events.out.tfevents…  for TensorBoard
@@ -31,6 +32,7 @@ from monodepth2_ros.typed_files import Count, Finite, as_structure
 from training.learning.options import OPTIONS_FILE as OPTIONS_FILE
 
 RESUME_FILE = "resume.pt"
+START_FILE = "start.safetensors"
 HISTORY_FILE = "history.jsonl"
 
 _FORMAT = 1
@@ -266,7 +268,8 @@ def _first_line(error: Exception) -> str:
 
 def remove_run_leftovers(folder: Path) -> None:
     """Delete what a killed process left half-written."""
-    names = {RESUME_FILE, OPTIONS_FILE, HISTORY_FILE, "last.safetensors", "best.safetensors"}
+    names = {RESUME_FILE, OPTIONS_FILE, HISTORY_FILE, START_FILE}
+    names |= {"last.safetensors", "best.safetensors"}
     names |= {path.name for path in folder.glob("epoch_*.safetensors")}
     for name in names:
         atomic_files.remove_leftovers(folder / name)

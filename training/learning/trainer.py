@@ -8,6 +8,7 @@ and resumed takes the same steps as one that was not.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import os
@@ -27,7 +28,12 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from monodepth2_ros.backends.kept_answers import KeptAnswers, user_cache
-from monodepth2_ros.checkpoint import CheckpointMetadata, open_checkpoint, save_checkpoint
+from monodepth2_ros.checkpoint import (
+    CheckpointMetadata,
+    load_checkpoint,
+    open_checkpoint,
+    save_checkpoint,
+)
 from monodepth2_ros.geometry import disparity_to_depth
 from monodepth2_ros.preprocessing import to_network_input
 from monodepth2_ros.training_camera import describe_cameras
@@ -109,6 +115,7 @@ from training.learning.size_choice import (
     shrunk,
     size_of_width,
 )
+from training.learning.teacher import make_teacher
 from training.learning.threads import ThreadChoice, take_idle_cores
 from training.learning.timing import Duration, measure_duration, parse_duration
 from training.learning.validation import MOST_SPARSE, evenly, judge_at_size, validate
@@ -119,6 +126,9 @@ _AUGMENTATION, _TIE_BREAK = 1, 2
 
 # Seconds between lines that tell how far triangulation has come.
 _TOLD_EVERY = 15.0
+
+# Networks of the model that a run began with, as far as they predict depth.
+_TAUGHT = ("encoder", "depth")
 
 # A run with fewer steps than this is not worth timing first.
 _TIMED_STEPS = 50
@@ -238,7 +248,7 @@ class Trainer:
             "batch_size": options.batch_size,
             "seed": options.seed,
         }
-        if state is None and not budget and self.total_steps >= _COMPARED_STEPS:
+        if state is None and not budget and self.total_steps >= _TIMED_STEPS:
             self.thread_choice = _choose_threads(processes)
         torch.manual_seed(options.seed)
         self.model, self.learner = build_learner(options, processes.device)
@@ -252,6 +262,7 @@ class Trainer:
                     "again from its last.safetensors with --checkpoint"
                 )
             _load(self.model.load_state_dict, state.networks, "networks")
+        self.learner = self._with_teacher(self.learner, resumed=state is not None)
         self.learner = self._with_fastest_arithmetic(state)
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(parameters, lr=1e-4, fused=True)
@@ -282,6 +293,34 @@ class Trainer:
         self._recent_loss = self.state.recent_loss
         self._unsaved_best: tuple[int, float, tuple[int, int] | None] | None = None
         self._told = time.monotonic()
+
+    def _with_teacher(self, learner: Learner, resumed: bool) -> Learner:
+        """Let the learner remember what the run began with, where it is to be kept."""
+        options = self.options
+        if not options.keep_weight or not options.checkpoint:
+            return learner
+        path = self.folder / run_state.START_FILE
+        is_saved = resumed and path.exists()
+        start = load_checkpoint(path) if is_saved else open_checkpoint(options.checkpoint)
+        metadata = start.metadata
+        model = self.model
+        if resumed:
+            model = copy.deepcopy(model)
+            for name in _TAUGHT:
+                _load(model.networks()[name].load_state_dict, start.state[name], path.name)
+        limits = (metadata.min_depth, metadata.max_depth)
+        teacher = make_teacher(model, (metadata.width, metadata.height), limits)
+        return replace(learner, teacher=teacher, keep_weight=options.keep_weight)
+
+    def _save_start(self) -> None:
+        """Keep the model that the run began with: resuming needs it, wherever it came from."""
+        path = self.folder / run_state.START_FILE
+        teacher = self.learner.teacher
+        if teacher is None or path.exists():
+            return
+        assert self.options.checkpoint is not None
+        networks = {name: teacher.model.get_submodule(name) for name in _TAUGHT}
+        save_checkpoint(path, open_checkpoint(self.options.checkpoint).metadata, networks)
 
     def _with_fastest_arithmetic(self, state: RunState | None) -> Learner:
         """Return the learner as it computes fastest on this CPU, or as the run has begun.
@@ -728,6 +767,7 @@ class Trainer:
         if self.options.keep_every and rest == 0 and epoch % self.options.keep_every == 0:
             names.append(f"epoch_{epoch:04d}")
         try:
+            self._save_start()
             for name in names:
                 metadata = self._metadata()
                 if name == "best" and self._unsaved_best is not None:

@@ -1,0 +1,67 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The model that a run began with, near which depth is kept."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from training.learning.teacher import keeping_loss, make_teacher
+
+
+class Said(NamedTuple):
+    disparities: list[Tensor]
+
+
+class Brightness(nn.Module):
+    """Says that what is bright is near, and notes what it saw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(1.0))
+        self.saw: list[tuple[int, ...]] = []
+
+    def forward(self, images: Tensor, neighbours: tuple, precedes: tuple) -> Said:
+        self.saw.append(tuple(images.shape))
+        return Said([self.factor * images.mean(dim=1, keepdim=True)])
+
+
+def test_the_loss_ignores_a_factor_of_each_image_and_measures_the_rest() -> None:
+    taught = torch.rand(2, 1, 4, 5) + 1
+    factors = torch.tensor([3.0, 0.1]).view(2, 1, 1, 1)
+    assert keeping_loss(factors * taught, taught) == pytest.approx(0.0, abs=1e-6)
+    moved = taught.clone()
+    moved[0, 0, 0] *= math.e  # one row of four, by 1 in the logarithm
+    assert keeping_loss(moved, taught) == pytest.approx(0.25 / 2, abs=1e-6)
+
+
+def test_the_gradient_leads_back() -> None:
+    taught = torch.full((1, 1, 3, 3), 2.0)
+    depth = taught.clone()
+    depth[0, 0, 1, 1] = 4.0
+    depth.requires_grad_(True)
+    keeping_loss(depth, taught).backward()
+    assert depth.grad is not None
+    assert depth.grad[0, 0, 1, 1] > 0
+    depth.grad[0, 0, 1, 1] = 0
+    assert depth.grad.abs().max() == 0
+
+
+def test_a_teacher_sees_its_own_image_size_and_never_learns() -> None:
+    model = Brightness()
+    teacher = make_teacher(model, (8, 6), (0.1, 100.0))
+    with torch.no_grad():
+        model.factor.fill_(0.0)  # as training does
+    images = torch.full((2, 3, 12, 20), 0.5)
+    images[1] = 0.25
+    depth = teacher.depth(images, bfloat16=False)
+    assert depth.shape == (2, 1, 12, 20) and not depth.requires_grad
+    assert teacher.model.saw == [(2, 3, 6, 8)]
+    expected = [1 / (0.01 + (10 - 0.01) * value) for value in (0.5, 0.25)]
+    torch.testing.assert_close(depth[:, 0, 0, 0], torch.tensor(expected))
+    assert not any(weight.requires_grad for weight in teacher.model.parameters())

@@ -1,0 +1,93 @@
+# Copyright 2026 The monodepth2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The model that training began with, as a teacher of what the images say nothing about.
+
+Sky, bare walls and floors look the same at any depth. A trained model knows something about them,
+and fine-tuning on a short recording forgets it: nothing holds it there, and what is learned at the
+edges spreads. So depth is drawn weakly to what the first model predicts, up to one factor for each
+image. Where the images do speak, they are louder. The idea is that of learning without forgetting
+(Li and Hoiem, ECCV 2016), for depth.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from monodepth2_ros.geometry import disparity_to_depth
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained model that learns no more.
+
+    Attributes
+    ----------
+    model : Module
+        A :class:`~training.learning.depth_and_motion.DepthAndMotion` in evaluation mode.
+    size : tuple of int
+        Width and height of the images that it was made for.
+    limits : tuple of float
+        Its least and greatest depth.
+    """
+
+    model: nn.Module
+    size: tuple[int, int]
+    limits: tuple[float, float]
+
+    @torch.no_grad()
+    def depth(self, images: Tensor, bfloat16: bool) -> Tensor:
+        """Predict depth at its own image size.
+
+        Parameters
+        ----------
+        images : Tensor, shape (B, 3, H, W)
+            RGB in [0, 1], colours as they are.
+        bfloat16 : bool
+            Compute the convolutions in bfloat16.
+
+        Returns
+        -------
+        Tensor, shape (B, 1, H, W), float32
+        """
+        size = self.size[::-1]
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=bfloat16):
+            own = functional.interpolate(images, size, mode="bilinear", antialias=True)
+            disparity = self.model(own, (), ()).disparities[0].float()
+        resized = functional.interpolate(
+            disparity, images.shape[-2:], mode="bilinear", antialias=True
+        )
+        return disparity_to_depth(resized, *self.limits)
+
+
+def make_teacher(model: nn.Module, size: tuple[int, int], limits: tuple[float, float]) -> Teacher:
+    """Copy a model as it is now.
+
+    Parameters
+    ----------
+    model : Module
+    size, limits
+        See :class:`Teacher`.
+    """
+    frozen = copy.deepcopy(model).eval()
+    return Teacher(frozen.requires_grad_(False), size, limits)
+
+
+def keeping_loss(depth: Tensor, taught: Tensor) -> Tensor:
+    """Return how far depth has moved from what was taught, up to a factor for each image.
+
+    Parameters
+    ----------
+    depth, taught : Tensor, shape (B, 1, H, W)
+
+    Returns
+    -------
+    Tensor, scalar
+        Mean over all pixels of |log(depth / taught)| less its median in the image.
+    """
+    ratio = torch.log(depth / taught).flatten(1)
+    return (ratio - ratio.detach().median(dim=1, keepdim=True).values).abs().mean()
