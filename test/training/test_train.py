@@ -307,8 +307,10 @@ def test_run_with_solved_motion_resumes_exactly(options, tmp_path, capsys, pose,
 
 
 @pytest.mark.slow
-def test_what_a_run_began_with_is_kept_and_outlives_its_file(options, uninterrupted, tmp_path):
-    """The run resumes exactly when the checkpoint that it learned from is gone."""
+def test_what_a_run_began_with_is_kept_whatever_becomes_of_its_file(
+    options, uninterrupted, tmp_path
+):
+    """The run resumes exactly when its checkpoint has been replaced by another model."""
     start = tmp_path / "began.safetensors"
     shutil.copy(uninterrupted.source, start)
     tuned = dataclasses.replace(options, checkpoint=str(start), pose="tracks", motion_steps=0)
@@ -319,7 +321,7 @@ def test_what_a_run_began_with_is_kept_and_outlives_its_file(options, uninterrup
         assert torch.equal(value, uninterrupted.state["depth"][name])
     folder = tmp_path / "run"
     assert run_until_signalled(kept, folder, signal.SIGTERM, step=3)[0] == 0
-    start.unlink()
+    shutil.copy(folder / "last.safetensors", start)
     assert main(["--resume", str(folder)]) in COMPLETE
     whole = load_checkpoint(tmp_path / "whole" / "last.safetensors")
     assert_same_weights(whole, load_checkpoint(folder / "last.safetensors"))
