@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from training.frames.store import FrameStore
 
 
+#: Of a store with fewer frames than this it is not said what a training would take.
+WORTH_TIMING = 100
+
+
 @guarded("depth_extract", interrupted="run the same command again to go on")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``depth_extract``; return 0 if a store was written."""
@@ -61,10 +65,30 @@ def _extract(options: ExtractOptions, is_predicting: bool, console: Console) -> 
     from training.extraction.job import extract
 
     try:
-        extract(options, console)
+        store = extract(options, console)
     except FileExistsError as error:
         advice = ", or leave out the recordings to predict for it"
         raise FileExistsError(f"{error}{advice * is_predicting}") from error
+    if len(store) >= WORTH_TIMING and not options.quiet:
+        console.say(training_advice(store))
+
+
+def training_advice(store: FrameStore) -> str:
+    """Say how to train on a store within an hour on this machine, after timing a small step."""
+    from training.learning.affordable import suggested_size
+
+    command = f"depth_train --data {store.path} --out run --budget 1h"
+    try:
+        found = suggested_size(store, 3600.0)
+    except ValueError as error:
+        return f"not to be trained on as it is: {error}"
+    if found is None:
+        return f"to train for an hour: {command}"
+    (width, height), steps, batch = found
+    return (
+        f"to train for an hour: {command} (on this machine now about {steps} steps of {batch} at "
+        f"{width}x{height}; --checkpoint default needs fewest)"
+    )
 
 
 def predict(out: Path, model: str, console: Console) -> None:

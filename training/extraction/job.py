@@ -134,9 +134,7 @@ def _extract(options: ExtractOptions, console: Console) -> FrameStore:
     size = sum(file.stat().st_size for file in out.iterdir())
     console.say(
         f"\n{out}: {len(store):,} frames of {store.width}x{store.height}, {gigabytes(size)}; see "
-        f"{CONTACT_SHEET}, {FLOW_HISTOGRAM} and {REPORT_JSON} there\n"
-        f"in an hour: depth_train --data {out} --out run --budget 1h, which chooses the image size "
-        "for this machine"
+        f"{CONTACT_SHEET}, {FLOW_HISTOGRAM} and {REPORT_JSON} there"
     )
     return store
 

@@ -42,6 +42,7 @@ from training.frames.store import FrameStore
 from training.frames.truth_check import truth_problem
 from training.frames.verification import BackgroundVerification
 from training.learning import run_state
+from training.learning.affordable import affordable_size, averaged
 from training.learning.arithmetic import (
     Arithmetic,
     arithmetic_of,
@@ -93,7 +94,7 @@ from training.learning.learner import (
     prepare,
 )
 from training.learning.logbook import Logbook, Meter
-from training.learning.motion_from_tracks import MeasureTracks, standing_geometry
+from training.learning.motion_from_tracks import MeasureTracks
 from training.learning.options import SOLVED, WITHOUT_NETWORK, TrainOptions
 from training.learning.processes import Processes
 from training.learning.recipe import (
@@ -108,10 +109,7 @@ from training.learning.recipe import (
 from training.learning.recorded_motion import remember_lengths, remember_recorded
 from training.learning.run_state import RunState
 from training.learning.size_choice import (
-    ENOUGH_SAMPLES,
     SizeChoice,
-    candidate_sizes,
-    choose_size,
     shrunk,
     size_of_width,
 )
@@ -179,7 +177,7 @@ class Trainer:
             self.thread_choice = _choose_threads(processes)
         self.size_choice: SizeChoice | None = None
         if options.budget and not options.width and state is None:
-            self.size_choice = _affordable(options, stores, processes)
+            self.size_choice = affordable_size(options, stores, processes)
         if self.size_choice is not None:
             options = replace(options, width=self.size_choice.size[0])
         stores = _at_width(stores, options.width)
@@ -353,7 +351,7 @@ class Trainer:
                 return measure_duration(tried, options, self.training, rows, 0).step
 
             def average(seconds: float) -> float:
-                return _averaged(Duration(seconds, 0.0), processes).step
+                return averaged(Duration(seconds, 0.0), processes).step
 
             chosen, seconds = find_choice(choices, learner, step, average)
             if processes.is_first:
@@ -365,7 +363,7 @@ class Trainer:
         held_out = min(len(self.validation), self.options.validation_samples)
         held_out = math.ceil(held_out / self.processes.count)
         own = measure_duration(self.learner, self.options, self.training, self._rows, held_out)
-        return _averaged(own, self.processes)
+        return averaged(own, self.processes)
 
     def _within(
         self, budget: float, asked: TrainOptions, flat: float, determined: float
@@ -932,57 +930,10 @@ def _at_width(stores: Sequence[FrameStore], width: int) -> list[FrameStore]:
     return [shrunk(store, size_of_width((store.width, store.height), width)) for store in stores]
 
 
-def _affordable(
-    options: TrainOptions, stores: Sequence[FrameStore], processes: Processes
-) -> SizeChoice | None:
-    """Time steps at some sizes and choose the one that a budget is best spent at.
-
-    Returns
-    -------
-    Choice, or None
-        None where the size cannot be chosen: flow would have to be measured for each.
-    """
-    if options.pose == "flow":
-        return None
-    samples = find_samples(stores, options.sources, options.stereo, options.spacing, options.truth)
-    training, held_out = split_samples(samples, options.validation_fraction)
-    if len(training) < options.batch_size:
-        return None  # what follows says so
-    # The motion of tracked corners costs nothing in a step, so any will do.
-    pose = "tracks" if options.pose == "auto" and options.stereo == "none" else options.pose
-    if pose in ("tracks", "recorded"):
-        still = standing_geometry(training.frames.shape[1] - 1)
-        training = replace(training, measure_tracks=lambda store, target, sources: still)
-    filled = apply_recipe(replace(options, budget="", pose=pose), len(training), determined=1.0)
-    _, learner = build_learner(filled, processes.device)
-    rows = processes.share(options.batch_size)
-    judged = math.ceil(min(len(held_out), options.validation_samples) / processes.count)
-    epoch = len(training) // options.batch_size
-    between = math.ceil(options.validate_every / epoch) * epoch
-
-    def measure(size: tuple[int, int]) -> Duration:
-        own = measure_duration(learner, filled, training, rows, judged, size)
-        return _averaged(own, processes)
-
-    size = (training.width, training.height)
-    enough = math.ceil(ENOUGH_SAMPLES / options.batch_size)
-    seconds = parse_duration(options.budget)
-    return choose_size(candidate_sizes(size), measure, seconds, between, enough)
-
-
 def _choose_threads(processes: Processes) -> ThreadChoice | None:
     """Leave busy cores alone, where one process trains on a CPU."""
     alone = processes.device.type == "cpu" and processes.count == 1
     return take_idle_cores() if alone else None
-
-
-def _averaged(own: Duration, processes: Processes) -> Duration:
-    """Average a duration over the processes, so that all of them decide alike."""
-    if processes.count == 1:
-        return own
-    values = torch.tensor([own.step, own.validation], device=processes.device)
-    step, validation = (processes.total(values) / processes.count).tolist()
-    return Duration(step, validation)
 
 
 def _like_checkpoint(options: TrainOptions) -> TrainOptions:

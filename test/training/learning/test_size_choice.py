@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from monodepth2_ros.camera import PinholeCamera
+from training.extract import training_advice
 from training.frames.store import FrameStore
 from training.frames.writer import write_frame_store
+from training.learning import affordable
 from training.learning.options import TrainOptions
 from training.learning.processes import join_processes
 from training.learning.size_choice import (
@@ -117,3 +119,30 @@ def test_a_width_that_cannot_be_is_named(tmp_path, width):
     options = TrainOptions(data=(str(tmp_path / "store"),), out=str(tmp_path), width=width)
     with pytest.raises(ValueError, match=f"--width is {width}.*from 64 to 256"):
         Trainer(options, join_processes("cpu"))
+
+
+def test_a_store_is_told_what_an_hour_is_enough_for(tmp_path, monkeypatch):
+    """By a step at the smallest size; here one that takes a second for 4096 pixels."""
+    timed = []
+
+    def measure(learner, options, training, rows, held_out, size):
+        timed.append(size)
+        return Duration(size[0] * size[1] / 4096, 1.0)
+
+    monkeypatch.setattr(affordable, "measure_duration", measure)
+    store = make_store(tmp_path / "store", count=40)
+    size, steps, batch = affordable.suggested_size(store, 3600.0)
+    assert timed == [candidate_sizes((256, 128))[-1]]
+    assert size in candidate_sizes((256, 128)) and steps * batch >= 2400
+    assert steps == int(0.9 * 3600 * 4096 / (size[0] * size[1]))
+    text = training_advice(store)
+    assert f"--data {store.path} --out run --budget 1h" in text
+    assert f"about {steps} steps of {batch} at {size[0]}x{size[1]}" in text
+    few = make_store(tmp_path / "few", count=5)
+    assert training_advice(few).endswith("--out run --budget 1h")
+
+
+def test_advice_on_a_store_that_cannot_be_trained_on_says_why(tmp_path):
+    store = make_store(tmp_path / "store", size=(100, 64))
+    assert "not to be trained on as it is" in training_advice(store)
+    assert "both sides must be" in training_advice(store)
