@@ -464,7 +464,7 @@ class DepthPredictor:
         options: OutputOptions,
         outputs: tuple[str, ...],
         lap: Lap,
-        find_factor: FindFactor | None,
+        find_factor: FindFactor | None = None,
     ) -> dict[str, Array]:
         """Compute outputs from an image, both on the device; see :data:`pipeline.Compute`.
 
