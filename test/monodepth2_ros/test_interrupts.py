@@ -70,8 +70,17 @@ def test_ctrl_c_at_the_first_imports(target: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", ["numpy", "numpy.linalg", "torch", "torch.nn", "torch.optim"])
-@pytest.mark.parametrize("target", ["training.train", "training.start:evaluate"])
+@pytest.mark.parametrize(
+    ("target", "moment"),
+    [
+        ("training.train", "numpy.linalg"),
+        ("training.train", "torch"),
+        ("training.train", "torch.nn"),
+        ("training.train", "torch.optim"),
+        ("training.start:evaluate", "numpy"),
+        ("training.start:evaluate", "torch.nn"),
+    ],
+)
 def test_ctrl_c_at_late_imports(target: str, moment: str, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     ends_at_ctrl_c(*run_with_signal("SIGINT", moment, target, COMMANDS[target], tmp_path))
