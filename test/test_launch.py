@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from installation import installation
 
 from monodepth2_ros.node.launch_arguments import (
     LaunchArgumentError,
@@ -1117,12 +1118,7 @@ def _launch(
 
     With `works` the node goes on after that, and the command ros2 reports how it was started.
     """
-    prefix = tmp_path / "prefix"
-    marker = prefix / "share" / "ament_index" / "resource_index" / "packages" / "monodepth2_ros"
-    executable = prefix / "lib" / "monodepth2_ros" / "depth_node"
-    for path in (marker, executable):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    marker.touch()
+    executable, prefixes = installation(tmp_path / "prefix")
     report = tmp_path / "report.json"
     show = SHOW_PROCESS.format(python=sys.executable, report=report)
     ros2 = tmp_path / "bin" / "ros2"
@@ -1132,8 +1128,7 @@ def _launch(
         path.write_text(show.replace("\nEND\n", f"{more}\nEND\n"), encoding="utf-8")
         path.chmod(0o755)
     environment = {key: value for key, value in os.environ.items() if key not in VARIABLES}
-    prefixes = [str(prefix), *filter(None, [environment.get("AMENT_PREFIX_PATH")])]
-    environment.update(AMENT_PREFIX_PATH=os.pathsep.join(prefixes), ROS_LOG_DIR=str(tmp_path))
+    environment.update(AMENT_PREFIX_PATH=prefixes, ROS_LOG_DIR=str(tmp_path))
     environment["PATH"] = os.pathsep.join([str(ros2.parent), environment.get("PATH", "")])
     return subprocess.run(
         [sys.executable, "-c", LAUNCH, str(file), *arguments],
@@ -1143,6 +1138,14 @@ def _launch(
         text=True,
         timeout=120,
     )
+
+
+def _laid_over(report: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters that launch lays over the files, from what a node reports."""
+    # launch_ros writes a list as a Python tuple; rcl reads past the tag.
+    (parameters,) = yaml.unsafe_load(report["parameters"][-1]).values()
+    values: dict[str, Any] = parameters["ros__parameters"]
+    return values
 
 
 @pytest.mark.ros
@@ -1228,8 +1231,7 @@ def test_launch_refuses_an_unknown_argument_of_an_include(tmp_path: Path) -> Non
     laid_over = {}
     for report in started:
         (name,) = [a for a in report["arguments"] if a.startswith("__node:=")]
-        (parameters,) = yaml.unsafe_load(report["parameters"][-1]).values()
-        laid_over[name] = parameters["ros__parameters"]
+        laid_over[name] = _laid_over(report)
     assert laid_over["__node:=one"] == {"autostart": False, "scale": 2.0}
     assert laid_over["__node:=two"] == {"max_range": 3.0}
 
@@ -1248,8 +1250,7 @@ def test_launch_starts_a_node_for_each_camera(tmp_path: Path) -> None:
     laid_over = {}
     for report in reports:
         (namespace,) = [a for a in report["arguments"] if a.startswith("__ns:=")]
-        (parameters,) = yaml.unsafe_load(report["parameters"][-1]).values()
-        laid_over[namespace] = parameters["ros__parameters"]
+        laid_over[namespace] = _laid_over(report)
         assert "image:=/l/image" in report["arguments"] or namespace == "__ns:=/right"
     assert laid_over.keys() == {"__ns:=/left", "__ns:=/right"}
     assert laid_over["__ns:=/left"]["points.stride"] == 3
@@ -1268,8 +1269,7 @@ def test_launch_starts_one_node_for_all_cameras(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     (report,) = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert "left/image:=/l/image" in report["arguments"]
-    (parameters,) = yaml.unsafe_load(report["parameters"][-1]).values()
-    laid_over = parameters["ros__parameters"]
+    laid_over = _laid_over(report)
     assert list(laid_over["cameras"]) == ["left", "right"]
     assert laid_over["right.image_transport"] == "compressed"
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from installation import installation
 
 NEEDED = ("rclpy", "launch_ros", "launch_testing")
 MISSING = [name for name in NEEDED if importlib.util.find_spec(name) is None]
@@ -35,20 +36,14 @@ def test_what_is_launched_gives_depth_and_ends_cleanly(tmp_path: Path) -> None:
     use_private_domain()
     model = tmp_path / "model.safetensors"
     write_model(model, 96, 64)
-    prefix = tmp_path / "prefix"
-    marker = prefix / "share" / "ament_index" / "resource_index" / "packages" / "monodepth2_ros"
-    executable = prefix / "lib" / "monodepth2_ros" / "depth_node"
-    for path in (marker, executable):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    marker.touch()
+    executable, prefixes = installation(tmp_path / "prefix")
     executable.write_text(NODE.format(python=sys.executable), encoding="utf-8")
     executable.chmod(0o755)
-    prefixes = [str(prefix), *filter(None, [os.environ.get("AMENT_PREFIX_PATH")])]
     done = subprocess.run(
         [sys.executable, "-m", "launch_testing.launch_test", str(TEST)],
         env={
             **os.environ,
-            "AMENT_PREFIX_PATH": os.pathsep.join(prefixes),
+            "AMENT_PREFIX_PATH": prefixes,
             "DEPTH_TEST_MODEL": str(model),
             "ROS_LOG_DIR": str(tmp_path / "log"),
         },

@@ -10,7 +10,6 @@ answer is kept for the next such starts.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from monodepth2_ros.backends.kept_answers import KeptAnswers, time_in_turns
-from monodepth2_ros.backends.processor import processor_name, usable_cores
+from monodepth2_ros.backends.processor import is_busy, processor_name, usable_cores
 from monodepth2_ros.checkpoint import CheckpointMetadata
 
 # One thread is taken unless all cores are faster by this factor: what it leaves idle has a worth.
@@ -30,15 +29,6 @@ _ROUNDS = (5, 25)
 
 #: Compiles the graph for one thread (1) or all cores (0).
 Compile = Callable[[int], Any]
-
-
-def is_busy() -> bool:
-    """Whether other programs want half of this process's cores or more, by the load average."""
-    try:
-        load = os.getloadavg()[0]
-    except OSError:
-        return False
-    return load >= 0.5 * usable_cores()
 
 
 def choose(

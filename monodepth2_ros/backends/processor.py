@@ -22,6 +22,15 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
 
 
+def is_busy() -> bool:
+    """Whether other programs want half of this process's cores or more, by the load average."""
+    try:
+        load = os.getloadavg()[0]
+    except OSError:
+        return False
+    return load >= 0.5 * usable_cores()
+
+
 @functools.cache
 def has_fast_bfloat16() -> bool:
     """Whether this CPU is known to multiply matrices in bfloat16 faster than in float32.

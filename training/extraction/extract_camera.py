@@ -363,10 +363,10 @@ def _prepared_frames(
             return frame
         try:
             view = views.of(frame.calibration)
-            delivered = frame.decode()
-            image = view.image(delivered)
+            rectified = view.rectified(frame.decode())
+            image = view.image(rectified)
             size = rules.corner_size
-            corners = None if size is None else view.corner_image(delivered, size)
+            corners = None if size is None else view.corner_image(rectified, size)
         except Exception as error:  # decoders raise many kinds; a bad message costs one frame
             return _reason(error)
         return _Prepared(frame, view, image, motion_image(image), corners)

@@ -60,8 +60,8 @@ class StoredView:
     maps: tuple[NDArray[np.int16], NDArray[np.uint16]] | None
     rotation: NDArray[np.float64]
 
-    def image(self, delivered: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Turn a delivered image into a stored one.
+    def rectified(self, delivered: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Rectify a delivered image, where it needs that.
 
         Parameters
         ----------
@@ -79,31 +79,30 @@ class StoredView:
                 f"{self.delivered[0]}x{self.delivered[1]}"
             )
         if self.maps is not None:
-            delivered = np.asarray(cv2.remap(delivered, *self.maps, cv2.INTER_LINEAR), np.uint8)
-        if not delivered.flags.writeable:  # torch warns about read-only memory
-            delivered = delivered.copy()
-        stored = prepare_image(
-            torch.from_numpy(delivered), self.crop, self.camera.width, self.camera.height
-        )
-        return stored.numpy()
+            return np.asarray(cv2.remap(delivered, *self.maps, cv2.INTER_LINEAR), np.uint8)
+        # torch warns about read-only memory.
+        return delivered if delivered.flags.writeable else delivered.copy()
+
+    def image(self, rectified: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Turn a rectified image, shape (H, W, 3), into a stored one."""
+        camera = self.camera
+        source = torch.from_numpy(rectified)
+        return prepare_image(source, self.crop, camera.width, camera.height).numpy()
 
     def corner_image(
-        self, delivered: NDArray[np.uint8], size: tuple[int, int]
+        self, rectified: NDArray[np.uint8], size: tuple[int, int]
     ) -> NDArray[np.uint8]:
-        """Turn a delivered image into the grey one in which corners are tracked.
+        """Turn a rectified image into the grey one in which corners are tracked.
 
         Parameters
         ----------
-        delivered : ndarray, shape (H, W, 3), uint8
+        rectified : ndarray, shape (H, W, 3), uint8
             RGB.
         size : tuple of int
             Width and height of the result, which shows what the stored image shows.
         """
-        grey = cv2.cvtColor(delivered, cv2.COLOR_RGB2GRAY)
-        if self.maps is not None:
-            grey = cv2.remap(grey, *self.maps, cv2.INTER_LINEAR)
         x, y, width, height = crop_box(self.source.width, self.source.height, self.crop)
-        grey = grey[y : y + height, x : x + width]
+        grey = cv2.cvtColor(rectified[y : y + height, x : x + width], cv2.COLOR_RGB2GRAY)
         return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
 
     @property

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from monodepth2_ros.checkpoint import CheckpointMetadata
 from monodepth2_ros.geometry import disparity_to_depth
 
 
@@ -29,15 +30,12 @@ class Teacher:
     ----------
     model : Module
         A :class:`~training.learning.depth_and_motion.DepthAndMotion` in evaluation mode.
-    size : tuple of int
-        Width and height of the images that it was made for.
-    limits : tuple of float
-        Its least and greatest depth.
+    metadata : CheckpointMetadata
+        Its image size and depth range among it.
     """
 
     model: nn.Module
-    size: tuple[int, int]
-    limits: tuple[float, float]
+    metadata: CheckpointMetadata
 
     @torch.no_grad()
     def depth(self, images: Tensor, bfloat16: bool) -> Tensor:
@@ -54,27 +52,20 @@ class Teacher:
         -------
         Tensor, shape (B, 1, H, W), float32
         """
-        size = self.size[::-1]
+        metadata = self.metadata
+        size = (metadata.height, metadata.width)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=bfloat16):
             own = functional.interpolate(images, size, mode="bilinear", antialias=True)
             disparity = self.model(own, (), ()).disparities[0].float()
         resized = functional.interpolate(
             disparity, images.shape[-2:], mode="bilinear", antialias=True
         )
-        return disparity_to_depth(resized, *self.limits)
+        return disparity_to_depth(resized, metadata.min_depth, metadata.max_depth)
 
 
-def make_teacher(model: nn.Module, size: tuple[int, int], limits: tuple[float, float]) -> Teacher:
-    """Copy a model as it is now.
-
-    Parameters
-    ----------
-    model : Module
-    size, limits
-        See :class:`Teacher`.
-    """
-    frozen = copy.deepcopy(model).eval()
-    return Teacher(frozen.requires_grad_(False), size, limits)
+def make_teacher(model: nn.Module, metadata: CheckpointMetadata) -> Teacher:
+    """Copy a model as it is now; see :class:`Teacher`."""
+    return Teacher(copy.deepcopy(model).eval().requires_grad_(False), metadata)
 
 
 def keeping_loss(depth: Tensor, taught: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional
 
 from monodepth2_ros.backends.kept_answers import time_in_turns
-from monodepth2_ros.backends.openvino_threads import is_busy
+from monodepth2_ros.backends.processor import is_busy
 
 # All cores are kept unless fewer take less than this share of the time: the others may end soon.
 _GAIN = 0.75

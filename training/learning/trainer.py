@@ -8,7 +8,6 @@ and resumed takes the same steps as one that was not.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import math
 import os
@@ -300,14 +299,11 @@ class Trainer:
         path = self.folder / run_state.START_FILE
         is_saved = resumed and path.exists()
         start = load_checkpoint(path) if is_saved else open_checkpoint(options.checkpoint)
-        metadata = start.metadata
-        model = self.model
+        teacher = make_teacher(self.model, start.metadata)
         if resumed:
-            model = copy.deepcopy(model)
             for name in _TAUGHT:
-                _load(model.networks()[name].load_state_dict, start.state[name], path.name)
-        limits = (metadata.min_depth, metadata.max_depth)
-        teacher = make_teacher(model, (metadata.width, metadata.height), limits)
+                taught = teacher.model.get_submodule(name)
+                _load(taught.load_state_dict, start.state[name], path.name)
         return replace(learner, teacher=teacher, keep_weight=options.keep_weight)
 
     def _save_start(self) -> None:
@@ -316,9 +312,8 @@ class Trainer:
         teacher = self.learner.teacher
         if teacher is None or path.exists():
             return
-        assert self.options.checkpoint is not None
         networks = {name: teacher.model.get_submodule(name) for name in _TAUGHT}
-        save_checkpoint(path, open_checkpoint(self.options.checkpoint).metadata, networks)
+        save_checkpoint(path, teacher.metadata, networks)
 
     def _with_fastest_arithmetic(self, state: RunState | None) -> Learner:
         """Return the learner as it computes fastest on this CPU, or as the run has begun.

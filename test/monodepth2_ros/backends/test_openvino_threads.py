@@ -15,6 +15,7 @@ pytest.importorskip("openvino")
 from clocks import StoppedClock
 
 from monodepth2_ros.backends import openvino_threads as module
+from monodepth2_ros.backends import processor
 from monodepth2_ros.backends.kept_answers import KeptAnswers, time_in_turns
 from monodepth2_ros.checkpoint import CheckpointMetadata, random_checkpoint
 
@@ -37,8 +38,9 @@ class Graph:
 
 
 @pytest.fixture(autouse=True)
-def processor(monkeypatch):
+def four_cores(monkeypatch):
     monkeypatch.setattr(module, "usable_cores", lambda: 4)
+    monkeypatch.setattr(processor, "usable_cores", lambda: 4)
     monkeypatch.setattr(module, "processor_name", lambda: "a processor")
 
 
@@ -120,7 +122,7 @@ def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path):
 @pytest.mark.parametrize(("load", "expected"), [(0.0, False), (1.9, False), (2.0, True)])
 def test_a_machine_is_busy_if_others_want_half_of_it(monkeypatch, load, expected):
     monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
-    assert module.is_busy() == expected
+    assert processor.is_busy() == expected
 
 
 def test_where_the_load_is_not_known_nothing_is_measured(monkeypatch):
@@ -128,7 +130,7 @@ def test_where_the_load_is_not_known_nothing_is_measured(monkeypatch):
         raise OSError
 
     monkeypatch.setattr(os, "getloadavg", fail)
-    assert not module.is_busy()
+    assert not processor.is_busy()
 
 
 def test_turns_end_with_the_budget_but_not_before_there_are_enough():

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import array
 
-import cv2
 import numpy as np
 import pytest
 
@@ -14,22 +13,18 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 from geometry_msgs.msg import Vector3Stamped
 from nav_msgs.msg import Odometry
+from seen_wall import CAMERA, DISTANCE, STEP_NS, drive, listen, stamped, wall
 from sensor_msgs.msg import Image, LaserScan, PointCloud2, PointField, Range
 
 import node_harness as harness
-from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.predictor import DepthPredictor
 from monodepth2_ros.scale.ground import measure_height
 from monodepth2_ros.scale.mounting import mounting_pose
 from monodepth2_ros.scale.range_messages import cloud_points
 from monodepth2_ros.scale.ranges import depth_image_points, measure_beam, measure_ranges
-from node_harness import NodeThread, Peer
+from node_harness import NodeThread
 
 pytestmark = pytest.mark.ros
-
-CAMERA = PinholeCamera(320, 240, 260.0, 260.0, 159.5, 119.5)
-STEP_NS = 100_000_000
-DISTANCE = 3.0  # metres to the wall
 
 
 @pytest.fixture
@@ -41,31 +36,6 @@ def start(node_settings, end_with_test, make_peer):
     return run
 
 
-def wall(x: float) -> np.ndarray:
-    """Render a textured wall seen by a camera that is `x` metres to the right."""
-    noise = np.random.default_rng(0).uniform(0, 255, (260, 800)).astype(np.float32)
-    texture = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2.5), None, 0, 255, cv2.NORM_MINMAX)
-    shift = np.float32([[1, 0, -x * CAMERA.fx / DISTANCE], [0, 1, 0]])
-    grey = cv2.warpAffine(texture, shift, (320, 240), flags=cv2.INTER_LINEAR)
-    return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
-
-
-def listen(peer: Peer, kind, topic: str) -> list:
-    received: list = []
-    peer.node.create_subscription(kind, topic, received.append, 10)
-    return received
-
-
-def stamped(received: list, stamp: int):
-    def find():
-        for message in received:
-            if message.header.stamp.sec * 10**9 + message.header.stamp.nanosec == stamp:
-                return message
-        return None
-
-    return find
-
-
 @pytest.mark.slow
 def test_node_measures_metres_from_odometry_and_withholds_depth_until_then(start, model):
     node, peer = start(scaling__source="odometry", scaling__require=0.3)
@@ -75,20 +45,11 @@ def test_node_measures_metres_from_odometry_and_withholds_depth_until_then(start
     peer.connect(node)
     peer.wait(odometry.get_subscription_count, "the node's odom subscription", node)
     predictor = DepthPredictor(model, backend=harness.BACKEND, device="cpu", precision="fp32")
-    for i in range(1, 8):
-        stamp, x = i * STEP_NS, 0.06 * i
-        message = Odometry(child_frame_id="camera_optical_frame")
-        message.header.stamp.nanosec = stamp
-        message.pose.pose.position.x = x
-        message.pose.pose.orientation.w = 1.0
-        odometry.publish(message)
-        peer.spin(0.1)
-        peer.send(harness.info_message(CAMERA), stamp)
-        peer.send(harness.image_message(wall(x)), stamp)
-        scale = peer.wait(stamped(scales, stamp), f"depth/scale at {stamp}", node)
-        if i == 1:  # nothing is known from one image
-            peer.status("no depth is published", node, {"scale source": "none yet"})
-            assert not peer.received["depth/image_rect"]
+    steps = drive(peer, node, odometry, scales, "camera_optical_frame")
+    next(steps)  # nothing is known from one image
+    peer.status("no depth is published", node, {"scale source": "none yet"})
+    assert not peer.received["depth/image_rect"]
+    *_, (stamp, x, scale) = steps
     factor, deviation = scale.vector.x, scale.vector.y
     assert 0.0 < deviation < 0.3 * factor and scale.vector.z == 0.0
     depth = harness.image_array(peer.output("depth/image_rect", stamp, node))

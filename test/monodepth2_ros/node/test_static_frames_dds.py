@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import array
 
-import cv2
 import numpy as np
 import pytest
 
@@ -16,21 +15,19 @@ pytest.importorskip("tf2_msgs", reason="tf2_msgs is not installed; the wheels of
 from geometry_msgs.msg import TransformStamped, Vector3Stamped
 from nav_msgs.msg import Odometry
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from seen_wall import CAMERA, DISTANCE, drive, listen, stamped, wall
 from sensor_msgs.msg import LaserScan
 from tf2_msgs.msg import TFMessage
 
 import node_harness as harness
-from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.scale.mounting import OPTICAL, mounting_pose
 from monodepth2_ros.scale.poses import quaternion
 from node_harness import NodeThread
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
-CAMERA = PinholeCamera(320, 240, 260.0, 260.0, 159.5, 119.5)
 SECOND = 1_000_000_000
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-DISTANCE = 3.0  # metres to the wall
 MAST = (0.3, -0.1, 0.5, 0.0, 0.0, 0.0)
 LASER = (0.4, 0.0, 0.2, 0.0, 0.0, np.pi)  # it looks backwards
 
@@ -48,15 +45,6 @@ OPTICS = [transform("camera_link", "camera_optical_frame", OPTICAL)]
 ROBOT = [transform("base_link", "camera_link", mounting_pose(MAST)), *OPTICS]
 
 
-def wall(x: float) -> np.ndarray:
-    """Render a textured wall seen by a camera that is `x` metres to the right."""
-    noise = np.random.default_rng(0).uniform(0, 255, (260, 800)).astype(np.float32)
-    texture = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2.5), None, 0, 255, cv2.NORM_MINMAX)
-    shift = np.float32([[1, 0, -x * CAMERA.fx / DISTANCE], [0, 1, 0]])
-    grey = cv2.warpAffine(texture, shift, (320, 240), flags=cv2.INTER_LINEAR)
-    return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
-
-
 @pytest.fixture
 def start(node_settings, end_with_test, make_peer):
     def run(*transforms, **parameters):
@@ -69,22 +57,6 @@ def start(node_settings, end_with_test, make_peer):
         return node, peer
 
     return run
-
-
-def listen(peer, kind, topic):
-    received: list = []
-    peer.node.create_subscription(kind, topic, received.append, 10)
-    return received
-
-
-def find(received, stamp):
-    def found():
-        for message in received:
-            if message.header.stamp.sec * SECOND + message.header.stamp.nanosec == stamp:
-                return message
-        return None
-
-    return found
 
 
 def frames_heard(node, target, source):
@@ -104,17 +76,7 @@ def test_mounting_of_the_camera_comes_from_two_latched_publishers(start):
     peer.wait(odometry.get_subscription_count, "the node's odom subscription", node)
     heard = frames_heard(node, "base_link", "camera_optical_frame")
     peer.wait(heard, "both transforms", node)
-    for i in range(1, 8):
-        stamp, x = i * SECOND // 10, 0.06 * i
-        message = Odometry(child_frame_id="base_link")
-        message.header.stamp.nanosec = stamp
-        message.pose.pose.position.x = x
-        message.pose.pose.orientation.w = 1.0
-        odometry.publish(message)
-        peer.spin(0.1)
-        peer.send(harness.info_message(CAMERA), stamp)
-        peer.send(harness.image_message(wall(x)), stamp)
-        scale = peer.wait(find(scales, stamp), f"depth/scale at {stamp}", node)
+    *_, (stamp, _, scale) = drive(peer, node, odometry, scales, "base_link")
     # With another mounting the motion would not fit the images, and nothing would be measured.
     assert 0.0 < scale.vector.y < 0.3 * scale.vector.x
     depth = harness.image_array(peer.output("depth/image_rect", stamp, node))
@@ -146,7 +108,7 @@ def test_a_scan_is_placed_by_a_transform_that_comes_later(start):
     peer.spin(0.2)
     peer.send(harness.info_message(CAMERA), SECOND)
     peer.send(harness.image_message(wall(0.0)), SECOND)
-    scale = peer.wait(find(scales, SECOND), "depth/scale", node)
+    scale = peer.wait(stamped(scales, SECOND), "depth/scale", node)
     assert 0.0 < scale.vector.y < scale.vector.x
     depth = harness.image_array(peer.output("depth/image_rect", SECOND, node))
     # Around the rows that the scan meets, 0.3 m below the camera.

@@ -53,7 +53,7 @@ def test_the_camera_follows_the_image(
 ) -> None:
     view = make_view(calibration, False, "auto", crop, size)
     assert (view.maps is not None) == (calibration is DISTORTED)
-    stored = view.image(picture(calibration)).astype(float)
+    stored = view.image(view.rectified(picture(calibration))).astype(float)
     assert stored.shape == (size[1], size[0], 3)
     columns, rows = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
     camera = view.camera
@@ -81,7 +81,8 @@ def test_a_corner_image_shows_what_the_stored_one_shows(
     view = make_view(calibration, False, "auto", crop, (64, 32))
     width, height = 200, 150
     code = picture(calibration)[..., axis]
-    copy = view.corner_image(np.repeat(code[..., None], 3, axis=2), (width, height)).astype(float)
+    rectified = view.rectified(np.repeat(code[..., None], 3, axis=2))
+    copy = view.corner_image(rectified, (width, height)).astype(float)
     assert copy.shape == (height, width)
     camera = view.camera.resized(width, height)
     columns, rows = np.meshgrid(np.arange(width), np.arange(height))
@@ -136,7 +137,7 @@ def test_black_borders_are_found() -> None:
 def test_wrong_sizes_and_intrinsics_are_refused() -> None:
     view = make_view(PLAIN, False, "auto", NO_CROP, (64, 64))
     with pytest.raises(ValueError, match="image of 160x120, but camera_info is for 320x240"):
-        view.image(np.zeros((120, 160, 3), np.uint8))
+        view.rectified(np.zeros((120, 160, 3), np.uint8))
     outside = replace(PLAIN, k=(200.0, 0.0, 700.0, 0.0, 200.0, 110.0, 0.0, 0.0, 1.0))
     with pytest.raises(ValueError, match=r"principal point \(700.0, 110.0\) of the 320x240 image"):
         make_view(outside, False, "auto", NO_CROP)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from monodepth2_ros.checkpoint import CheckpointMetadata
 from training.learning.teacher import keeping_loss, make_teacher
 
 
@@ -54,14 +55,14 @@ def test_the_gradient_leads_back() -> None:
 
 def test_a_teacher_sees_its_own_image_size_and_never_learns() -> None:
     model = Brightness()
-    teacher = make_teacher(model, (8, 6), (0.1, 100.0))
+    teacher = make_teacher(model, CheckpointMetadata(width=96, height=64))
     with torch.no_grad():
         model.factor.fill_(0.0)  # as training does
     images = torch.full((2, 3, 12, 20), 0.5)
     images[1] = 0.25
     depth = teacher.depth(images, bfloat16=False)
     assert depth.shape == (2, 1, 12, 20) and not depth.requires_grad
-    assert teacher.model.saw == [(2, 3, 6, 8)]
+    assert teacher.model.saw == [(2, 3, 64, 96)]
     expected = [1 / (0.01 + (10 - 0.01) * value) for value in (0.5, 0.25)]
     torch.testing.assert_close(depth[:, 0, 0, 0], torch.tensor(expected))
     assert not any(weight.requires_grad for weight in teacher.model.parameters())
