@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import rclpy
-from hostile_messages import hostile
+from hostile_messages import every_value, hostile
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.serialization import serialize_message
 
@@ -59,6 +59,15 @@ class StubPredictor:
 def fuzz(messages: int, seed: int = 0) -> Counter[str]:
     """Send messages; return how many went to each topic and service.
 
+    First each field of each type gets each of its hostile values
+    (:func:`hostile_messages.every_value`, 2,650 messages); the random ones come on top of these.
+
+    Parameters
+    ----------
+    messages : int
+        Number of random messages.
+    seed : int
+
     Raises
     ------
     AssertionError
@@ -75,15 +84,27 @@ def fuzz(messages: int, seed: int = 0) -> Counter[str]:
     original, predictor_module.DepthPredictor = predictor_module.DepthPredictor, StubPredictor
     executor, node = start(context)
     sent: Counter[str] = Counter()
+    planned = [
+        (name, message)
+        for name, entity in _entities(node).items()
+        for message in every_value(_type(entity), rng)
+    ]
     try:
-        while sent.total() < messages:
+        while planned or messages:
             if not revive(node):
                 stop(executor, node)
                 executor, node = start(context)
-            count = min(_BATCH, messages - sent.total())
-            entities = rng.choices([*node.services, *node.subscriptions], k=count)
-            sent.update(getattr(e, "srv_name", None) or e.topic_name for e in entities)
-            deliver(executor, node, entities, rng)
+            if planned:
+                # It stops to listen to the clock when a message has set this to false.
+                node.set_parameters([rclpy.Parameter("use_sim_time", value=True)])
+            entities = _entities(node)
+            batch, planned = planned[:_BATCH], planned[_BATCH:]
+            if not batch:
+                names = rng.choices(list(entities), k=min(_BATCH, messages))
+                batch = [(name, None) for name in names]
+                messages -= len(batch)
+            sent.update(name for name, _ in batch)
+            deliver(executor, node, [(entities[name], message) for name, message in batch], rng)
         assert context.ok()
     finally:
         predictor_module.DepthPredictor = original
@@ -91,6 +112,17 @@ def fuzz(messages: int, seed: int = 0) -> Counter[str]:
         context.try_shutdown()
         gc.unfreeze()
     return sent
+
+
+def _entities(node: DepthNode) -> dict[str, Any]:
+    """Return the services and subscriptions of a node by name."""
+    entities = (*node.services, *node.subscriptions)
+    return {getattr(e, "srv_name", None) or e.topic_name: e for e in entities}
+
+
+def _type(entity: Any) -> Any:
+    """Return the type of what a service or subscription takes."""
+    return entity.srv_type.Request if hasattr(entity, "srv_type") else entity.msg_type
 
 
 def start(context: rclpy.Context) -> tuple[GuardedExecutor, DepthNode]:
@@ -118,10 +150,16 @@ def revive(node: DepthNode) -> bool:
 
 
 def deliver(
-    executor: GuardedExecutor, node: DepthNode, entities: Sequence[Any], rng: random.Random
+    executor: GuardedExecutor,
+    node: DepthNode,
+    messages: Sequence[tuple[Any, Any]],
+    rng: random.Random,
 ) -> None:
-    """Run callbacks of services and subscriptions in the executor, each with a hostile message."""
-    waiting = [_Delivery(executor, node, entity, rng) for entity in entities]
+    """Run callbacks of services and subscriptions in the executor, each with its message.
+
+    A random one where that is None, which is drawn when its turn comes.
+    """
+    waiting = [_Delivery(executor, node, entity, message, rng) for entity, message in messages]
     # Whatever else is due, timers and what DDS brings, may come first.
     for _ in range(10 * len(waiting)):
         executor.spin_once(0.0)
@@ -136,26 +174,34 @@ class _Delivery:
     """A hostile message on its way through the executor."""
 
     def __init__(
-        self, executor: GuardedExecutor, node: DepthNode, entity: Any, rng: random.Random
+        self,
+        executor: GuardedExecutor,
+        node: DepthNode,
+        entity: Any,
+        message: Any,
+        rng: random.Random,
     ) -> None:
         self.entity = entity
         self.is_taken = False
         self.kind = getattr(entity, "srv_type", None)
         self.is_answered = self.kind is None
+        self.message = message
         self.rng = rng
         answer = self.hear if self.kind is None else self.serve
         executor._make_handler(entity, node, lambda _: answer)
 
     async def serve(self) -> None:
         self.is_taken = True
-        request = hostile(self.kind.Request, self.rng)
-        response = self.entity.callback(request, self.kind.Response())
+        response = self.entity.callback(self.content(), self.kind.Response())
         serialize_message(response)
         self.is_answered = True
 
     async def hear(self) -> None:
         self.is_taken = True
-        self.entity.callback(hostile(self.entity.msg_type, self.rng))
+        self.entity.callback(self.content())
+
+    def content(self) -> Any:
+        return hostile(_type(self.entity), self.rng) if self.message is None else self.message
 
 
 if __name__ == "__main__":

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
 from typing import Any
 
 Maker = Callable[[random.Random, int], Any]
+
+_LENGTHS = (0, 0, 1, 2, 3, 4, 5, 6, 9, 12, 200)
 
 _INTEGERS = {f"{sign}int{bits}": (sign, bits) for sign in ("", "u") for bits in (8, 16, 32, 64)}
 _FLOATS = (0.0, -0.0, 1.0, -1.0, 1e-300, 1e300, float("nan"), float("inf"), float("-inf"), 500.0)
@@ -41,6 +43,60 @@ def hostile(kind: Any, rng: random.Random, depth: int = 0) -> Any:
     return message
 
 
+def every_value(kind: Any, rng: random.Random) -> Iterator[Any]:
+    """Yield messages of a type in which each field has each of its hostile values once.
+
+    All other fields have their defaults in one message and hostile values in the next. Fields of
+    messages within messages count, too.
+
+    Parameters
+    ----------
+    kind : type
+        Message, request or response class of rclpy.
+    rng : random.Random
+        Draws the other fields.
+    """
+    for name, type_name in _types(kind).items():
+        for value in _values(type_name):
+            for message in (kind(), hostile(kind, rng)):
+                setattr(message, name, value)
+                yield message
+
+
+def _values(type_name: str) -> Iterator[Any]:
+    """Yield the hostile values of a type: for sequences of each length, then of each item."""
+    fixed = re.fullmatch(r"(.+)\[(\d+)\]", type_name)
+    sequence = re.fullmatch(r"sequence<(.+?)(?:, (\d+))?>", type_name)
+    if fixed:
+        yield from ([value] * int(fixed[2]) for value in _values(fixed[1]))
+    elif sequence:
+        item, longest = sequence[1], int(sequence[2] or 10**9)
+        lengths = sorted({min(length, longest) for length in _LENGTHS})
+        if item == "uint8":
+            yield from (bytes(range(length)) for length in lengths)
+            return
+        values = list(_values(item))
+        yield from ([values[i % len(values)] for i in range(length)] for length in lengths)
+        yield from ([value] for value in values)
+    elif type_name in _INTEGERS:
+        yield from sorted(set(_usual_integers(type_name)))
+    elif type_name in ("float", "double"):
+        yield from _usual_floats(type_name)
+    elif type_name.startswith("string"):
+        yield from _WORDS
+    elif type_name == "boolean":
+        yield from (False, True)
+    elif type_name == "octet":
+        yield from (b"\x00", b"\xff")
+    else:
+        kind = _message_class(type_name)
+        for name, inner in _types(kind).items():
+            for value in _values(inner):
+                message = kind()
+                setattr(message, name, value)
+                yield message
+
+
 @cache
 def _fields(kind: Any) -> list[tuple[str, Maker]]:
     """List the fields of a type, each with what makes hostile values for it."""
@@ -63,16 +119,15 @@ def _maker(type_name: str) -> Maker:
     if sequence:
         return _sequence_maker(sequence[1], int(sequence[2] or 10**9))
     if type_name in _INTEGERS:
-        sign, bits = _INTEGERS[type_name]
-        low, high = (0, 2**bits - 1) if sign else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-        usual = [min(max(value, low), high) for value in (low, high, -1, *range(13))]
+        usual = _usual_integers(type_name)
+        low, high = usual[:2]
 
         def integer(rng: random.Random, depth: int) -> int:
             return rng.randint(low, high) if rng.random() < 0.125 else rng.choice(usual)
 
         return integer
     if type_name in ("float", "double"):
-        floats = _FLOATS if type_name == "double" else [min(value, 3e38) for value in _FLOATS]
+        floats = _usual_floats(type_name)
         return lambda rng, depth: rng.choice(floats)
     if type_name.startswith("string"):
         return lambda rng, depth: rng.choice(_WORDS)
@@ -80,9 +135,26 @@ def _maker(type_name: str) -> Maker:
         return lambda rng, depth: rng.random() < 0.5
     if type_name == "octet":
         return lambda rng, depth: rng.randbytes(1)
-    package, name = type_name.split("/")
-    kind = getattr(import_module(f"{package}.msg"), name)
+    kind = _message_class(type_name)
     return lambda rng, depth: hostile(kind, rng, depth + 1)
+
+
+def _usual_integers(type_name: str) -> list[int]:
+    """Return the least and the greatest integer of a type, then small ones."""
+    sign, bits = _INTEGERS[type_name]
+    low, high = (0, 2**bits - 1) if sign else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    return [min(max(value, low), high) for value in (low, high, -1, *range(13))]
+
+
+def _usual_floats(type_name: str) -> list[float]:
+    """Return the hostile values of a floating-point type."""
+    return [value if type_name == "double" else min(value, 3e38) for value in _FLOATS]
+
+
+def _message_class(type_name: str) -> Any:
+    """Return the class of a message by the name of its type, as in ``std_msgs/Header``."""
+    package, name = type_name.split("/")
+    return getattr(import_module(f"{package}.msg"), name)
 
 
 def _sequence_maker(type_name: str, longest: int) -> Maker:
@@ -90,8 +162,8 @@ def _sequence_maker(type_name: str, longest: int) -> Maker:
     item = _maker(type_name)
 
     def sequence(rng: random.Random, depth: int) -> Any:
-        length = rng.choice((0, 0, 1, 2, 3, 4, 5, 6, 9, 12, 200 if depth < 2 else 1))
-        length = min(length, longest)
+        length = rng.choice(_LENGTHS)
+        length = min(length, longest) if depth < 2 or length <= 12 else 1
         if type_name == "uint8":
             return rng.randbytes(length)
         return [item(rng, depth + 1) for _ in range(length)]

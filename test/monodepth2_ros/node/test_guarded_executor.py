@@ -47,15 +47,9 @@ SECOND = 1_000_000_000
 
 @pytest.mark.slow
 def test_hostile_messages():
+    """Every hostile value in every field, and random ones; fuzz_node.py sends more by hand."""
     harness.use_private_domain()
-    counts = fuzz_node.fuzz(1500, seed=1)
-    assert len(counts) >= 15 and min(counts.values()) > 20
-
-
-@pytest.mark.slow
-def test_a_hundred_thousand_hostile_messages():
-    harness.use_private_domain()
-    counts = fuzz_node.fuzz(100_000, seed=2)
+    counts = fuzz_node.fuzz(20_000, seed=2)
     assert len(counts) >= 15 and min(counts.values()) > 1000
 
 
