@@ -131,17 +131,17 @@ def listen(arguments: argparse.Namespace) -> None:
 
 
 def pack(rounds: int = 200) -> list[float]:
-    """Time the filling of a PointCloud2 with 640×192 packed points."""
-    from sensor_msgs.msg import PointCloud2, PointField
+    """Time the serialization of a PointCloud2 with 640×192 packed points."""
+    from std_msgs.msg import Header
 
-    from monodepth2_ros.conversions import Payload, fill_point_cloud
+    from monodepth2_ros.cdr import cloud_bytes
 
     points = np.random.default_rng(0).random((192, 640, 4), dtype=np.float32)
-    payload = Payload()
+    header = Header(frame_id="camera")
     seconds = []
     for _ in range(rounds):
         start = time.perf_counter()
-        fill_point_cloud(PointCloud2(), points, PointField, payload)
+        cloud_bytes(header, points)
         seconds.append(time.perf_counter() - start)
     return seconds
 

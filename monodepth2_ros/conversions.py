@@ -1,6 +1,6 @@
 # Copyright 2026 The monodepth2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""ROS messages ↔ arrays: the one place that knows message layouts.
+"""ROS messages ↔ arrays: the one place that knows message layouts, but for their bytes on the wire.
 
 Messages are taken as they come from rclpy or from the rosbags library (ROS 2 and ROS 1): only
 their fields are used, no ROS package is imported. OpenCV does the colour conversions; cv_bridge is
@@ -10,7 +10,6 @@ encodings below.
 
 from __future__ import annotations
 
-import array
 import struct
 from typing import Any
 
@@ -77,9 +76,6 @@ IMAGE_ENCODINGS = (*_PACKED_TO_RGB, *_DEEP_TO_RGB, *_SEMIPLANAR_TO_RGB)
 
 #: Numbers of bits that sensors with samples of 16 bits use.
 BIT_DEPTHS = (8, 10, 12, 14, 16)
-
-#: Bytes of a point: float32 x, y, z and the colour packed into a fourth.
-POINT_STEP = 16
 
 # Before the PNG in a compressedDepth payload: format enum, and the quantisation (a, b) of
 # floating-point depth, which is stored as a / depth + b.
@@ -346,44 +342,6 @@ def decode_compressed_depth(message: Any) -> NDArray[np.float32]:
     return np.where(image == 0, np.float32(np.nan), depth).astype(np.float32)
 
 
-class Payload:
-    """A message's bytes, allocated once and written in place.
-
-    rclpy copies anything but an ``array.array`` element by element (hundreds of milliseconds for
-    a cloud). It serialises before ``publish`` returns, so one buffer serves all messages.
-    """
-
-    def __init__(self) -> None:
-        self._bytes = array.array("B")
-
-    def fill(self, values: NDArray[Any]) -> array.array[int]:
-        """Copy an array's bytes in and return them, to be assigned to ``message.data``."""
-        if len(self._bytes) != values.nbytes:
-            self._bytes = array.array("B", bytes(values.nbytes))
-        target = np.frombuffer(self._bytes, dtype=values.dtype).reshape(values.shape)
-        np.copyto(target, values)
-        return self._bytes
-
-
-def fill_image(message: Any, pixels: NDArray[Any], encoding: str, payload: Payload) -> None:
-    """Fill a fresh ``sensor_msgs/Image``; the header is left to the caller.
-
-    Parameters
-    ----------
-    message : sensor_msgs/Image
-    pixels : ndarray, shape (H, W) or (H, W, C)
-        In the machine's byte order, little-endian on every platform ROS 2 supports.
-    encoding : str
-    payload : Payload
-        Holds the bytes until the message is published.
-    """
-    message.height, message.width = pixels.shape[:2]
-    message.encoding = encoding
-    message.is_bigendian = 0
-    message.step = pixels[0].nbytes
-    message.data = payload.fill(pixels)
-
-
 def fill_camera_info(message: Any, camera: PinholeCamera) -> None:
     """Fill a ``sensor_msgs/CameraInfo`` for a rectified image; the header is left alone.
 
@@ -399,33 +357,6 @@ def fill_camera_info(message: Any, camera: PinholeCamera) -> None:
     message.k = camera.matrix.reshape(-1)
     message.r = np.eye(3).reshape(-1)
     message.p = np.hstack([camera.matrix, np.zeros((3, 1))]).reshape(-1)
-
-
-def fill_point_cloud(
-    message: Any, points: NDArray[np.float32], field_type: Any, payload: Payload
-) -> None:
-    """Fill a fresh organised ``sensor_msgs/PointCloud2``; the header is left to the caller.
-
-    Parameters
-    ----------
-    message : sensor_msgs/PointCloud2
-    points : ndarray, shape (H, W, 4), float32
-        x, y, z in metres and the packed colour, see :mod:`monodepth2_ros.point_cloud`.
-    field_type : type
-        ``sensor_msgs/PointField``.
-    payload : Payload
-        Holds the bytes until the message is published.
-    """
-    message.height, message.width = points.shape[:2]
-    message.fields = [
-        field_type(name=name, offset=4 * index, datatype=7, count=1)  # 7: FLOAT32
-        for index, name in enumerate(("x", "y", "z", "rgb"))
-    ]
-    message.is_bigendian = False
-    message.point_step = POINT_STEP
-    message.row_step = POINT_STEP * message.width
-    message.is_dense = False
-    message.data = payload.fill(points)
 
 
 def _rows(message: Any, rows: int, row_bytes: int) -> NDArray[np.uint8]:

@@ -3,9 +3,9 @@
 """From a camera's image to the network's: crop, antialiased resize, [0, 1].
 
 The robot and the training use these very functions, because a model that is trained on images
-resized in one way and runs on images resized in another loses accuracy. They take NumPy arrays on a
-robot without torch, where Pillow resizes, and torch tensors, where torch does: both by the same
-definition, so that pixels differ by one of 255 levels at most.
+resized in one way and runs on images resized in another loses accuracy. They take NumPy arrays, as
+on a robot without torch (:mod:`monodepth2_ros.array_resize`), and torch tensors, which torch
+resizes: both by the same definition, so that pixels differ by one of 255 levels at most.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from monodepth2_ros.array_resize import resize_pixels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -113,12 +115,7 @@ def _resize_array(image: NDArray[np.uint8], width: int, height: int) -> NDArray[
     """Resize an array; see :func:`resize_image`."""
     if image.shape[:2] == (height, width):
         return np.ascontiguousarray(image)
-    from PIL import Image
-
-    resized = Image.fromarray(np.ascontiguousarray(image)).resize(
-        (width, height), Image.Resampling.BILINEAR
-    )
-    return np.asarray(resized)
+    return resize_pixels(image, width, height)
 
 
 def _resize(images: Tensor, width: int, height: int) -> Tensor:

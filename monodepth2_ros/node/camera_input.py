@@ -1,6 +1,10 @@
 # Copyright 2026 The monodepth2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The node's subscriptions to a camera: made while someone listens, with the QoS that fits."""
+"""The node's subscriptions to a camera: made while someone listens, with the QoS that fits.
+
+Raw images and camera_info are taken as bytes, see :mod:`monodepth2_ros.cdr`: rclpy would copy the
+pixels again, and make a message of each camera_info, which is nearly always that of the last frame.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,20 @@ from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSCompatibility, qos_check_compatible
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
 
+from monodepth2_ros.cdr import ReceivedImage, read_image, read_stamp, without_stamp
 from monodepth2_ros.node.qos import (
     fitting_reliability,
     override_names,
     overriding_options,
     profile,
 )
+
+# A camera may alternate between a few settings.
+_INFOS_KEPT = 4
 
 
 class CameraInput:
@@ -33,8 +43,11 @@ class CameraInput:
         QoS depth of the image subscription.
     with_latched_info : bool
         Also hear a camera_info that was published before.
-    on_image, on_info : callable
-        Receive the messages.
+    on_image : callable
+        Receives an Image, or what is read like one, or a CompressedImage.
+    on_info : callable
+        Receives a CameraInfo and its stamp in nanoseconds. The message is that of an earlier
+        stamp where nothing else has changed since.
     prefix : str
         Before the names of the topics: "" or "<camera>/".
 
@@ -52,8 +65,8 @@ class CameraInput:
         reliability: str,
         depth: int,
         with_latched_info: bool,
-        on_image: Callable[[Any], None],
-        on_info: Callable[[Any], None],
+        on_image: Callable[[ReceivedImage | CompressedImage], None],
+        on_info: Callable[[CameraInfo, int], None],
         prefix: str = "",
     ) -> None:
         self.image_topic = image_topic(node, compressed, prefix)
@@ -68,6 +81,7 @@ class CameraInput:
         self._with_latched_info = with_latched_info
         self._on_image = on_image
         self._on_info = on_info
+        self._infos: dict[bytes, CameraInfo] = {}
         self._subscriptions: dict[str, Any] = {}
 
     @property
@@ -167,13 +181,33 @@ class CameraInput:
         self, name: str, kind: Any, topic: str, depth: int, reliability: str, latched: bool = False
     ) -> None:
         """Create one subscription."""
+        callback: Callable[[Any], None] = {
+            Image: self._take_image,
+            CompressedImage: self._on_image,
+            CameraInfo: self._take_info,
+        }[kind]
         self._subscriptions[name] = self._node.create_subscription(
             kind,
             topic,
-            self._on_image if name == "image" else self._on_info,
+            callback,
             profile(depth, reliability, latched),
             qos_overriding_options=overriding_options(self._node, topic, "subscription"),
+            raw=kind is not CompressedImage,
         )
+
+    def _take_image(self, message: bytes) -> None:
+        self._on_image(read_image(message, Header))
+
+    def _take_info(self, message: bytes) -> None:
+        seconds, nanoseconds = read_stamp(message)
+        content = without_stamp(message)
+        info = self._infos.pop(content, None)
+        if info is None:
+            info = deserialize_message(message, CameraInfo)
+        self._infos[content] = info  # the last one is the newest
+        while len(self._infos) > _INFOS_KEPT:
+            del self._infos[next(iter(self._infos))]
+        self._on_info(info, seconds * 1_000_000_000 + nanoseconds)
 
 
 def image_topic(node: Node, compressed: bool, prefix: str = "") -> str:

@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rclpy.lifecycle import LifecycleNode
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage
 
+from monodepth2_ros.cdr import ReceivedImage
 from monodepth2_ros.conversions import stamp_ns
 from monodepth2_ros.node.camera_input import CameraInput, image_topic
 from monodepth2_ros.node.diagnostics import (
@@ -230,7 +231,7 @@ class CameraStream:
             self._forward(self._pairing.expire())
         self._held_since_last_tick = received
 
-    def _on_image(self, image: Image | CompressedImage) -> None:
+    def _on_image(self, image: ReceivedImage | CompressedImage) -> None:
         self.statistics.count("received")
         stamp = stamp_ns(image.header)
         if stamp < self._last_stamp_ns:
@@ -249,9 +250,8 @@ class CameraStream:
             if problem and self._limit.is_due("frame", 5.0):
                 self._warn(problem)
 
-    def _on_info(self, info: CameraInfo) -> None:
-        frame = info.header.frame_id
-        self._forward(self._pairing.add_info(stamp_ns(info.header), info, frame))
+    def _on_info(self, info: CameraInfo, stamp: int) -> None:
+        self._forward(self._pairing.add_info(stamp, info, info.header.frame_id))
 
     def _forward(self, pairs: list[tuple[Any, Any]]) -> None:
         for (image, received), info in pairs:

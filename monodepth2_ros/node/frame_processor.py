@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage
 
 from monodepth2_ros.camera import Calibration, turn_image
+from monodepth2_ros.cdr import ReceivedImage
 from monodepth2_ros.conversions import decode_compressed, decode_image
 from monodepth2_ros.encoded_size import check_encoded_size
 from monodepth2_ros.node.frames import TurnedFrame, image_frame, turn_points
@@ -44,13 +45,14 @@ class ReceivedFrame:
 
     Attributes
     ----------
-    image : sensor_msgs/Image or sensor_msgs/CompressedImage
+    image : ReceivedImage, or sensor_msgs/CompressedImage
     info : sensor_msgs/CameraInfo or None
+        One that says the same as the image's; its stamp may be another.
     received : float
         Monotonic time of its arrival, in seconds.
     """
 
-    image: Image | CompressedImage
+    image: ReceivedImage | CompressedImage
     info: CameraInfo | None
     received: float
 
@@ -115,6 +117,7 @@ class FrameProcessor:
         self._cameras = {}
         self._sample_watch = SampleWatch()
         self.image_camera = None
+        self._last_info: CameraInfo | None = None
         self.is_empty = False
 
     def begin(self, frame: ReceivedFrame) -> FinishFrame | None:
@@ -247,7 +250,7 @@ class FrameProcessor:
         size = (metadata.width, metadata.height)
         return np.asarray(cv2.resize(window, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
-    def _decode(self, image: Image | CompressedImage) -> NDArray[np.uint8]:
+    def _decode(self, image: ReceivedImage | CompressedImage) -> NDArray[np.uint8]:
         """Turn a message into RGB, unless it is too large."""
         most = self.values["max_image_pixels"]
         bits = self.values["bit_depth"] or None
@@ -267,7 +270,11 @@ class FrameProcessor:
 
     def _find_camera(self, info: CameraInfo | None, width: int, height: int) -> ImageCamera:
         """Return the camera of a frame, computed again only when something changed."""
+        last = self.image_camera
+        if last is not None and info is self._last_info and last.size == (width, height):
+            return last
         key = (_fingerprint(info), width, height)
+        self._last_info = info
         known = self._cameras.pop(key, None)
         if known is None:
             known = self._new_camera(info, width, height)

@@ -12,11 +12,13 @@ import numpy as np
 from geometry_msgs.msg import Vector3Stamped
 from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+from rclpy.serialization import serialize_message
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
 from monodepth2_ros.camera import Calibration, PinholeCamera, turn_direction
-from monodepth2_ros.conversions import Payload, fill_camera_info, fill_image, fill_point_cloud
+from monodepth2_ros.cdr import cloud_bytes, image_bytes, with_stamp
+from monodepth2_ros.conversions import fill_camera_info
 from monodepth2_ros.node.qos import overriding_options, profile
 
 #: Topics and types of the outputs, by the names that diagnostics use.
@@ -47,7 +49,8 @@ class OutputTopics:
         self._node = node
         self._prefix = prefix
         self._publishers: dict[str, Any] = {}
-        self._payloads = {name: Payload() for name in ("depth", "color", "points", "color_image")}
+        # What the last camera_info was made of, and its bytes.
+        self._info: tuple[Any, bytes] = (None, b"")
 
     def create(self, values: Mapping[str, Any], with_scale: bool) -> None:
         """Create the publishers.
@@ -93,20 +96,16 @@ class OutputTopics:
         return [publisher.topic_name for publisher in self._publishers.values()]
 
     def publish(self, name: str, message: Any) -> None:
-        """Publish a message on one of the outputs."""
+        """Publish a message, or its bytes, on one of the outputs."""
         self._publishers[name].publish(message)
 
     def publish_image(self, name: str, header: Header, pixels: NDArray[Any], encoding: str) -> None:
         """Publish an output that is an image."""
-        message = Image(header=header)
-        fill_image(message, pixels, encoding, self._payloads[name])
-        self.publish(name, message)
+        self.publish(name, image_bytes(header, pixels, encoding))
 
     def publish_points(self, header: Header, points: NDArray[np.float32]) -> None:
         """Publish the cloud; `points` as :attr:`monodepth2_ros.predictor.Prediction.points`."""
-        cloud = PointCloud2(header=header)
-        fill_point_cloud(cloud, points, PointField, self._payloads["points"])
-        self.publish("points", cloud)
+        self.publish("points", cloud_bytes(header, points))
 
     def publish_camera(
         self,
@@ -129,11 +128,15 @@ class OutputTopics:
         degrees : int
             By which the image was turned clockwise.
         """
-        info = CameraInfo(header=header)
-        fill_camera_info(info, camera)
-        _keep_baseline(info, calibration, degrees)
+        source = (header.frame_id, camera, calibration, degrees)
+        if self._info[0] != source:
+            info = CameraInfo(header=header)
+            fill_camera_info(info, camera)
+            _keep_baseline(info, calibration, degrees)
+            self._info = (source, serialize_message(info))
+        message = with_stamp(self._info[1], header)
         for name in names:
-            self.publish(name, info)
+            self.publish(name, message)
 
 
 def _keep_baseline(info: CameraInfo, calibration: Calibration | None, degrees: int) -> None:

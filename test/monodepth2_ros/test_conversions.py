@@ -263,19 +263,6 @@ def test_stamps_of_both_ros_versions():
     assert conversions.stamp_ns(ros2) == conversions.stamp_ns(ros1) == 12_000_000_034
 
 
-def test_fill_image_round_trip_and_buffer_reuse():
-    payload = conversions.Payload()
-    first = SimpleNamespace()
-    depth = RNG.random((5, 7), dtype=np.float32)
-    conversions.fill_image(first, depth, "32FC1", payload)
-    np.testing.assert_array_equal(conversions.decode_depth(first), depth)
-    second = SimpleNamespace()
-    conversions.fill_image(second, depth + 1, "32FC1", payload)
-    assert second.data is first.data  # no allocation for a frame of the same size
-    conversions.fill_image(second, depth[:3], "32FC1", payload)
-    np.testing.assert_array_equal(conversions.decode_depth(second), depth[:3])
-
-
 def test_fill_camera_info_round_trip():
     camera = PinholeCamera(640, 192, 500.0, 480.0, 320.5, 95.25)
     roi = SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0)
@@ -285,29 +272,6 @@ def test_fill_camera_info_round_trip():
     assert calibration.camera(rectified=True) == camera
     assert calibration.camera(rectified=False) == camera
     assert not calibration.is_distorted
-
-
-def test_fill_point_cloud_is_read_back_field_by_field():
-    points = RNG.random((4, 6, 4), dtype=np.float32)
-    points.view(np.uint32)[..., 3] = 0x00123456
-    message = SimpleNamespace()
-    conversions.fill_point_cloud(message, points, SimpleNamespace, conversions.Payload())
-    assert (message.point_step, message.row_step, message.height) == (16, 96, 4)
-    assert not message.is_dense and not message.is_bigendian
-    layout = np.dtype(
-        {
-            "names": [field.name for field in message.fields],
-            "formats": ["<f4"] * 4,
-            "offsets": [field.offset for field in message.fields],
-            "itemsize": message.point_step,
-        }
-    )
-    assert all(field.datatype == 7 and field.count == 1 for field in message.fields)
-    read = np.frombuffer(message.data, layout).reshape(4, 6)
-    for index, name in enumerate("xyz"):
-        np.testing.assert_array_equal(read[name], points[..., index])
-    blue, green, red = np.frombuffer(message.data, np.uint8).reshape(4, 6, 16)[2, 3, 12:15]
-    assert (red, green, blue) == (0x12, 0x34, 0x56)
 
 
 def tiff_message(image, form):
