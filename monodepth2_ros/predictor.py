@@ -13,7 +13,7 @@ import copy
 import dataclasses
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -89,6 +89,9 @@ class DepthPredictor:
     checkpoint : Checkpoint
     backend : Backend
     crop : tuple of float
+    color_limits : ndarray or Tensor, shape (2,), float64
+        Disparities at the ends of the automatic range of colours, NaN before there are any. On the
+        device and changed in place, so that a recorded computation goes on with them.
 
     Raises
     ------
@@ -135,9 +138,8 @@ class DepthPredictor:
 
     def _start(self) -> None:
         """Begin with nothing under way and without a colour range."""
-        # Disparities at the ends of the automatic colour range; NaN before there are any. On the
-        # device and changed in place, so that a recorded computation goes on with them.
-        self._color_limits: Any = np.full(2, np.nan)
+        self.color_limits: Any = np.full(2, np.nan)
+        self._is_recorded = False
         self._pipeline: Pipeline = HostPipeline()
         if self.backend.device.type == "cuda":
             self._use_device_pipeline()
@@ -148,11 +150,26 @@ class DepthPredictor:
         """Compute with tensors on the backend's device from now on."""
         import torch
 
+        device = torch.device(str(self.backend.device))
+        self.color_limits = torch.full((2,), torch.nan, dtype=torch.float64, device=device)
+        self._is_recorded = True
+        self._pipeline = self.make_pipeline([self])
+
+    def make_pipeline(self, predictors: Sequence[DepthPredictor]) -> Pipeline:
+        """Return a pipeline of this predictor's kind, for computations of these predictors."""
+        if not self._is_recorded:
+            return HostPipeline()
+        import torch
+
         from monodepth2_ros.device_pipeline import DevicePipeline
 
         device = torch.device(str(self.backend.device))
-        self._color_limits = torch.full((2,), torch.nan, dtype=torch.float64, device=device)
-        self._pipeline = DevicePipeline(device, kept=(self._color_limits,))
+        return DevicePipeline(device, kept=[one.color_limits for one in predictors])
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether each kind of computation is recorded once, so that a new kind costs time."""
+        return self._is_recorded
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Predict depth at the network's size.
@@ -250,7 +267,7 @@ class DepthPredictor:
             prediction = self.predict(image, camera, options, outputs)
             return lambda: prediction
         self._check_idle()
-        output_camera = self._output_camera(image, camera, options, outputs)
+        output_camera = self.output_camera(image, camera, options, outputs)
         watch = Stopwatch()
         # A copy, as the network's memory is used again for the next image.
         network_image, sigmoid = self._run_network(image, watch.lap)
@@ -258,8 +275,8 @@ class DepthPredictor:
 
         def finish() -> Prediction:
             rest = Stopwatch()
-            self._forget_colors(options, outputs)
-            arrays: Any = self._make_outputs(
+            self.forget_colors(options, outputs)
+            arrays: Any = self.make_outputs(
                 image, network_image, sigmoid, output_camera, options, outputs
             )
             rest.lap("outputs")
@@ -422,8 +439,8 @@ class DepthPredictor:
         find_factor: FindFactor | None = None,
     ) -> None:
         """Begin with an image."""
-        output_camera = self._output_camera(image, camera, options, outputs)
-        self._forget_colors(options, outputs)
+        output_camera = self.output_camera(image, camera, options, outputs)
+        self.forget_colors(options, outputs)
 
         def compute(pixels: Any, lap: Lap) -> dict[str, Array]:
             return self._compute(pixels, output_camera, options, outputs, lap, find_factor)
@@ -433,12 +450,12 @@ class DepthPredictor:
         self._pipeline.submit(image, (recorded_camera, options, outputs), compute)
         self._cameras.append(output_camera)
 
-    def _forget_colors(self, options: OutputOptions, outputs: tuple[str, ...]) -> None:
+    def forget_colors(self, options: OutputOptions, outputs: tuple[str, ...]) -> None:
         """Let an automatic range of colours start again after pictures with a given one."""
         if "color" in outputs and has_fixed_colors(options):
-            self._color_limits[:] = np.nan
+            self.color_limits[:] = np.nan
 
-    def _output_camera(
+    def output_camera(
         self,
         image: NDArray[np.uint8],
         camera: PinholeCamera | None,
@@ -482,7 +499,7 @@ class DepthPredictor:
         if find_factor is not None:
             factor = find_factor(inverse_depth(sigmoid, self.checkpoint.metadata, options.scale))
             options = dataclasses.replace(options, scale=options.scale * factor)
-        return self._make_outputs(pixels, network_image, sigmoid, camera, options, outputs)
+        return self.make_outputs(pixels, network_image, sigmoid, camera, options, outputs)
 
     def _run_network(self, pixels: Any, lap: Lap) -> tuple[Any, Any]:
         """Return the network's image and its sigmoid disparity."""
@@ -496,7 +513,7 @@ class DepthPredictor:
         lap("network")
         return network_image, sigmoid
 
-    def _make_outputs(
+    def make_outputs(
         self,
         pixels: Any,
         network_image: Any,
@@ -510,7 +527,7 @@ class DepthPredictor:
         colors = network_image if options.output_size == "network" else pixels
         box = crop_box(pixels.shape[1], pixels.shape[0], self.crop)
         return make_outputs(
-            sigmoid, colors, box, camera, self._color_limits, metadata, options, outputs
+            sigmoid, colors, box, camera, self.color_limits, metadata, options, outputs
         )
 
     def _compute_batch(self, pixels: Any, crop: Crop, half: bool, lap: Lap) -> dict[str, Array]:

@@ -26,7 +26,7 @@ from monodepth2_ros.node.diagnostics import (
     pairing_problem,
 )
 from monodepth2_ros.node.fixed_scale import make_scaling
-from monodepth2_ros.node.frame_processor import FrameProcessor, ReceivedFrame
+from monodepth2_ros.node.frame_processor import FrameProcessor, PreparedFrame, ReceivedFrame
 from monodepth2_ros.node.frames import TurnedFrame, frame_problem
 from monodepth2_ros.node.log_limit import LogLimit
 from monodepth2_ros.node.output_topics import OUTPUT_TOPICS, SCALE_TOPIC, OutputTopics
@@ -35,7 +35,7 @@ from monodepth2_ros.node.qos import overriding_options
 from monodepth2_ros.node.stamp_gaps import StampGaps
 
 if TYPE_CHECKING:
-    from monodepth2_ros.predictor import DepthPredictor
+    from monodepth2_ros.predictor import DepthPredictor, Prediction
 
 # Seconds until a camera that nobody needs any more is unsubscribed from.
 _IDLE_AFTER = 2.0
@@ -272,17 +272,41 @@ class CameraStream:
         assert self._processor is not None  # released only after the worker has ended
         publish = self._processor.begin(frame)
         if publish is None:
-            self.failure = ""
-            self.statistics.count("idle")
+            self._note_idle()
             return None
 
         def finish() -> None:
-            seconds = publish()
-            self.failure = ""
-            self.statistics.count("published")
-            self.statistics.add_latencies(seconds)
+            self._note_published(publish())
 
         return finish
+
+    def prepare(self, frame: ReceivedFrame) -> PreparedFrame | None:
+        """Process a frame up to the network; None if nobody listens. What fails is raised."""
+        assert self._processor is not None
+        prepared = self._processor.prepare(frame)
+        if prepared is None:
+            self._note_idle()
+        return prepared
+
+    def conclude(self, prepared: PreparedFrame, prediction: Prediction | None) -> None:
+        """Publish what was predicted of a frame."""
+        self._note_published(prepared.finish(prediction))
+
+    @property
+    def can_batch(self) -> bool:
+        """Whether a frame may go through the network together with those of other cameras."""
+        return self._processor is not None and self._processor.can_batch
+
+    def _note_idle(self) -> None:
+        """Count a frame that nobody listened to."""
+        self.failure = ""
+        self.statistics.count("idle")
+
+    def _note_published(self, seconds: dict[str, float]) -> None:
+        """Count a frame whose messages are out."""
+        self.failure = ""
+        self.statistics.count("published")
+        self.statistics.add_latencies(seconds)
 
     @property
     def can_overlap(self) -> bool:

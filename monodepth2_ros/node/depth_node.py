@@ -42,9 +42,11 @@ from monodepth2_ros.node.parameters import (
 )
 from monodepth2_ros.node.qos import check_overrides, override_names, overriding_options
 from monodepth2_ros.node.shutdown import EndSignals, run_in_thread
+from monodepth2_ros.node.together import process_together
 from monodepth2_ros.options import BackendError, CheckpointError
 
 if TYPE_CHECKING:
+    from monodepth2_ros.camera_batch import CameraBatch
     from monodepth2_ros.node.camera_stream import CameraStream
     from monodepth2_ros.node.frame_processor import ReceivedFrame
     from monodepth2_ros.predictor import DepthPredictor
@@ -109,6 +111,7 @@ class DepthNode(LifecycleNode):
         self._values = declare_parameters(self)
         self._own_values = declare_camera_parameters(self, self._values)
         self._predictor: DepthPredictor | None = None
+        self._batch: CameraBatch | None = None
         self._turned_frame = TurnedFrame(self)
         self._streams: list[CameraStream] = []
         self._make_streams()
@@ -213,10 +216,13 @@ class DepthNode(LifecycleNode):
         except (CheckpointError, BackendError) as error:
             return self._refuse_to_configure(str(error))
         self._predictor = predictor
+        predictors = []
         for number, stream in enumerate(self._streams):
             crop = _crop(self._values_of(stream.name))
             is_first = number == 0 and crop == _crop(values)
-            stream.use(predictor if is_first else predictor.sharing(crop))
+            predictors.append(predictor if is_first else predictor.sharing(crop))
+            stream.use(predictors[-1])
+        self._batch = _make_batch(predictors, values["batch_cameras"])
         checkpoint, backend = predictor.checkpoint, predictor.backend
         if checkpoint.is_random:
             self.get_logger().warning("THE WEIGHTS ARE RANDOM: depth is meaningless")
@@ -332,6 +338,7 @@ class DepthNode(LifecycleNode):
         """Free what configuring made."""
         for stream in self._streams:
             stream.release()
+        self._batch = None
         predictor, self._predictor = self._predictor, None
         if predictor is None:
             return
@@ -400,6 +407,15 @@ class DepthNode(LifecycleNode):
         finisher = Finisher()
         try:
             while (item := mailbox.take()) is not None:
+                others = [] if self._batch is None else mailbox.take_waiting()
+                if self._batch is not None and others:
+                    finisher.wait()
+                    process_together(
+                        self._batch, self._streams, [item, *others], self._note_failure
+                    )
+                    if not self.context.ok():
+                        return
+                    continue
                 stream, frame = item
                 try:
                     publish = self._process(stream, frame)
@@ -432,8 +448,12 @@ class DepthNode(LifecycleNode):
         try:
             publish()
         except Exception as error:
-            if self.context.ok():
-                stream.note_failure(frame, error)
+            self._note_failure(stream, frame, error)
+
+    def _note_failure(self, stream: CameraStream, frame: ReceivedFrame, error: Exception) -> None:
+        """Count and log what a frame raised; publishing fails once ROS is shut down."""
+        if self.context.ok():
+            stream.note_failure(frame, error)
 
 
 def _hand_over(
@@ -468,6 +488,25 @@ def _load(values: dict[str, Any]) -> DepthPredictor:
         cache_dir=values["cache_dir"] or None,
         crop=_crop(values),
     )
+
+
+def _make_batch(predictors: list[DepthPredictor], wanted: str) -> CameraBatch | None:
+    """Return what predicts for several cameras at once; None where they take turns.
+
+    Parameters
+    ----------
+    predictors : list of DepthPredictor
+        One for each camera.
+    wanted : {"auto", "true", "false"}
+        "auto": with torch, which takes less time for a batch; OpenVINO computes one image with all
+        cores and gains nothing.
+    """
+    is_wanted = predictors[0].backend.name == "torch" if wanted == "auto" else wanted == "true"
+    if not is_wanted or len(predictors) < 2:
+        return None
+    from monodepth2_ros.camera_batch import CameraBatch
+
+    return CameraBatch(predictors)
 
 
 def _read_through(checkpoint: str) -> None:

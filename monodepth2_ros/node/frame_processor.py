@@ -23,6 +23,7 @@ from monodepth2_ros.node.image_camera import ImageCamera, SampleWatch, find_imag
 from monodepth2_ros.node.log_limit import LogLimit
 from monodepth2_ros.node.output_topics import OutputTopics
 from monodepth2_ros.options import OutputOptions
+from monodepth2_ros.prediction_request import Request
 from monodepth2_ros.preprocessing import crop_box
 from monodepth2_ros.training_camera import camera_difference
 
@@ -55,6 +56,22 @@ class ReceivedFrame:
     image: ReceivedImage | CompressedImage
     info: CameraInfo | None
     received: float
+
+
+@dataclass(frozen=True)
+class PreparedFrame:
+    """A frame that is ready for the network.
+
+    Attributes
+    ----------
+    request : Request or None
+        What is to be predicted; None if no listener needs the network.
+    finish : callable
+        Given the prediction, publishes and returns the seconds that each stage took.
+    """
+
+    request: Request | None
+    finish: Callable[[Prediction | None], dict[str, float]]
 
 
 class FrameProcessor:
@@ -130,6 +147,21 @@ class FrameProcessor:
             nobody listened. Where :attr:`can_overlap`, another thread may call it while this one
             begins with the next frame; in the order of the frames.
         """
+        prepared = self.prepare(frame)
+        if prepared is None:
+            return None
+        request, finish = prepared.request, prepared.finish
+        if request is None:
+            return lambda: finish(None)
+        asked = (request.image, request.camera, request.options, request.outputs)
+        if self.can_overlap:
+            begun = self._predictor.begin(*asked)
+            return lambda: finish(begun())
+        predicted = self._scaling.predict(self._predictor, frame.image.header, *asked)
+        return lambda: finish(predicted)
+
+    def prepare(self, frame: ReceivedFrame) -> PreparedFrame | None:
+        """Process a frame up to the network; None if nobody listens."""
         listeners = self._outputs.listeners()
         if not any(listeners.values()):
             return None
@@ -154,22 +186,13 @@ class FrameProcessor:
         header = frame.image.header
         if listeners.get("scale") and not wanted:
             wanted.append("depth")  # what the factor is measured on
-        begun: Callable[[], Prediction] | None = None
-        predicted: Prediction | None = None
-        if wanted and self.can_overlap:
-            begun = self._predictor.begin(pixels, camera, options, tuple(wanted))
-        elif wanted:
-            predicted = scaling.predict(
-                self._predictor, header, pixels, camera, options, tuple(wanted)
-            )
         stages = {
             "wait": started - frame.received,
             "decode": decoded - started,
             "rectify": rectified - decoded,
         }
 
-        def finish() -> dict[str, float]:
-            prediction = predicted if begun is None else begun()
+        def finish(prediction: Prediction | None) -> dict[str, float]:
             if prediction is not None:
                 stages.update(prediction.seconds)
                 self.is_empty = not _has_depth(prediction)
@@ -184,7 +207,13 @@ class FrameProcessor:
             stages["total"] = finished - frame.received
             return stages
 
-        return finish
+        request = Request(pixels, camera, options, tuple(wanted)) if wanted else None
+        return PreparedFrame(request, finish)
+
+    @property
+    def can_batch(self) -> bool:
+        """Whether a frame may go through the network together with those of other cameras."""
+        return not self._scaling.is_live
 
     @property
     def can_overlap(self) -> bool:

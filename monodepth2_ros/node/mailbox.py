@@ -40,15 +40,30 @@ class Mailbox(Generic[Item]):
         """Wait for an item and take it; None once the mailbox is closed."""
         with self._condition:
             while not self._closed:
-                count = len(self._items)
-                for slot in ((self._next + turn) % count for turn in range(count)):
-                    item = self._items[slot]
-                    if item is not None:
-                        self._items[slot] = None
-                        self._next = (slot + 1) % count
-                        return item
+                item = self._take_next()
+                if item is not None:
+                    return item
                 self._condition.wait()
             return None
+
+    def take_waiting(self) -> list[Item]:
+        """Take what waits in all slots, in their turns; empty if nothing does."""
+        with self._condition:
+            taken: list[Item] = []
+            while not self._closed and (item := self._take_next()) is not None:
+                taken.append(item)
+            return taken
+
+    def _take_next(self) -> Item | None:
+        """Take the item whose turn it is, if there is any."""
+        count = len(self._items)
+        for slot in ((self._next + turn) % count for turn in range(count)):
+            item = self._items[slot]
+            if item is not None:
+                self._items[slot] = None
+                self._next = (slot + 1) % count
+                return item
+        return None
 
     def has_item(self) -> bool:
         """Whether an item waits to be taken."""

@@ -158,6 +158,15 @@ PARAMETERS: tuple[Parameter, ...] = (
         of_process=True,
     ),
     Parameter(
+        "batch_cameras",
+        "auto",
+        "Compute frames of several cameras that wait at the same time together, those of one image "
+        "size in one batch. auto: with torch, not with OpenVINO, which gains nothing by it.",
+        choices=("auto", "true", "false"),
+        is_switch=True,
+        of_process=True,
+    ),
+    Parameter(
         "crop",
         (-1.0, -1.0, -1.0, -1.0),
         "Fractions of the image to remove at the left, top, right and bottom before the network; "
