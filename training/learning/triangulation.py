@@ -442,25 +442,24 @@ def _iterate(
         error = _sharpened(data.sharpness, (seen - ends[source]) * focal)
         weight = data.seen[source] / (1.0 + (error**2).sum(axis=1) / _ROBUST**2)
         near = focal / moved[:, 2]
-        zero = np.zeros(count)
-        # Derivative of the projection by a shift of the moved point, per coordinate.
-        shift_x = np.column_stack([near, zero, -near * seen[:, 0]])
-        shift_y = np.column_stack([zero, near, -near * seen[:, 1]])
-        w = solution.inverse_depth[:, None]
-        turned = moved - w * solution.translations[source]
-        # A left rotation of R alone moves R·ray, not the translation.
-        jacobian = np.stack(
-            [
-                np.column_stack([shift_x * w, np.cross(turned, shift_x)]),
-                np.column_stack([shift_y * w, np.cross(turned, shift_y)]),
-            ],
-            axis=1,
-        )  # (N, 2, 6)
+        # Derivatives of the projection by a shift of the moved point are (near, 0, far_x) for x and
+        # (0, near, far_y) for y.
+        far_x, far_y = -near * seen[:, 0], -near * seen[:, 1]
+        w = solution.inverse_depth
+        shift = solution.translations[source]
+        x, y, z = (moved - w[:, None] * shift).T  # the turned ray
+        # By translation: w times those. By rotation: the turned ray's cross product with them, as a
+        # left rotation of R alone moves R·ray, not the translation.
+        jacobian = np.zeros((count, 2, 6))
+        jacobian[:, 0, 0] = jacobian[:, 1, 1] = near * w
+        jacobian[:, 0, 2], jacobian[:, 1, 2] = far_x * w, far_y * w
+        jacobian[:, 0, 3], jacobian[:, 1, 3] = y * far_x, y * far_y - z * near
+        jacobian[:, 0, 4], jacobian[:, 1, 4] = z * near - x * far_x, -x * far_y
+        jacobian[:, 0, 5], jacobian[:, 1, 5] = -y * near, x * near
         jacobian = data.sharpness @ jacobian
-        along = np.stack(
-            [shift_x @ solution.translations[source], shift_y @ solution.translations[source]],
-            axis=1,
-        )  # (N, 2)
+        along = np.empty((count, 2))
+        along[:, 0] = near * shift[0] + far_x * shift[2]
+        along[:, 1] = near * shift[1] + far_y * shift[2]
         along = _sharpened(data.sharpness, along)
         part = slice(6 * place, 6 * place + 6)
         weighted = jacobian * weight[:, None, None]

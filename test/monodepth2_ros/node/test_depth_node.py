@@ -45,7 +45,8 @@ def start(node_settings, end_with_test):
     """Start a node in its own process."""
 
     def run(*arguments, **parameters):
-        return end_with_test(NodeProcess(*arguments, **{**node_settings, **parameters}))
+        settings = {**node_settings, "backend": harness.PROCESS_BACKEND, **parameters}
+        return end_with_test(NodeProcess(*arguments, **settings))
 
     return run
 
@@ -154,7 +155,8 @@ def test_every_output_of_a_raw_image(start, make_peer, picture, predictor):
     values = peer.status("publishing at", node, {"frames published": "6"})
     assert values["level"] == "0" and values["state"] == "active"
     assert values["time jumps"] == "1"
-    assert values["backend"] == f"{harness.BACKEND} fp32" and values["device"] == "cpu"
+    assert values["backend"] == f"{harness.PROCESS_BACKEND} fp32"
+    assert values["device"] == "cpu"
     assert float(values["network median (ms)"]) > 0
     assert float(values["total 95 % (ms)"]) >= float(values["network median (ms)"])
 
