@@ -42,7 +42,7 @@ has() { "$PYTHON" -c "import importlib.util as i, sys; sys.exit(i.find_spec('$1'
 if [ -n "$DRY" ]; then
     export CUDA_VISIBLE_DEVICES=
     step machine 300 "$PYTHON" -c "import torch; print(torch.__version__, 'dry run on the CPU')"
-    step tests 300 "$PYTHON" -m pytest -q -p no:cacheprovider -m gpu --collect-only test/monodepth2_ros/networks
+    step tests 300 "$PYTHON" -m pytest -q -p no:cacheprovider -m gpu --collect-only test/monodepth2_ros/networks/test_gpu_network.py
     step inference 300 "$PYTHON" benchmark/inference.py --sizes 64x64 --rounds 1 --json "$OUT/inference.json"
     # A step takes minutes on a CPU: only its imports and options are tried.
     step training 300 "$PYTHON" benchmark/training.py --help

@@ -94,7 +94,7 @@ def automatic_precision() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_statistics() -> Iterator[None]:
-    """Keep OpenVINO from sending statistics when it converts a model: eight forks of this process."""
+    """Keep OpenVINO from sending statistics: each model that it converts forks this eight times."""
     try:
         from openvino_telemetry.backend.backend_ga4 import GA4Backend
     except ModuleNotFoundError:

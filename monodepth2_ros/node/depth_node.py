@@ -183,7 +183,10 @@ class DepthNode(LifecycleNode):
             if refusal:
                 return SetParametersResult(successful=False, reason=refusal)
         self._values, self._own_values = values, own_values
-        self._diagnostics_timer.timer_period_ns = round(1e9 * values["diagnostics_period"])
+        period = round(1e9 * values["diagnostics_period"])
+        if period != self._diagnostics_timer.timer_period_ns:
+            self._diagnostics_timer.timer_period_ns = period
+            self._diagnostics_timer.reset()  # else it first waits for the end of the old period
         for stream in self._streams:
             if stream.name in values["cameras"]:
                 stream.update(self._values_of(stream.name))

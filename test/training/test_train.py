@@ -214,6 +214,19 @@ def run_until_signalled(options, out, number, step):
     return done.returncode, done.stdout
 
 
+def stop_at(patch, step):
+    """Let a run in this process fail at a step, after it has saved those before."""
+    real, taken = Trainer._step, []
+
+    def count_and_step(self, *rest):
+        taken.append(step)
+        if len(taken) == step:
+            raise OSError("stopped by the test")
+        real(self, *rest)
+
+    patch.setattr(Trainer, "_step", count_and_step)
+
+
 @pytest.mark.slow
 def test_ctrl_c_saves_and_resuming_is_exact(options, uninterrupted, tmp_path):
     folder = tmp_path / "run"
@@ -286,16 +299,20 @@ def test_the_same_command_continues_a_run(options, tmp_path, capsys):
     ("pose", "words"),
     [("flow", "motion solved from optical flow"), ("tracks", "motion from tracked corners")],
 )
-def test_run_with_solved_motion_resumes_exactly(options, tmp_path, capsys, pose, words):
+def test_run_with_solved_motion_resumes_exactly(
+    options, tmp_path, capsys, monkeypatch, pose, words
+):
     solved = dataclasses.replace(options, pose=pose, motion_steps=0)
     assert main(arguments(solved, tmp_path / "whole")) in COMPLETE
     assert words in capsys.readouterr().out
     whole = load_checkpoint(tmp_path / "whole" / "last.safetensors")
     assert set(whole.state) == {"encoder", "depth"}
     folder = tmp_path / "run"
-    assert run_until_signalled(solved, folder, signal.SIGTERM, step=3)[0] == 0
+    with monkeypatch.context() as patch:
+        stop_at(patch, step=4)
+        assert main(arguments(solved, folder)) == 1
+    assert "stopped by the test" in capsys.readouterr().err
     assert load_checkpoint(folder / "last.safetensors").metadata.training["steps"] == 3
-    capsys.readouterr()
     assert main(["--resume", str(folder)]) in COMPLETE
     assert words in capsys.readouterr().out
     assert_same_weights(whole, load_checkpoint(folder / "last.safetensors"))

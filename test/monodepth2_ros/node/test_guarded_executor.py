@@ -157,7 +157,7 @@ def test_hostile_requests_and_messages_over_dds(tmp_path):
     harness.write_model(model, 64, 64)
     node = harness.NodeProcess(
         checkpoint=model,
-        backend=harness.BACKEND,
+        backend=harness.PROCESS_BACKEND,
         threads=1,
         diagnostics_period=0.2,
         use_sim_time=True,

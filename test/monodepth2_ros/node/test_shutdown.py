@@ -43,7 +43,12 @@ def start(model):
     started = []
 
     def start(**options):
-        settings = {"checkpoint": model, "backend": harness.BACKEND, "threads": 1, **options}
+        settings = {
+            "checkpoint": model,
+            "backend": harness.PROCESS_BACKEND,
+            "threads": 1,
+            **options,
+        }
         started.append(harness.NodeProcess(diagnostics_period=0.1, **settings))
         return started[-1]
 
