@@ -44,6 +44,11 @@ class KnownTracks:
     stores : sequence of FrameStore
     folder : Path, optional
         Where files are kept; nothing is kept without.
+    measure : callable, optional
+        Measures a sample; :func:`training.learning.motion_from_tracks.remember_tracks` if not
+        given.
+    kind : str
+        Tells what different functions measured from each other.
 
     Attributes
     ----------
@@ -51,17 +56,23 @@ class KnownTracks:
         Samples that were triangulated, not remembered.
     """
 
-    def __init__(self, stores: Sequence[FrameStore], folder: Path | None) -> None:
+    def __init__(
+        self,
+        stores: Sequence[FrameStore],
+        folder: Path | None,
+        measure: MeasureTracks | None = None,
+        kind: str = "tracks",
+    ) -> None:
         self.measured = 0
-        self._measure: MeasureTracks = remember_tracks(stores)
-        self._paths = [None if folder is None else folder / _name(store) for store in stores]
+        self._measure: MeasureTracks = measure or remember_tracks(stores)
+        self._paths = [None if folder is None else folder / _name(store, kind) for store in stores]
         self._known: list[dict[_Key, SparseGeometry | None]] = [
             {} if path is None else _load(path) for path in self._paths
         ]
         self._saved = [len(known) for known in self._known]
 
     def __call__(self, store: int, target: int, sources: tuple[int, ...]) -> SparseGeometry | None:
-        """Return what :func:`training.learning.motion_from_tracks.remember_tracks` measures."""
+        """Return what was measured of a sample; measure it where that was never done."""
         known, key = self._known[store], (target, sources)
         if key not in known:
             known[key] = self._measure(store, target, sources)
@@ -94,9 +105,9 @@ def default_folder() -> Path:
     return Path(base) / "monodepth2_ros" / "tracks"
 
 
-def _name(store: FrameStore) -> str:
+def _name(store: FrameStore, kind: str) -> str:
     """Name the file of a store."""
-    text = f"{_VERSION} {store.width}x{store.height} {MOST_POINTS} {store.segment_spacing}"
+    text = f"{_VERSION} {kind} {store.width}x{store.height} {MOST_POINTS} {store.segment_spacing}"
     content = (store.path / "store.json").read_bytes()
     return hashlib.sha256(content + text.encode()).hexdigest()[:32] + ".npz"
 

@@ -25,6 +25,10 @@ PUBLISHED_EPOCHS, SMALL_STEPS = 20, 3000
 #: Adam's step size, and that for starting from a trained model with few samples.
 LEARNING_RATE, FINE_TUNING_RATE = 1e-4, 2e-5
 
+#: ... and that for learning from a short recording alone, where its motion is known before depth
+#: is. A model that was trained before is thrown about by such steps.
+KNOWN_MOTION_RATE = 4e-4
+
 #: Motion comes from tracked corners where they determine it for this share of the samples.
 DETERMINED = 0.5
 
@@ -82,13 +86,17 @@ def apply_recipe(
         elif easy and flat >= FLAT and not options.motion_steps:
             pose = "flow"
     # Motion that is learned or solved with depth pulls a trained model away from what it knows, and
-    # small steps keep it; motion from tracks does not.
-    is_careful = recipe == "small" and options.checkpoint and pose != "tracks"
-    rate = FINE_TUNING_RATE if is_careful else LEARNING_RATE
+    # small steps keep it. Motion that is known before does not.
+    is_known = pose in ("tracks", "recorded")
+    rate = LEARNING_RATE
+    if recipe == "small" and is_known and not options.checkpoint:
+        rate = KNOWN_MOTION_RATE
+    elif recipe == "small" and options.checkpoint and not is_known:
+        rate = FINE_TUNING_RATE
     depth = min(10 * options.min_depth, math.sqrt(options.min_depth * options.max_depth))
     motion_steps = min(300, filled.steps // 8) if easy and pose not in WITHOUT_NETWORK else 0
-    is_known = pose in WITHOUT_NETWORK
-    coarse_steps = min(200, filled.steps // 6) if is_known else min(1000, filled.steps // 3)
+    is_solved = pose in WITHOUT_NETWORK
+    coarse_steps = min(200, filled.steps // 6) if is_solved else min(1000, filled.steps // 3)
     return replace(
         filled,
         pose=pose,

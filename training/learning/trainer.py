@@ -202,9 +202,10 @@ class Trainer:
         self._measure_tracks = (
             KnownTracks(stores, default_folder()) if options.stereo == "none" else None
         )
+        recorded = KnownTracks(stores, default_folder(), remember_recorded(stores), "recorded")
         flat = determined = 0.0
         if options.pose == "auto" and may_solve_motion(options, len(self.training)):
-            options = self._with_recorded_poses(options, stores)
+            options = self._with_recorded_poses(options, stores, recorded)
         if options.pose == "auto" and may_solve_motion(options, len(self.training)):
             determined = determined_share(
                 replace(self.training, measure_tracks=self._measure_tracks)
@@ -223,18 +224,16 @@ class Trainer:
         self.constant_depth_share, self.determined_share = flat, determined
         self.processes = processes
         if options.pose == "tracks" or options.pose == "recorded":
-            motion: MeasureTracks | None = self._measure_tracks
-            if options.pose == "recorded":
-                motion = remember_recorded(stores)
+            motion = recorded if options.pose == "recorded" else self._measure_tracks
             self.training = replace(self.training, measure_tracks=motion)
             self.validation = replace(self.validation, measure_tracks=motion)
             self.training = self._with_known_motion(self.training)
-            if options.pose == "tracks" and processes.is_first and self._measure_tracks:
-                self._measure_tracks.save()
+            if motion is not None and processes.is_first:
+                motion.save()
         if options.velocity_weight:
-            motion = remember_lengths(stores)
-            self.training = replace(self.training, measure_tracks=motion)
-            self.validation = replace(self.validation, measure_tracks=motion)
+            lengths = remember_lengths(stores)
+            self.training = replace(self.training, measure_tracks=lengths)
+            self.validation = replace(self.validation, measure_tracks=lengths)
             self.validation = self._with_known_motion(self.validation, fewest=0)
             self.training = self._with_known_motion(self.training)
         self.folder = Path(options.out).expanduser()
@@ -372,12 +371,12 @@ class Trainer:
         return apply_recipe(shorter, len(self.training), flat, determined)
 
     def _with_recorded_poses(
-        self, options: TrainOptions, stores: Sequence[FrameStore]
+        self, options: TrainOptions, stores: Sequence[FrameStore], measure: MeasureTracks
     ) -> TrainOptions:
         """Choose the recorded poses where they are known to agree with the images."""
         if not all(poses_agree(store) for store in stores):
             return options
-        recorded = replace(self.training, measure_tracks=remember_recorded(stores))
+        recorded = replace(self.training, measure_tracks=measure)
         is_enough = determined_share(recorded) >= DETERMINED
         return replace(options, pose="recorded") if is_enough else options
 

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -82,3 +84,22 @@ def test_a_few_samples_are_not_worth_a_file(store, tmp_path):
     known(0, 2, (1, 3))
     known.save()
     assert not (tmp_path / "cache").exists()
+
+
+def test_what_another_function_measured_is_kept_apart(store, tmp_path):
+    folder = tmp_path / "cache"
+    _, (tracked, _) = measured(store, folder)
+    calls = []
+
+    def measure(*sample):
+        calls.append(sample)
+        return dataclasses.replace(tracked, transforms=7 * tracked.transforms)
+
+    for _ in range(2):
+        known = KnownTracks([store], folder, measure, "recorded")
+        np.testing.assert_array_equal(known(0, 2, (1, 3)).transforms, 7 * tracked.transforms)
+        known.save(least=1)
+    assert calls == [(0, 2, (1, 3))]
+    again = KnownTracks([store], folder)
+    np.testing.assert_array_equal(again(0, 2, (1, 3)).transforms, tracked.transforms)
+    assert again.measured == 0

@@ -196,9 +196,19 @@ def test_tracks_come_first_where_they_determine_the_motion() -> None:
     assert apply_recipe(tracks, 100) == tracks
 
 
-def test_a_trained_model_is_changed_in_small_steps_unless_motion_is_from_tracks() -> None:
+def test_a_trained_model_is_changed_in_small_steps_unless_motion_is_known() -> None:
     tuned = TrainOptions(steps=600, checkpoint="default")
     assert apply_recipe(tuned, 100).learning_rate == 2e-5
     assert apply_recipe(tuned, 100, determined=0.9).learning_rate == 1e-4
+    recorded = dataclasses.replace(tuned, pose="recorded")
+    assert apply_recipe(recorded, 100).learning_rate == 1e-4
+    assert apply_recipe(recorded, SMALL).learning_rate == 1e-4
     assert apply_recipe(tuned, SMALL).learning_rate == 1e-4
-    assert apply_recipe(TrainOptions(steps=600), 100).learning_rate == 1e-4
+
+
+def test_a_new_model_is_changed_in_large_steps_where_motion_is_known() -> None:
+    new = TrainOptions(steps=600)
+    assert apply_recipe(new, 100).learning_rate == 1e-4
+    assert apply_recipe(new, 100, determined=0.9).learning_rate == 4e-4
+    assert apply_recipe(dataclasses.replace(new, pose="recorded"), 100).learning_rate == 4e-4
+    assert apply_recipe(dataclasses.replace(new, pose="tracks"), SMALL).learning_rate == 1e-4

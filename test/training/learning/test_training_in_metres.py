@@ -119,7 +119,15 @@ def test_auto_takes_recorded_poses_that_agree_and_no_others(store: Path, tmp_pat
 
 @pytest.mark.slow
 def test_two_processes_with_recorded_poses_learn_what_one_does(store: Path, tmp_path: Path):
-    how = ["--pose", "recorded", "--freeze-batch-norm", "--tie-break", "0"]
+    how = [
+        "--pose",
+        "recorded",
+        "--freeze-batch-norm",
+        "--tie-break",
+        "0",
+        "--learning-rate",
+        "1e-4",
+    ]
     program = tmp_path / "narrow_train.py"
     program.write_text(program_of("training.train"))
     assert main(words(store, tmp_path / "one", *how)) in COMPLETE
