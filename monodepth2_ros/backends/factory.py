@@ -11,7 +11,7 @@ import re
 import warnings
 from pathlib import Path
 
-from monodepth2_ros.backends import openvino_precision
+from monodepth2_ros.backends import precision_choice
 from monodepth2_ros.backends.base import CPU, Backend, Device
 from monodepth2_ros.backends.kept_answers import KeptAnswers, user_cache
 from monodepth2_ros.checkpoint import Checkpoint
@@ -46,7 +46,7 @@ def create_backend(
         "auto" (CUDA if there is any), "cpu", "cuda" or "cuda:N".
     precision : {"auto", "fp32", "fp16", "bf16"}
         "auto": fp16 on CUDA; on a CPU the faster of fp32 and bf16, measured once on this
-        processor, see :mod:`monodepth2_ros.backends.openvino_precision`.
+        processor, see :mod:`monodepth2_ros.backends.precision_choice`.
     threads : int
         CPU threads; 0 leaves the choice to the engine.
     cache_dir : path, optional
@@ -100,7 +100,7 @@ def create_backend(
         precision = "fp16"
     elif precision == "auto":
         folder = Path(cache_dir).expanduser() if cache_dir else user_cache()
-        precision, made = openvino_precision.choose(
+        precision, made = precision_choice.choose(
             lambda candidate: TorchBackend(checkpoint, target, candidate, threads),
             KeptAnswers(folder / f"{_torch_name(checkpoint)}.precision.json"),
             checkpoint.metadata,

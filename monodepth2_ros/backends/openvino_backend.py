@@ -16,7 +16,7 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from monodepth2_ros.backends import openvino_precision, openvino_threads
+from monodepth2_ros.backends import openvino_threads, precision_choice
 from monodepth2_ros.backends.base import CPU
 from monodepth2_ros.backends.kept_answers import KeptAnswers, user_cache
 from monodepth2_ros.backends.mapped_files import release_pages
@@ -42,7 +42,7 @@ class OpenVINOBackend:
     checkpoint : Checkpoint
     precision : {"auto", "fp32", "bf16"}
         "auto" measures which is faster, once for a graph and processor; see
-        :mod:`monodepth2_ros.backends.openvino_precision`. If that is bfloat16, it looks now and
+        :mod:`monodepth2_ros.backends.precision_choice`. If that is bfloat16, it looks now and
         then whether real frames keep their depth; see
         :mod:`monodepth2_ros.backends.openvino_watch`. What a graph in 8-bit integers leaves in
         floating point stays in float32, as it was judged.
@@ -90,7 +90,7 @@ class OpenVINOBackend:
         if is_int8:
             precision = "fp32"
         elif is_automatic:
-            precision, compiled = openvino_precision.choose(
+            precision, compiled = precision_choice.choose(
                 lambda candidate: network.compile(candidate, threads),
                 KeptAnswers(network.folder / f"{network.name}.precision.json"),
                 checkpoint.metadata,
@@ -153,7 +153,7 @@ class OpenVINOBackend:
             "bfloat16 changes the depth of this camera's images by %.2f %%, more than %.1f %%: "
             "float32 from now on; set precision to 'bf16' where speed counts more",
             100.0 * change,
-            100.0 * openvino_precision.LARGEST_CHANGE,
+            100.0 * precision_choice.LARGEST_CHANGE,
         )
 
     def _run(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:

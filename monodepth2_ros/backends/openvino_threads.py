@@ -5,7 +5,8 @@
 All cores are best on a machine that has nothing else to do. On a busy one each layer ends with its
 slowest thread, so that one thread may be as fast, and it leaves the other cores to others. Both are
 timed at the first start on a busy machine, once for a size of the network and a processor, and the
-answer is kept for the next such starts.
+answer is kept for the next such starts, with the load of the machine: see
+:mod:`monodepth2_ros.backends.second_look`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,13 @@ from typing import Any
 import numpy as np
 
 from monodepth2_ros.backends.kept_answers import KeptAnswers, time_in_turns
-from monodepth2_ros.backends.processor import is_busy, processor_name, usable_cores
+from monodepth2_ros.backends.processor import (
+    is_busy,
+    machine_load,
+    processor_name,
+    usable_cores,
+)
+from monodepth2_ros.backends.second_look import Later, is_due, look_later
 from monodepth2_ros.checkpoint import CheckpointMetadata
 
 # One thread is taken unless all cores are faster by this factor: what it leaves idle has a worth.
@@ -38,8 +45,12 @@ def choose(
     precision: str,
     busy: Callable[[], bool] | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    load: Callable[[], float] | None = None,
+    later: Later = look_later,
 ) -> tuple[int, Any]:
     """Return how many threads to use, and the graph compiled for them.
+
+    An answer that was measured on a busier machine is used, and measured again in the background.
 
     Parameters
     ----------
@@ -52,6 +63,10 @@ def choose(
     busy : callable, optional
         Whether the machine is busy, by default :func:`is_busy`; asked once.
     clock : callable
+    load : callable, optional
+        The machine's load for each core, by default :func:`machine_load`.
+    later : callable
+        Does something in the background.
 
     Returns
     -------
@@ -63,10 +78,35 @@ def choose(
         return 0, compile_graph(0)
     size = (metadata.num_layers, metadata.width, metadata.height)
     question = (processor_name(), usable_cores(), precision, *size)
-    known = answers.get(*question).get("threads")
-    if known in (0, 1):
-        return known, compile_graph(known)
-    compiled = {"all": compile_graph(0), "one": compile_graph(1)}
+    load = load or machine_load
+
+    def find(again: bool = False) -> tuple[int, Any]:
+        busy = round(load(), 2)  # before it is measured, which is a load, too
+        compiled = {"all": compile_graph(0), "one": compile_graph(1)}
+        seconds = _time(compiled, metadata, clock)
+        threads = 1 if seconds["one"] <= _GAIN * seconds["all"] else 0
+        kept = {"threads": threads, "seconds": seconds, "processor": processor_name()}
+        answers.put({**kept, "load": busy, "again": again}, *question)
+        return threads, compiled["one" if threads else "all"]
+
+    answer = answers.get(*question)
+    known = answer.get("threads")
+    if known not in (0, 1):
+        return find()
+
+    def look_again() -> None:
+        if is_due(answer, load()):
+            find(again=True)
+
+    if is_due(answer, load()):
+        later(look_again)
+    return known, compile_graph(known)
+
+
+def _time(
+    compiled: dict[str, Any], metadata: CheckpointMetadata, clock: Callable[[], float]
+) -> dict[str, float]:
+    """Return the seconds that compiled graphs take, by their names."""
     image = np.zeros((1, metadata.height, metadata.width, 3), np.uint8)
 
     def run(name: str) -> Callable[[], Any]:
@@ -76,7 +116,4 @@ def choose(
 
     taken = time_in_turns({name: run(name) for name in compiled}, _SECONDS, _ROUNDS, clock)
     # The medians: how others get in the way is just what is asked.
-    seconds = {name: float(np.median(values)) for name, values in taken.items()}
-    threads = 1 if seconds["one"] <= _GAIN * seconds["all"] else 0
-    answers.put({"threads": threads, "seconds": seconds, "processor": processor_name()}, *question)
-    return threads, compiled["one" if threads else "all"]
+    return {name: float(np.median(values)) for name, values in taken.items()}

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monodepth2_ros.backends.openvino_precision import LARGEST_CHANGE, relative_change
+from monodepth2_ros.backends.precision_choice import LARGEST_CHANGE, relative_change
 from monodepth2_ros.checkpoint import CheckpointMetadata
 
 # Frames of a look, and how far apart they are: one odd frame must not decide.

@@ -22,13 +22,17 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
 
 
+def machine_load() -> float:
+    """Return the load average of the last minute for each usable core; 0 where it is not known."""
+    try:
+        return os.getloadavg()[0] / usable_cores()
+    except OSError:
+        return 0.0
+
+
 def is_busy() -> bool:
     """Whether other programs want half of this process's cores or more, by the load average."""
-    try:
-        load = os.getloadavg()[0]
-    except OSError:
-        return False
-    return load >= 0.5 * usable_cores()
+    return machine_load() >= 0.5
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from monodepth2_ros.backends import (
     BackendError,
     create_backend,
     factory,
-    openvino_precision,
+    precision_choice,
 )
 from monodepth2_ros.backends.base import CPU
 from monodepth2_ros.camera import PinholeCamera
@@ -165,7 +165,7 @@ def test_bf16_on_a_cpu_stays_close(checkpoint, image, predictor):
 def test_auto_measures_torchs_precision_on_a_cpu_once(
     checkpoint, image, tmp_path, monkeypatch, predictor, faster
 ):
-    monkeypatch.setattr(openvino_precision, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(precision_choice, "has_bfloat16", lambda: True)
     clock = StoppedClock()
     asked = []
 
@@ -181,11 +181,11 @@ def test_auto_measures_torchs_precision_on_a_cpu_once(
 
         timed_runs = {name: timed(name) for name in runs}
         # Of weights drawn as wide as these bfloat16 changes the depth by more than is allowed.
-        monkeypatch.setattr(openvino_precision, "LARGEST_CHANGE", 0.05)
+        monkeypatch.setattr(precision_choice, "LARGEST_CHANGE", 0.05)
         return real(timed_runs, metadata, clock)
 
-    real = openvino_precision.measure
-    monkeypatch.setattr(openvino_precision, "measure", measure)
+    real = precision_choice.measure
+    monkeypatch.setattr(precision_choice, "measure", measure)
 
     def load(made):
         return DepthPredictor(made, backend="torch", device="cpu", cache_dir=tmp_path)
@@ -201,7 +201,7 @@ def test_auto_measures_torchs_precision_on_a_cpu_once(
 
 
 def test_without_bfloat16_torch_computes_in_float32(checkpoint, tmp_path, monkeypatch):
-    monkeypatch.setattr(openvino_precision, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(precision_choice, "has_bfloat16", lambda: False)
     chosen = DepthPredictor(checkpoint, backend="torch", device="cpu", cache_dir=tmp_path)
     assert chosen.backend.precision == "fp32" and not list(tmp_path.iterdir())
 

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("openvino")
 
-from monodepth2_ros.backends import openvino_backend, openvino_precision
+from monodepth2_ros.backends import openvino_backend, precision_choice
 from monodepth2_ros.backends.openvino_watch import PrecisionWatch
 from monodepth2_ros.checkpoint import CheckpointMetadata, random_checkpoint
 
@@ -78,9 +78,9 @@ def test_a_covered_lens_tells_nothing():
 @pytest.mark.slow
 def test_the_backend_goes_on_in_float32(tmp_path, monkeypatch, caplog):
     """On any processor: what computes "in bfloat16" here is float32 with weights changed a bit."""
-    monkeypatch.setattr(openvino_precision, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(precision_choice, "has_bfloat16", lambda: True)
     monkeypatch.setattr(
-        openvino_precision,
+        precision_choice,
         "measure",
         lambda *given: {"precision": "bf16"},
     )

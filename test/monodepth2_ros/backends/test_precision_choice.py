@@ -1,6 +1,6 @@
 # Copyright 2026 The monodepth2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""`precision: auto` in OpenVINO: measured once, kept, and never at the cost of the depth."""
+"""`precision: auto` on a CPU: measured, kept, and never at the cost of the depth."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytest.importorskip("openvino")
 
 from clocks import StoppedClock
 
-from monodepth2_ros.backends import openvino_precision as module
+from monodepth2_ros.backends import precision_choice as module
 from monodepth2_ros.backends.kept_answers import KeptAnswers
 from monodepth2_ros.checkpoint import CheckpointMetadata
 
@@ -44,17 +44,22 @@ def can_bfloat16(monkeypatch):
     monkeypatch.setattr(module, "processor_name", lambda: "a processor")
 
 
-def choose(graphs, file, threads=0):
+def choose(graphs, file, threads=0, load=0.0, later=None):
     """Choose; return the precision and for which ones the graph was compiled."""
     asked = []
+    given = [] if later is None else later
 
     def compile_graph(precision):
         asked.append(precision)
         return graphs[precision]
 
     precision, graph = module.choose(
-        compile_graph, KeptAnswers(file), METADATA, threads, clock=Graph.clock
+        *(compile_graph, KeptAnswers(file), METADATA, threads),
+        clock=Graph.clock,
+        load=lambda: load,
+        later=given.append,
     )
+    assert later is not None or not given  # nothing is left to be done unless a test asks for it
     assert graph is (graphs[precision] if asked else None)
     return precision, asked
 
@@ -112,3 +117,40 @@ def test_without_bfloat16_nothing_is_measured(tmp_path, monkeypatch):
     graphs = {"fp32": Graph(0.01), "bf16": Graph(0.001)}
     assert choose(graphs, tmp_path / "answers.json") == ("fp32", [])
     assert graphs["fp32"].runs == 0
+
+
+def test_what_a_busy_machine_said_is_measured_once_more(can_bfloat16, tmp_path):
+    file = tmp_path / "answers.json"
+    busy = {"fp32": Graph(0.01), "bf16": Graph(0.02)}
+    quiet = {"fp32": Graph(0.01), "bf16": Graph(0.001)}
+    assert choose(busy, file, load=4.0) == ("fp32", ["fp32", "bf16"])
+    assert choose(quiet, file, load=2.1)[0] == "fp32"  # about as busy: nothing to be gained
+    later = []
+    # The start itself does not wait for it.
+    assert choose(quiet, file, load=0.1, later=later) == ("fp32", [])
+    [look_again] = later
+    look_again()
+    [answer] = json.loads(file.read_text()).values()
+    assert (answer["precision"], answer["load"], answer["again"]) == ("bf16", 0.1, True)
+    assert choose(busy, file, load=0.0) == ("bf16", [])  # once
+
+
+def test_what_a_quiet_machine_said_stays(can_bfloat16, tmp_path):
+    file = tmp_path / "answers.json"
+    graphs = {"fp32": Graph(0.01), "bf16": Graph(0.001)}
+    choose(graphs, file, load=0.4)
+    assert choose(graphs, file, load=0.0) == ("bf16", [])
+
+
+def test_an_answer_of_an_earlier_version_is_measured_once_more(can_bfloat16, tmp_path):
+    file = tmp_path / "answers.json"
+    graphs = {"fp32": Graph(0.01), "bf16": Graph(0.001)}
+    choose(graphs, file)
+    [(key, answer)] = json.loads(file.read_text()).items()
+    for added in ("load", "again"):
+        del answer[added]
+    file.write_text(json.dumps({key: answer}))
+    later = []
+    assert choose(graphs, file, load=3.0, later=later) == ("bf16", [])
+    later[0]()
+    assert json.loads(file.read_text())[key]["again"]

@@ -4,7 +4,8 @@
 
 What a processor's flags promise does not tell: with AMX bfloat16 is several times as fast, with
 AVX512_BF16 alone one processor is twice as fast and another one slower. So both are timed, once for
-a graph and a processor, and the answer is kept next to the compiled graph. torch's networks are
+a network and a processor, and the answer is kept next to the compiled graph, with the load of the
+machine: see :mod:`monodepth2_ros.backends.second_look`. OpenVINO's graphs and torch's networks are
 judged by the same rule.
 """
 
@@ -19,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monodepth2_ros.backends.kept_answers import KeptAnswers, time_in_turns
-from monodepth2_ros.backends.processor import has_bfloat16, processor_name
+from monodepth2_ros.backends.processor import has_bfloat16, machine_load, processor_name
+from monodepth2_ros.backends.second_look import Later, is_due, look_later
 from monodepth2_ros.checkpoint import CheckpointMetadata
 
 #: bfloat16 is taken if depth changes by no more than this, relative, in the mean over an image.
@@ -58,8 +60,12 @@ def choose(
     threads: int,
     clock: Callable[[], float] = time.perf_counter,
     run_of: Callable[[Any], Run] = run_of_graph,
+    load: Callable[[], float] | None = None,
+    later: Later = look_later,
 ) -> tuple[str, Any]:
     """Return the faster precision that keeps the depth.
+
+    An answer that was measured on a busier machine is used, and measured again in the background.
 
     Parameters
     ----------
@@ -72,6 +78,10 @@ def choose(
     clock : callable
     run_of : callable
         Returns what runs a graph that was compiled.
+    load : callable, optional
+        The machine's load for each core, by default :func:`machine_load`.
+    later : callable
+        Does something in the background.
 
     Returns
     -------
@@ -83,15 +93,30 @@ def choose(
     if not has_bfloat16():
         return "fp32", None
     question = ("precision", processor_name(), threads)
-    known = answers.get(*question).get("precision")
-    if known in ("fp32", "bf16"):
-        return known, None
-    compiled = {name: compile_graph(name) for name in ("fp32", "bf16")}
-    runs = {name: run_of(graph) for name, graph in compiled.items()}
-    found = measure(runs, metadata, clock)
-    answers.put({**found, "processor": processor_name()}, *question)
-    precision = str(found["precision"])
-    return precision, compiled[precision]
+    load = load or machine_load
+
+    def find(again: bool = False) -> tuple[str, Any]:
+        busy = round(load(), 2)  # before it is measured, which is a load, too
+        compiled = {name: compile_graph(name) for name in ("fp32", "bf16")}
+        runs = {name: run_of(graph) for name, graph in compiled.items()}
+        found = measure(runs, metadata, clock)
+        kept = {**found, "processor": processor_name(), "load": busy, "again": again}
+        answers.put(kept, *question)
+        precision = str(found["precision"])
+        return precision, compiled[precision]
+
+    answer = answers.get(*question)
+    known = answer.get("precision")
+    if known not in ("fp32", "bf16"):
+        return find()
+
+    def look_again() -> None:
+        if is_due(answer, load()):
+            find(again=True)
+
+    if is_due(answer, load()):
+        later(look_again)
+    return known, None
 
 
 def measure(
