@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -90,6 +91,31 @@ def test_from_a_bag_to_a_store(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert cv2.imread(str(out / "contact_sheet.png")).shape[1] == 4 * 320
     assert cv2.imread(str(out / "flow_histogram.png")) is not None
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_width_of_copies_that_makes_none_or_other_ones_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = write_drive(tmp_path / "drive", DRIVE[:4])
+    for wanted, size, told in (
+        (70, None, "--corner-width 70 makes no copies: below 77 pixels, .* give 77 or more"),
+        (100, (100, 60), ""),
+        (900, (160, 96), "--corner-width 900 is more than the camera image, 160 pixels wide"),
+        (0, None, ""),
+    ):
+        out = tmp_path / f"frames{wanted}"
+        assert extract(bag, "--out", out, "--width", 64, "--corner-width", wanted) == 0
+        copies = FrameStore.open(out).corner_images
+        assert (copies is None and size is None) or copies.shape[2:0:-1] == size
+        printed = capsys.readouterr().out
+        notes = [line for line in printed.splitlines() if "--corner-width" in line]
+        assert len(notes) == bool(told), printed
+        assert not told or re.search(told, notes[0]), notes
+    out = tmp_path / "full"
+    assert extract(bag, "--out", out, "--corner-width", 640) == 0
+    assert "and the camera image, 160 pixels wide after the crop, is not enlarged" in (
+        capsys.readouterr().out
+    )
 
 
 def test_size_and_crop_change_image_and_camera(tmp_path: Path) -> None:

@@ -40,7 +40,12 @@ from training.extraction.report import (
     describe_reports,
     save_report,
 )
-from training.extraction.stored_view import corner_size, make_view, stored_size
+from training.extraction.stored_view import (
+    corner_size,
+    least_corner_width,
+    make_view,
+    stored_size,
+)
 from training.frames.store import FrameStore, partial_path
 from training.frames.writer import FrameStoreWriter
 
@@ -258,7 +263,7 @@ def _rules(options: ExtractOptions, jobs: Sequence[Job], console: Console) -> Ru
     crop = options.crop
     check_crop(crop)
     size: tuple[int, int] | None = None
-    corners: tuple[int, int] | None = None
+    sources: list[tuple[int, int]] = []
     for job in jobs:
         for camera in job.cameras:
             name = f"{camera.source.recording} {camera.source.topic}"
@@ -270,13 +275,16 @@ def _rules(options: ExtractOptions, jobs: Sequence[Job], console: Console) -> Ru
                 raise ValueError(f"{name}: {error}") from error
             _, _, width, height = crop_box(view.source.width, view.source.height, crop)
             own = stored_size(width, height, options.width, options.height)
+            sources.append((width, height))
             if size is None:
                 size = own
-                corners = corner_size(width, height, own, options.corner_width)
             if own != size:
                 console.say(f"note: {name} is stretched from its own {own[0]}x{own[1]}")
     if size is None:
         raise ValueError("there is no camera to extract")
+    corners = corner_size(sources, size, options.corner_width)
+    if options.corner_width and (corners is None or corners[0] < options.corner_width):
+        console.say(f"note: {_corner_note(sources, size, corners, options.corner_width)}")
     return Rules(
         width=size[0],
         height=size[1],
@@ -288,6 +296,28 @@ def _rules(options: ExtractOptions, jobs: Sequence[Job], console: Console) -> Ru
         workers=options.workers or usable_cores(),
         corner_size=corners,
     )
+
+
+def _corner_note(
+    sources: Sequence[tuple[int, int]],
+    stored: tuple[int, int],
+    corners: tuple[int, int] | None,
+    wanted: int,
+) -> str:
+    """Say why grey copies of a width that was asked for are narrower, or not there."""
+    smallest = min(sources)
+    of_camera = f"the {'smallest ' if len(sources) > 1 else ''}camera image, {smallest[0]} pixels"
+    if corners is not None:
+        return (
+            f"--corner-width {wanted} is more than {of_camera} wide after the crop; the copies "
+            f"are {corners[0]} pixels wide"
+        )
+    least = least_corner_width(stored[0])
+    reason = f"--corner-width {wanted} makes no copies: below {least} pixels, they would show "
+    reason += f"corners no better than the stored images, {stored[0]} pixels wide"
+    if least > smallest[0]:
+        return f"{reason}, and {of_camera} wide after the crop, is not enlarged"
+    return f"{reason}; give {least} or more, or store smaller images (--width)"
 
 
 def _describe_plan(jobs: Sequence[Job], rules: Rules, console: Console) -> None:

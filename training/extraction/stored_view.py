@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -248,28 +249,36 @@ def stored_size(
 
 
 def corner_size(
-    width: int, height: int, stored: tuple[int, int], wanted: int | None = None
+    sources: Sequence[tuple[int, int]], stored: tuple[int, int], wanted: int | None = None
 ) -> tuple[int, int] | None:
     """Choose the size of the grey copies in which corners are tracked.
 
     Parameters
     ----------
-    width, height : int
-        Width and height of the cropped source.
+    sources : sequence of tuple of int
+        Width and height of the cropped source of each camera; the first one's aspect is kept, and
+        none is enlarged.
     stored : tuple of int
         Width and height of the stored images.
     wanted : int, optional
-        Width of the copies, 0 for none; by default at most 640, and not above the source.
+        Width of the copies, 0 for none; by default at most 640.
 
     Returns
     -------
     tuple of int, or None
         Width and height; None where the stored images serve.
     """
-    chosen = min(CORNER_WIDTH, width) if wanted is None else min(wanted, width)
-    if chosen < _WORTH_A_COPY * stored[0]:
+    width, height = sources[0]
+    fitting = (min(of_width, of_height * width // height) for of_width, of_height in sources)
+    chosen = min(CORNER_WIDTH if wanted is None else wanted, *fitting)
+    if chosen < least_corner_width(stored[0]):
         return None
-    return chosen, round(chosen * height / width)
+    return chosen, min(round(chosen * height / width), *(of_height for _, of_height in sources))
+
+
+def least_corner_width(stored_width: int) -> int:
+    """Return the width from which on copies show corners better than the stored images."""
+    return math.ceil(_WORTH_A_COPY * stored_width)
 
 
 def truth_from_points(

@@ -134,7 +134,7 @@ class FrameStoreWriter:
         return len(self._columns["stamps"])
 
     @property
-    def frame_bytes(self) -> int:
+    def image_bytes(self) -> int:
         """Size of an image in bytes."""
         return self.width * self.height * 3
 
@@ -183,7 +183,7 @@ class FrameStoreWriter:
         if not last <= segment <= last + 1 or segment < 0:
             raise ValueError(f"frame store: segment {segment} cannot follow segment {last}")
         index = len(self)
-        self._images.seek(index * self.frame_bytes)
+        self._images.seek(index * self.image_bytes)
         self._images.write(np.ascontiguousarray(image).data)
         if self._corners is not None and corner_image is not None:
             self._corners.seek(index * corner_image.size)
@@ -199,8 +199,8 @@ class FrameStoreWriter:
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """Read an image back, shape (H, W, 3)."""
-        self._images.seek(index * self.frame_bytes)
-        data = self._images.read(self.frame_bytes)
+        self._images.seek(index * self.image_bytes)
+        data = self._images.read(self.image_bytes)
         return np.frombuffer(data, np.uint8).reshape(self.height, self.width, 3)
 
     def column(self, name: str) -> NDArray[Any]:

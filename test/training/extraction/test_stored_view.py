@@ -93,13 +93,28 @@ def test_a_corner_image_shows_what_the_stored_one_shows(
 
 
 def test_copies_for_corners_are_at_most_640_wide_and_worth_it() -> None:
-    assert corner_size(1280, 720, (192, 96)) == (640, 360)
-    assert corner_size(320, 240, (192, 128)) == (320, 240)
-    assert corner_size(1280, 720, (640, 352)) is None
-    assert corner_size(320, 240, (288, 224)) is None
-    assert corner_size(1280, 720, (192, 96), wanted=1000) == (1000, 562)
-    assert corner_size(320, 240, (192, 128), wanted=1000) == (320, 240)
-    assert corner_size(1280, 720, (192, 96), wanted=0) is None
+    assert corner_size([(1280, 720)], (192, 96)) == (640, 360)
+    assert corner_size([(320, 240)], (192, 128)) == (320, 240)
+    assert corner_size([(1280, 720)], (640, 352)) is None
+    assert corner_size([(320, 240)], (288, 224)) is None
+    assert corner_size([(1280, 720)], (192, 96), wanted=1000) == (1000, 562)
+    assert corner_size([(320, 240)], (192, 128), wanted=1000) == (320, 240)
+    assert corner_size([(1280, 720)], (192, 96), wanted=0) is None
+
+
+def test_copies_for_corners_enlarge_no_camera() -> None:
+    stored = (192, 128)
+    # The smaller camera decides, whichever comes first; the first one's aspect is kept.
+    assert corner_size([(640, 480), (320, 240)], stored) == (320, 240)
+    assert corner_size([(320, 240), (640, 480)], stored) == (320, 240)
+    assert corner_size([(640, 480), (640, 360)], stored) == (480, 360)
+    assert corner_size([(640, 480), (200, 150)], stored) is None
+    generator = np.random.default_rng(4)
+    for _ in range(200):
+        sources = [(int(w), int(h)) for w, h in generator.integers(100, 1500, (3, 2))]
+        found = corner_size(sources, (64, 64))
+        if found is not None:
+            assert all(found[0] <= w and found[1] <= h for w, h in sources), sources
 
 
 def test_what_is_rectified() -> None:
