@@ -76,8 +76,9 @@ def replay(
         estimator.look(frame.stamp, frame.camera)
         applied = estimator.glance(frame.stamp, 1.0 / depth, frame.camera)
         was_known = bool(estimator.estimate.source)
-        estimator.track(frame.stamp, frame.image, frame.camera)
-        measured = estimator.measure(frame.stamp, 1.0 / depth, frame.camera)
+        measured = estimator.update(
+            frame.stamp, frame.image, frame.camera, 1.0 / depth, frame.camera
+        )
         estimates.append(applied if was_known else measured)
     return estimates
 

@@ -50,6 +50,8 @@ _COMPARED_WIDTH = 320
 # Factors outside are errors of a sensor; the parameter `scale` has the same range.
 _SMALLEST, _LARGEST = 1e-6, 1e6
 
+_SAME_FRAME = np.eye(4)
+
 
 @dataclasses.dataclass(frozen=True)
 class _Predicted:
@@ -210,7 +212,7 @@ class Scaling:
         predicted, self._to_measure = self._to_measure, None
         if predicted is None or self._executor is None or self._estimator is None:
             return
-        if self._looking is not None:
+        if self._looking is not None and self._estimator.is_due(predicted.stamp):
             self._measuring = self._executor.submit(self._measure, self._estimator, predicted)
 
     def _begin(self, header: Any, camera: PinholeCamera | None) -> None:
@@ -238,8 +240,13 @@ class Scaling:
         if predicted.camera is None or predicted.image_camera is None:
             return
         with self._held_at_fault():
-            estimator.track(predicted.stamp, predicted.image, predicted.image_camera)
-            estimator.measure(predicted.stamp, predicted.inverse_depth, predicted.camera)
+            estimator.update(
+                predicted.stamp,
+                predicted.image,
+                predicted.image_camera,
+                predicted.inverse_depth,
+                predicted.camera,
+            )
 
     @contextlib.contextmanager
     def _held_at_fault(self) -> Iterator[None]:
@@ -358,8 +365,9 @@ class Scaling:
         self, estimator: ScaleEstimator, camera_frame: str, camera: PinholeCamera
     ) -> None:
         """Hand waiting messages to the estimator, in its thread."""
-        if self._asks_frames and (pose := self.frames.body_pose(camera_frame)) is not None:
-            estimator.down = _gravity(pose)
+        if self._asks_frames and "camera_height" in self.sources:
+            pose = self.frames.body_pose(camera_frame)
+            estimator.down = estimator.down if pose is None else _gravity(pose)
         while self._waiting:
             kind, message = self._waiting.popleft()
             with self._held_at_fault():
@@ -382,7 +390,7 @@ class Scaling:
             if self._asks_frames:
                 known = self.frames.pose(message.child_frame_id, camera_frame)
                 mounting = mounting if known is None else known
-            estimator.mounting = np.eye(4) if own else mounting
+            estimator.mounting = _SAME_FRAME if own else mounting
             p, q = message.pose.pose.position, message.pose.pose.orientation
             estimator.add_odometry(stamp, (p.x, p.y, p.z), (q.x, q.y, q.z, q.w))
             return

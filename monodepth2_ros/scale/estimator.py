@@ -14,7 +14,12 @@ from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.options import SCALE_SOURCES
 from monodepth2_ros.scale.factor import FactorFilter, Measurement, ScaleEstimate
 from monodepth2_ros.scale.ground import measure_height
-from monodepth2_ros.scale.odometry import CameraView, OdometryScale
+from monodepth2_ros.scale.odometry import (
+    INTERVAL_NS,
+    LONGEST_INTERVAL_NS,
+    CameraView,
+    OdometryScale,
+)
 from monodepth2_ros.scale.ranges import measure_beam, measure_ranges
 
 # A range measurement belongs to an image if its stamp is this near.
@@ -69,7 +74,7 @@ class ScaleEstimator:
 
     For each image call :meth:`look`, which may run while the network does, then :meth:`glance`
     with the depth that came of it, which gives the factor for it, and when there is time
-    :meth:`track` and :meth:`measure`. Whoever has the time before may leave out the first two.
+    :meth:`update`. Whoever has the time before may call :meth:`track` and :meth:`measure` instead.
 
     Parameters
     ----------
@@ -95,6 +100,7 @@ class ScaleEstimator:
         self.down = down
         self.estimate = ScaleEstimate()
         self._measured: int | None = None  # stamp of the newest measurement
+        self._asked: int | None = None  # and of the newest image that was to be measured
         self._odometry = OdometryScale(mounting)
         self._ranges: tuple[int, NDArray[np.float64] | Beam] | None = None
         self._filters = {name: FactorFilter(options.time_constant_s) for name in options.sources}
@@ -110,7 +116,9 @@ class ScaleEstimator:
 
     @mounting.setter
     def mounting(self, pose: NDArray[np.float64]) -> None:
-        if not np.array_equal(pose, self._odometry.mounting):
+        if pose is not self._odometry.mounting and not np.array_equal(
+            pose, self._odometry.mounting
+        ):
             self._odometry.mounting = np.asarray(pose, np.float64)
             self._odometry.reset()
 
@@ -141,6 +149,48 @@ class ScaleEstimator:
         if "odometry" in self._filters:
             self._odometry.track(stamp, image, camera)
 
+    def is_due(self, stamp: int) -> bool:
+        """Say whether an image is to be measured; most of a fast camera's tell nothing new.
+
+        Parameters
+        ----------
+        stamp : int
+            Nanoseconds.
+        """
+        last = self._asked
+        if last is None or not 0 <= stamp - last < LONGEST_INTERVAL_NS:
+            return True
+        if "odometry" in self._filters:
+            return self._odometry.is_due(stamp)
+        return stamp - last >= INTERVAL_NS
+
+    def update(
+        self,
+        stamp: int,
+        image: NDArray[np.uint8],
+        image_camera: PinholeCamera,
+        inverse_depth: NDArray[np.floating],
+        camera: PinholeCamera,
+    ) -> ScaleEstimate:
+        """Call :meth:`track` and :meth:`measure` if an image :meth:`is_due`, as the node does.
+
+        Parameters
+        ----------
+        stamp, image, image_camera
+            See :meth:`track`.
+        inverse_depth, camera
+            See :meth:`measure`.
+
+        Returns
+        -------
+        ScaleEstimate
+            The newest one.
+        """
+        if not self.is_due(stamp):
+            return self.newest(stamp)
+        self.track(stamp, image, image_camera)
+        return self.measure(stamp, inverse_depth, camera)
+
     def measure(
         self, stamp: int, inverse_depth: NDArray[np.floating], camera: PinholeCamera
     ) -> ScaleEstimate:
@@ -155,6 +205,7 @@ class ScaleEstimator:
         camera : PinholeCamera
             Camera of its field of view, any size: the image's, or that of a crop of it.
         """
+        self._asked = stamp
         reasons = []
         for name, running in self._filters.items():
             measurement = self._measure(name, stamp, inverse_depth, camera)

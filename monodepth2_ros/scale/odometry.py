@@ -13,7 +13,9 @@ is believed, as it alone knows metres.
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +28,8 @@ from monodepth2_ros.scale.factor import (
     MODEL_NOISE,
     REGIONS,
     Measurement,
-    even_weights,
+    middle,
+    region_numbers,
     relative_median,
 )
 from monodepth2_ros.scale.poses import PoseBuffer, invert_pose
@@ -54,8 +57,10 @@ _MAP = 20
 # Of their corners at most about twice so many are compared, and at a glance.
 _MOST_COMPARED = 700
 _MOST_GLANCED = 600
-# Images that follow each other faster are not all kept.
-_INTERVAL_NS = 90_000_000
+#: Images that follow each other faster are not followed, and slower ones always are.
+INTERVAL_NS, LONGEST_INTERVAL_NS = 90_000_000, 270_000_000
+# Between the two an image is worth it when so much of it is new.
+_MUCH_NEW = 0.07
 
 #: Parallax that is wanted between two frames, as a share of the image width, and the least.
 _GOOD_PARALLAX = 0.025
@@ -78,6 +83,9 @@ _LEAST_ROTATION_NOISE = 0.0002
 
 # Reasons for which the corners of earlier frames are good enough.
 _FEW_NOW = ("too few corners are found again",)
+
+# A relative difference between neighbours that is an edge of the prediction.
+_EDGE = 0.25
 
 _LARGEST_ERROR = 0.3  # of the median corner, relative
 
@@ -111,24 +119,24 @@ class _Frame:
 
 @dataclass(frozen=True)
 class _Corners:
-    """Corners of a frame that were triangulated.
+    """Corners of a frame, or of several, that were triangulated.
 
     Attributes
     ----------
     stamp : int
     pose : ndarray, shape (4, 4)
         World from camera.
-    directions : ndarray, shape (N, 3)
-        Rays (x / z, y / z, 1), turned to the axes of the world.
+    points : ndarray, shape (N, 3)
+        In the world, times their inverse depth: those far away stay finite.
     inverse_depth : ndarray, shape (N,)
-        1 / metre; may be negative by noise.
+        1 / metre, seen from their own frame.
     noise : ndarray, shape (N,)
         Its standard deviation.
     """
 
     stamp: int
     pose: NDArray[np.float64]
-    directions: NDArray[np.float64]
+    points: NDArray[np.float64]
     inverse_depth: NDArray[np.float64]
     noise: NDArray[np.float64]
 
@@ -150,6 +158,32 @@ class _Seen:
     depth: NDArray[np.float64]
     rays: NDArray[np.float64]
     noise: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Glance:
+    """Where a prediction is read at a glance, and what is compared with it there.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of the prediction.
+    camera : PinholeCamera
+        Of the prediction.
+    index : ndarray, shape (5, N)
+        Its elements around each corner.
+    log_depth, noise : ndarray, shape (N,)
+        See :class:`_Seen`.
+    region : ndarray, shape (N,)
+        Number of the region of the image.
+    """
+
+    shape: tuple[int, ...]
+    camera: PinholeCamera
+    index: NDArray[np.intp]
+    log_depth: NDArray[np.float64]
+    noise: NDArray[np.float64]
+    region: NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -197,9 +231,16 @@ class OdometryScale:
         self._jumps = 0
         self._corners: _Corners | None = None
         self._map: deque[_Corners] = deque(maxlen=_MAP)
+        # Those of the map together, and some of them, enough for a glance.
+        self._merged: _Corners | None = None
+        self._some: _Corners | None = None
         self._reason = "no odometry"
         self._seen: _Seen | None = None
+        self._glance: _Glance | None = None
+        # Camera and shape of the last prediction.
+        self._predicted: tuple[PinholeCamera, tuple[int, ...]] | None = None
         self._view: CameraView | None = None
+        self._tracked: CameraView | None = None  # view of the last image that was tracked
         # Distance between two frames at which there is good parallax; learned from the last pair.
         self._baseline = 0.0
         self._median_inverse_depth = 0.0
@@ -207,15 +248,45 @@ class OdometryScale:
         # The last prediction, inverse, at every node of the map by which images are warped, and the
         # factor by which it is metres: a guess until it is measured.
         self._nodes: NDArray[np.float32] | None = None
+        self._node_places: tuple[Any, NDArray[np.intp], NDArray[np.intp]] | None = None
         self._factor: float | None = None
+        self._is_measured = False  # whether the last measurement succeeded
         self._guesses = 0
 
     def reset(self) -> None:
         """Forget all images."""
         self._frames.clear()
-        self._corners = None
-        self._map.clear()
         self._nodes = None
+        self._forget_corners()
+
+    def _forget_corners(self) -> None:
+        """Forget what was triangulated."""
+        self._corners = self._merged = self._some = None
+        self._map.clear()
+
+    def is_due(self, stamp: int) -> bool:
+        """Say whether :meth:`track` and :meth:`measure` would find something new in an image.
+
+        Parameters
+        ----------
+        stamp : int
+            Nanoseconds.
+        """
+        if not self._frames:
+            return True
+        newest = self._frames[-1]
+        age = stamp - newest.stamp
+        if not 0 <= age < LONGEST_INTERVAL_NS:
+            return True
+        known = self.poses.newest
+        if newest.pose is None and known is not None and known >= newest.stamp:
+            return True  # its odometry has come since
+        if age < INTERVAL_NS:
+            return False
+        if self._reason or self._corners is None or self._view is None:
+            return True
+        change = self.view_change(self._tracked)
+        return change is None or change > _MUCH_NEW
 
     def track(self, stamp: int, image: NDArray[np.uint8], camera: PinholeCamera) -> None:
         """Triangulate corners of the newest image whose motion is known; needs no depth.
@@ -234,14 +305,15 @@ class OdometryScale:
             self.reset()
             self._camera = small
         # Pairs reach far enough back with a few frames a second; those between are only located.
-        if not self._frames or stamp - self._frames[-1].stamp >= _INTERVAL_NS:
+        if not self._frames or stamp - self._frames[-1].stamp >= INTERVAL_NS:
             self._frames.append(_Frame(stamp, tracking_image(image)))
             while self._frames[0].stamp < stamp - _WINDOW_S * _NANOSECONDS:
                 self._frames.popleft()
         self._reason = self._locate(stamp) or self._triangulate()
         if self._reason in _FEW_NOW and len(self._map) >= 3:
             self._reason = ""  # the corners of the frames before are seen in this one, too
-        self._see(stamp)
+        self._see(stamp, self._merged)
+        self._tracked = self._view
 
     def look(self, stamp: int, camera: PinholeCamera) -> None:
         """Get ready for a :meth:`glance` at an image that is not tracked yet, in little time.
@@ -253,18 +325,21 @@ class OdometryScale:
         camera : PinholeCamera
             Camera of the image.
         """
-        self._seen = None
+        self._seen = self._glance = None
         if self._reason or not self._frames or tracking_camera(camera) != self._camera:
             return
         if 0 <= stamp - self._frames[-1].stamp <= _NANOSECONDS and not self._locate(stamp):
-            self._see(stamp)
+            seen = self._see(stamp, self._some)
+            if seen is not None and self._predicted is not None:
+                self._glance = _plan_glance(seen, *self._predicted)
 
-    def _see(self, stamp: int) -> None:
-        """Say where the known corners are seen at a stamp."""
+    def _see(self, stamp: int, corners: _Corners | None) -> _Seen | None:
+        """Say where known corners are seen at a stamp."""
         self._view = self._view_at(stamp)
-        self._seen = None
-        if not self._reason and self._map and self._view is not None:
-            self._seen = self._seen_from(self._view.pose)
+        self._seen = self._glance = None
+        if not self._reason and corners is not None and self._view is not None:
+            self._seen = _seen_from(corners, self._view.pose)
+        return self._seen
 
     @property
     def view(self) -> CameraView | None:
@@ -295,26 +370,26 @@ class OdometryScale:
         float or None
             Logarithm of the factor; None if there is nothing to compare with.
         """
-        seen = self._seen
-        if seen is None or len(seen.depth) < _FEWEST_POINTS:
+        seen, plan, factor = self._seen, self._glance, self._factor
+        if seen is None or factor is None or not self._is_measured:
             return None
-        some = slice(None, None, max(1, len(seen.depth) // _MOST_GLANCED))
-        rays, depth, noise = seen.rays[some], seen.depth[some], seen.noise[some]
-        scaled = camera.resized(*inverse_depth.shape[::-1])
-        pixels = rays * (scaled.fx, scaled.fy) + (scaled.cx, scaled.cy)
-        predicted = sample_smooth(inverse_depth, pixels)
+        if plan is None or plan.shape != inverse_depth.shape or plan.camera != camera:
+            plan = _plan_glance(seen, camera, inverse_depth.shape)
+        # Few calls, as each takes long after the network has filled the caches.
+        around = inverse_depth.reshape(-1)[plan.index]
+        low, high = around.min(axis=0), around.max(axis=0)
+        predicted = around.sum(axis=0) * (1.0 / len(around))
         with np.errstate(invalid="ignore", divide="ignore"):
-            values = np.log(depth * predicted)
-            errors = noise / predicted  # relative, but for the factor
-        usable = np.isfinite(values)
-        if np.count_nonzero(usable) < _FEWEST_POINTS:
+            errors = plan.noise * factor / predicted
+            smooth = (high - low < _EDGE * high) & (low > 0.0)
+            good = (smooth & (errors < _LARGEST_ERROR)).nonzero()[0]
+        # Too little parallax, as :meth:`measure` says of more than half of them.
+        if len(good) < max(_FEWEST_POINTS, 0.5 * np.count_nonzero(smooth)):
             return None
-        values, errors = values[usable], errors[usable] * np.exp(np.median(values[usable]))
-        good = errors < _LARGEST_ERROR
-        if np.count_nonzero(good) < _FEWEST_POINTS:
-            return None
-        weights = 1.0 / (MODEL_NOISE**2 + errors[good] ** 2)
-        return relative_median(values[good], even_weights(weights, rays[usable][good]))
+        errors, region_of = errors[good], plan.region[good]
+        weights = 1.0 / (MODEL_NOISE**2 + errors * errors)
+        weights /= np.bincount(region_of, weights)[region_of]
+        return relative_median(plan.log_depth[good] + np.log(predicted[good]), weights)
 
     def measure(
         self, inverse_depth: NDArray[np.floating], camera: PinholeCamera
@@ -334,7 +409,9 @@ class OdometryScale:
             The reason why there is none.
         """
         self._keep_nodes(inverse_depth, camera)
-        if self._reason or not self._map:
+        self._predicted = camera, inverse_depth.shape
+        self._is_measured = False
+        if self._reason or self._merged is None:
             return self._reason or "no image"
         if self._seen is None:
             return "odometry is late"
@@ -349,20 +426,21 @@ class OdometryScale:
         values = np.log(depth[usable] * predicted[usable])
         # The relative error follows from the predicted distance: from the measured one, points
         # measured too near would seem the better ones.
-        expected = predicted[usable] * np.exp(-np.median(values))
+        expected = predicted[usable] * math.exp(-middle(values))
         errors = noise[usable] / expected
-        if np.median(errors) > _LARGEST_ERROR:
+        if middle(errors) > _LARGEST_ERROR:
             return "too little parallax"
         # Noise of inverse depth makes what is far seem farther still, without limit.
         good = errors < _LARGEST_ERROR
         if good.sum() < _FEWEST_POINTS:
             good = errors < 2.0 * _LARGEST_ERROR
         # As many regions as the image could have points in.
-        regions = np.ceil(REGIONS * width / scaled.fx) * np.ceil(REGIONS * height / scaled.fy)
+        regions = math.ceil(REGIONS * width / scaled.fx) * math.ceil(REGIONS * height / scaled.fy)
         found = Measurement.of_points(
-            values[good], errors[good], rays[usable][good], regions=int(regions)
+            values[good], errors[good], rays[usable][good], regions=regions
         )
         self._factor = float(np.exp(found.middle))
+        self._is_measured = True
         return found
 
     def _keep_nodes(self, inverse_depth: NDArray[np.floating], camera: PinholeCamera) -> None:
@@ -370,15 +448,20 @@ class OdometryScale:
         whole = self._camera
         if whole is None:
             return
-        columns, rows = whole.width // _WARP_STEP, whole.height // _WARP_STEP
-        nodes, part = whole.resized(columns, rows), camera.resized(*inverse_depth.shape[::-1])
-        x = (np.arange(columns) - nodes.cx) * (part.fx / nodes.fx) + part.cx
-        y = (np.arange(rows) - nodes.cy) * (part.fy / nodes.fy) + part.cy
-        # Outside the model's crop, what is at its edge.
-        x = np.rint(x).astype(np.intp).clip(0, inverse_depth.shape[1] - 1)
-        y = np.rint(y).astype(np.intp).clip(0, inverse_depth.shape[0] - 1)
-        nodes_seen = inverse_depth[np.ix_(y, x)].astype(np.float32)
-        self._nodes = np.nan_to_num(nodes_seen, nan=0.0, posinf=0.0)
+        key = (whole, camera, inverse_depth.shape)
+        if self._node_places is None or self._node_places[0] != key:
+            columns, rows = whole.width // _WARP_STEP, whole.height // _WARP_STEP
+            nodes, part = whole.resized(columns, rows), camera.resized(*inverse_depth.shape[::-1])
+            x = (np.arange(columns) - nodes.cx) * (part.fx / nodes.fx) + part.cx
+            y = (np.arange(rows) - nodes.cy) * (part.fy / nodes.fy) + part.cy
+            # Outside the model's crop, what is at its edge.
+            column = np.rint(x).astype(np.intp).clip(0, inverse_depth.shape[1] - 1)
+            row = np.rint(y).astype(np.intp).clip(0, inverse_depth.shape[0] - 1)
+            self._node_places = key, row[:, None], column
+        _, row, column = self._node_places
+        nodes_seen = inverse_depth[row, column].astype(np.float32)
+        nodes_seen[~np.isfinite(nodes_seen)] = 0.0
+        self._nodes = nodes_seen
 
     def _view_at(self, stamp: int) -> CameraView | None:
         """Return where the camera is, continued at constant velocity if it is not known yet."""
@@ -390,29 +473,6 @@ class OdometryScale:
                 return None
         return CameraView(pose, self.poses.jumps, self._median_inverse_depth)
 
-    def _seen_from(self, pose: NDArray[np.float64]) -> _Seen:
-        """Return the corners as another frame sees them."""
-        counts = np.array([len(corners.noise) for corners in self._map])
-        # Some are enough, spread over all frames.
-        step = max(1, int(counts.sum()) // _MOST_COMPARED)
-        parts = [
-            (
-                c.inverse_depth[k % step :: step],
-                c.directions[k % step :: step],
-                c.noise[k % step :: step],
-            )
-            for k, c in enumerate(self._map)
-        ]
-        inverse = np.maximum(np.concatenate([part[0] for part in parts]), 1e-4)
-        directions = np.concatenate([part[1] for part in parts])
-        noise = np.concatenate([part[2] for part in parts])
-        offsets = np.array([c.pose[:3, 3] for c in self._map]) - pose[:3, 3]
-        offsets = np.repeat(offsets, [len(part[0]) for part in parts], axis=0)
-        # Points times their inverse depth: those far away stay finite.
-        points = (directions + inverse[:, None] * offsets) @ pose[:3, :3]
-        ahead = np.maximum(points[:, 2], 1e-6)
-        return _Seen(ahead / inverse, points[:, :2] / ahead[:, None], noise)
-
     def _locate(self, now: int) -> str:
         """Give poses to the frames whose odometry has come; return why there are none."""
         if self.poses.jumps != self._jumps:
@@ -421,8 +481,7 @@ class OdometryScale:
             newest = self._frames[-1]
             self._frames.clear()
             self._frames.append(newest)
-            self._corners = None
-            self._map.clear()
+            self._forget_corners()
         newest_pose = self.poses.newest
         if newest_pose is None:
             return "no odometry"
@@ -444,7 +503,7 @@ class OdometryScale:
             return "odometry has just begun" if self._jumps == 0 else "odometry jumped"
         base, camera = known[-1], self._camera
         assert base.pose is not None and camera is not None
-        if self._corners is not None and base.stamp - self._corners.stamp < _INTERVAL_NS:
+        if self._corners is not None and base.stamp - self._corners.stamp < INTERVAL_NS:
             return ""  # nothing new is known, or so little that it is not worth the time
         centres = np.array([frame.pose[:3, 3] for frame in known if frame.pose is not None])
         distances = np.linalg.norm(centres[:-1] - centres[-1], axis=1)
@@ -479,17 +538,20 @@ class OdometryScale:
             return solution
         share = 0.1
         self._rotation_noise += share * (solution.rotation_error - self._rotation_noise)
-        parallax = float(np.median(np.abs(solution.parallax))) * camera.fx / camera.width
-        self._baseline = distance * float(np.clip(_GOOD_PARALLAX / max(parallax, 1e-9), 0.3, 3.0))
+        parallax = middle(np.abs(solution.parallax)) * camera.fx / camera.width
+        self._baseline = distance * min(max(_GOOD_PARALLAX / max(parallax, 1e-9), 0.3), 3.0)
         good = solution.good
         inverse = solution.inverse_depth[good]
-        self._median_inverse_depth = max(0.0, float(np.median(inverse)))
+        self._median_inverse_depth = max(0.0, middle(inverse))
         if parallax < _LEAST_PARALLAX:
             return "too little parallax"
+        inverse = np.maximum(inverse, 1e-4)  # negative by noise: far away
         directions = np.column_stack([rays[good], np.ones(len(inverse))]) @ base.pose[:3, :3].T
-        noises = solution.noise[good]
-        self._corners = _Corners(base.stamp, base.pose, directions, inverse, noises)
+        at_home = directions + inverse[:, None] * base.pose[:3, 3]
+        self._corners = _Corners(base.stamp, base.pose, at_home, inverse, solution.noise[good])
         self._map.append(self._corners)
+        self._merged = _merge(self._map, _MOST_COMPARED)
+        self._some = _merge([self._merged], _MOST_GLANCED)
         return ""
 
     def _warp(self, motion: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -530,8 +592,59 @@ class OdometryScale:
         )
 
 
+def _merge(corners: Sequence[_Corners], most: int) -> _Corners:
+    """Join the corners of several frames; of many about `most`, spread over all frames."""
+    step = max(1, sum(len(one.noise) for one in corners) // most)
+    parts = [
+        (
+            one.points[k % step :: step],
+            one.inverse_depth[k % step :: step],
+            one.noise[k % step :: step],
+        )
+        for k, one in enumerate(corners)
+    ]
+    points, inverse, noise = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return _Corners(corners[-1].stamp, corners[-1].pose, points, inverse, noise)
+
+
+def _seen_from(corners: _Corners, pose: NDArray[np.float64]) -> _Seen:
+    """Return corners as a camera at another pose sees them."""
+    inverse = corners.inverse_depth
+    points = (corners.points - inverse[:, None] * pose[:3, 3]) @ pose[:3, :3]
+    ahead = np.maximum(points[:, 2], 1e-6)
+    return _Seen(ahead / inverse, points[:, :2] / ahead[:, None], corners.noise)
+
+
+def _plan_glance(seen: _Seen, camera: PinholeCamera, shape: tuple[int, ...]) -> _Glance:
+    """Say where to look at a prediction.
+
+    Parameters
+    ----------
+    seen : _Seen
+    camera : PinholeCamera
+        Camera of the prediction's field of view, any size.
+    shape : tuple of int
+        Of the prediction.
+    """
+    height, width = shape
+    scaled = camera.resized(width, height)
+    pixels = np.rint(seen.rays * (scaled.fx, scaled.fy) + (scaled.cx, scaled.cy))
+    inside = (pixels >= 1.0) & (pixels <= (width - 2.0, height - 2.0))
+    some = (inside[:, 0] & inside[:, 1]).nonzero()[0]
+    x, y = pixels[some].astype(np.intp).T
+    around = np.array([[-width], [-1], [0], [1], [width]])
+    return _Glance(
+        shape=shape,
+        camera=camera,
+        index=y * width + x + around,
+        log_depth=np.log(seen.depth[some]),
+        noise=seen.noise[some],
+        region=region_numbers(seen.rays[some]),
+    )
+
+
 def sample_smooth(
-    values: NDArray[np.floating], pixels: NDArray[np.float64], edge: float = 0.25
+    values: NDArray[np.floating], pixels: NDArray[np.float64], edge: float = _EDGE
 ) -> NDArray[np.float64]:
     """Read an image between its pixels, and NaN where it has an edge.
 

@@ -45,10 +45,10 @@ def tracking_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """
     height, width = image.shape[:2]
     size = _tracking_size(width, height)
+    if image.ndim == 3:  # first: three channels take longer to resize
+        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
     if size != (width, height):
         image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-    if image.ndim == 3:
-        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
     return image
 
 

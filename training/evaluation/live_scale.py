@@ -95,8 +95,8 @@ def replay(
     progress : callable, optional
         Called with the number of frames whenever some are done.
     late : bool
-        Give what is known after each frame was measured, and not what the node applies to it,
-        which does not wait for that.
+        Measure each frame and give what is known then. The node applies to a frame what is known
+        before, and measures only those that are worth it.
 
     Returns
     -------
@@ -126,9 +126,13 @@ def replay(
                 estimator.look(stamp, camera)
                 applied = estimator.glance(stamp, inverse, camera)
                 was_known = bool(estimator.estimate.source)
-                estimator.track(stamp, np.asarray(store.images[frame]), camera)
-                measured = estimator.measure(stamp, inverse, camera)
-                estimates.append(applied if was_known and not late else measured)
+                image = np.asarray(store.images[frame])
+                if late:
+                    estimator.track(stamp, image, camera)
+                    estimates.append(estimator.measure(stamp, inverse, camera))
+                    continue
+                measured = estimator.update(stamp, image, camera, inverse, camera)
+                estimates.append(applied if was_known else measured)
             if progress is not None:
                 progress(len(frames))
     return estimates

@@ -40,8 +40,8 @@ class Estimator:
         if self.fails:
             raise RuntimeError("no memory")
 
-    def track(self, stamp, image, camera):
-        assert image is IMAGE and camera is CAMERA
+    def is_due(self, stamp):
+        return True
 
     def newest(self, stamp):
         return self.estimate
@@ -49,7 +49,8 @@ class Estimator:
     def glance(self, stamp, inverse_depth, camera):
         return dataclasses.replace(self.estimate, factor=1.5 * self.estimate.factor)
 
-    def measure(self, stamp, inverse_depth, camera):
+    def update(self, stamp, image, image_camera, inverse_depth, camera):
+        assert image is IMAGE and image_camera is CAMERA
         self.measured.append(stamp)
         self.estimate = ScaleEstimate(3.0, 0.05, "odometry", 0.0, "")
         return self.estimate

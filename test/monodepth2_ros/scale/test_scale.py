@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 
 import cv2
@@ -15,7 +16,7 @@ from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.scale import Beam, ScaleEstimator, ScaleOptions
 from monodepth2_ros.scale.factor import Measurement, interpolated_weighted_median
 from monodepth2_ros.scale.ground import measure_height
-from monodepth2_ros.scale.poses import PoseBuffer
+from monodepth2_ros.scale.poses import PoseBuffer, interpolate
 from monodepth2_ros.scale.ranges import depth_image_points, measure_ranges, scan_points
 
 CAMERA = PinholeCamera(320, 240, 260.0, 260.0, 159.5, 119.5)
@@ -207,6 +208,45 @@ def test_a_glance_says_what_measuring_would_and_changes_nothing(moved):
     assert seen.age_s == 0.0 and seen.reason == ""
 
 
+@pytest.mark.parametrize(("step", "fewest", "most"), [(0.002, 2, 3), (0.12, 4, 6)])
+def test_images_of_a_fast_camera_are_followed_as_often_as_they_show_something_new(
+    moved, step, fewest, most
+):
+    """At 30 Hz: every 270 ms or so, and where the view changes fast every 90 ms."""
+    ride = copy.deepcopy(moved)
+    estimator, asked = ride.estimator, []
+    for i in range(1, 20):
+        stamp = ride.stamp + i * STEP_NS // 3
+        ride.position = ride.position + np.array([step, 0.0, 0.0])
+        estimator.add_odometry(stamp, tuple(ride.position), LEVEL)
+        image, inverse = walls(ride.position)
+        # The unit of the network changes, and each frame is given its own at a glance.
+        inverse *= 1.0 + 0.003 * i
+        estimator.look(stamp, CAMERA)
+        seen = estimator.glance(stamp, inverse, CAMERA)
+        assert seen.factor == pytest.approx(UNIT * (1.0 + 0.003 * i), rel=0.03)
+        if estimator.is_due(stamp):
+            asked.append(stamp)
+        estimator.update(stamp, image, CAMERA, inverse, CAMERA)
+    gaps = 1e-6 * np.diff(asked)
+    assert fewest <= len(asked) <= most, gaps
+    assert (gaps > 89.0).all() and (gaps < 310.0).all()
+
+
+def test_a_glance_is_not_believed_where_corners_show_too_little_parallax(moved):
+    ride = copy.deepcopy(moved)
+    odometry, stamp = ride.estimator._odometry, ride.stamp + STEP_NS // 2
+    ride.estimator.add_odometry(stamp, tuple(ride.position), LEVEL)
+    _, inverse = walls(ride.position)
+    ride.estimator.look(stamp, CAMERA)
+    assert odometry.glance(inverse, CAMERA) is not None
+    odometry._some = dataclasses.replace(odometry._some, noise=100.0 * odometry._some.noise)
+    ride.estimator.look(stamp, CAMERA)
+    assert odometry.glance(inverse, CAMERA) is None
+    held = ride.estimator.glance(stamp, 0.5 * inverse, CAMERA)
+    assert held.factor == ride.estimator.estimate.factor
+
+
 def road(ahead: float, height: float = 1.5, pitch: float = 0.25) -> tuple[np.ndarray, np.ndarray]:
     """Render a textured road below a camera that has gone so many metres ahead; see `walls`."""
     rng = np.random.default_rng(1)
@@ -283,6 +323,26 @@ def test_pose_buffer_finds_jumps_and_ignores_what_is_unusable():
     buffer.add(5 * STEP_NS, (5.5, 0.0, 0.0), LEVEL)
     assert buffer.jumps == 1
     assert np.isnan(buffer.at([4 * STEP_NS])[0]).all()
+
+
+def test_single_poses_are_those_of_many():
+    rng = np.random.default_rng(0)
+    stamps = np.cumsum(rng.integers(5_000_000, 40_000_000, 60))
+    stamps[30:] += 600_000_000  # a gap
+    places = np.cumsum(0.01 * rng.normal(size=(60, 3)), axis=0)
+    turns = np.cumsum(0.02 * rng.normal(size=(60, 4)), axis=0) + [0.0, 0.0, 0.0, 1.0]
+    turns /= np.linalg.norm(turns, axis=1, keepdims=True)
+    buffer = PoseBuffer()
+    for stamp, place, turn in zip(stamps.tolist(), places, turns, strict=True):
+        assert buffer.add(stamp, place, turn)
+    assert buffer.jumps == 0
+    ends = (stamps[0] - 10**8, stamps[-1] + 2 * 10**8)
+    wanted = np.concatenate([stamps, rng.integers(*ends, 200)])
+    rows = np.hstack([places, turns])
+    for ahead in (0.0, 0.12):
+        expected = interpolate(stamps, rows, wanted, ahead)
+        assert 0 < np.isnan(expected[:, 0, 0]).sum() < 150
+        np.testing.assert_allclose(buffer.at(wanted.tolist(), ahead), expected, atol=1e-12)
 
 
 def floor(height: float, pitch: float) -> np.ndarray:
