@@ -330,7 +330,7 @@ def test_single_poses_are_those_of_many():
     stamps = np.cumsum(rng.integers(5_000_000, 40_000_000, 60))
     stamps[30:] += 600_000_000  # a gap
     places = np.cumsum(0.01 * rng.normal(size=(60, 3)), axis=0)
-    turns = np.cumsum(0.02 * rng.normal(size=(60, 4)), axis=0) + [0.0, 0.0, 0.0, 1.0]
+    turns = np.cumsum(0.02 * rng.normal(size=(60, 4)), axis=0) + np.array(LEVEL)
     turns /= np.linalg.norm(turns, axis=1, keepdims=True)
     buffer = PoseBuffer()
     for stamp, place, turn in zip(stamps.tolist(), places, turns, strict=True):
