@@ -57,8 +57,7 @@ test: $(STAMP)
 test-robot:
 	$(PYTHON3) -m venv $(ROBOT_VENV)
 	$(ROBOT_VENV)/bin/python -m pip install -e '.[ros,openvino]' pytest pytest-xdist
-	$(ROBOT_VENV)/bin/python -m pytest -n auto --dist worksteal test/test_without_torch.py \
-		test/monodepth2_ros $(ARGS)
+	$(ROBOT_VENV)/bin/python -m pytest -n auto --dist worksteal $(ARGS)
 
 # Apart from `make test`, which it makes slower. Programs that the tests start are measured, too.
 # The quick part of the suite alone (-m "not slow") reaches 85 %; the whole runs all of that, too.

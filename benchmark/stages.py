@@ -48,10 +48,10 @@ STAGES = ("decode", "rectify", "preprocess", "network", "outputs", "publish")
 Samples = dict[str, list[float]]
 
 
-def read_thread_clocks(stages: Samples) -> None:
-    """Let the node measure its stages by the worker's clock, and keep them, in milliseconds.
+def read_thread_clocks(stages: Samples, ahead: list[float]) -> None:
+    """Let the node measure its stages by the threads' clocks, and keep them, in milliseconds.
 
-    For nodes that are made afterwards.
+    For nodes that are made afterwards. What is done for a frame ahead goes to `ahead`, as a whole.
     """
     from monodepth2_ros import pipeline
     from monodepth2_ros.node import frame_processor
@@ -65,6 +65,16 @@ def read_thread_clocks(stages: Samples) -> None:
             stages[name].append(1e3 * seconds[name])
 
     FrameStatistics.add_latencies = keep
+
+    # A frame that waits is prepared in the executor's thread, and that is no part of receiving.
+    prepare_ahead = frame_processor.FrameProcessor.prepare_ahead
+
+    def measured(*arguments: Any) -> None:
+        started = time.thread_time()
+        prepare_ahead(*arguments)
+        ahead.append(1e3 * (time.thread_time() - started))
+
+    frame_processor.FrameProcessor.prepare_ahead = measured
 
 
 class Machine:
@@ -84,7 +94,8 @@ class Machine:
         self._arguments = arguments
         self._stages: Samples = defaultdict(list)
         self._received: Samples = defaultdict(list)
-        read_thread_clocks(self._stages)
+        self._ahead: list[float] = []
+        read_thread_clocks(self._stages, self._ahead)
         given = ("checkpoint", "backend", "precision", "threads")
         parameters = [f"{name}:={getattr(arguments, name)}" for name in given]
         options = [word for one in parameters for word in ("-p", one)]
@@ -104,7 +115,10 @@ class Machine:
             self._executor.spin_once()
             entity = self._executor._running
             kind = getattr(entity, "topic_name", TIMERS)
-            self._received[kind].append(1e3 * (time.thread_time() - started))
+            took = 1e3 * (time.thread_time() - started)
+            while self._ahead:
+                took -= self._ahead.pop()
+            self._received[kind].append(took)
 
     def start_others(self) -> None:
         """Start the camera and the listener."""

@@ -242,6 +242,7 @@ class DepthPredictor:
         camera: PinholeCamera | None = None,
         options: OutputOptions | None = None,
         outputs: tuple[str, ...] = ("depth",),
+        network_image: NDArray[np.uint8] | None = None,
     ) -> Callable[[], Prediction]:
         """Do the first part of :meth:`predict`, up to the network's end.
 
@@ -249,6 +250,8 @@ class DepthPredictor:
         ----------
         image, camera, options, outputs
             See :meth:`predict`. The image must not change until the rest is done.
+        network_image : ndarray, optional
+            What :meth:`network_image` gave for the image.
 
         Returns
         -------
@@ -270,8 +273,11 @@ class DepthPredictor:
         output_camera = self.output_camera(image, camera, options, outputs)
         watch = Stopwatch()
         # A copy, as the network's memory is used again for the next image.
-        network_image, sigmoid = self._run_network(image, watch.lap)
-        sigmoid = np.array(sigmoid)
+        if network_image is None:
+            network_image = self.network_image(image)
+        watch.lap("preprocess")
+        sigmoid = np.array(self.backend.disparity(network_image))
+        watch.lap("network")
 
         def finish() -> Prediction:
             rest = Stopwatch()
@@ -284,6 +290,14 @@ class DepthPredictor:
             return Prediction(camera=output_camera, seconds=seconds, **arrays)
 
         return finish
+
+    def network_image(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return an image (H, W, 3) cropped and resized for the network; any thread may call it."""
+        metadata = self.checkpoint.metadata
+        prepared: NDArray[np.uint8] = prepare_image(
+            image, self.crop, metadata.width, metadata.height
+        )
+        return prepared
 
     @property
     def can_overlap(self) -> bool:

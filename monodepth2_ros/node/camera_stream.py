@@ -255,8 +255,13 @@ class CameraStream:
 
     def _forward(self, pairs: list[tuple[Any, Any]]) -> None:
         for (image, received), info in pairs:
-            if self._hand is not None and self._hand(ReceivedFrame(image, info, received)):
+            if self._hand is None:
+                continue
+            frame = ReceivedFrame(image, info, received)
+            if self._hand(frame):
                 self.statistics.count("dropped")
+            if self._processor is not None:
+                self._processor.prepare_ahead(frame)
 
     # Worker thread
 

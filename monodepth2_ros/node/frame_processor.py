@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -68,10 +71,36 @@ class PreparedFrame:
         What is to be predicted; None if no listener needs the network.
     finish : callable
         Given the prediction, publishes and returns the seconds that each stage took.
+    stages : dict of str to float
+        The seconds so far.
     """
 
     request: Request | None
     finish: Callable[[Prediction | None], dict[str, float]]
+    stages: dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """A frame that was prepared while the network was busy.
+
+    Attributes
+    ----------
+    frame : ReceivedFrame
+    prepared : PreparedFrame
+    network_image : ndarray
+        Image of the network's size.
+    seconds : float
+        What that took.
+    ready : float
+        When it was there.
+    """
+
+    frame: ReceivedFrame
+    prepared: PreparedFrame
+    network_image: NDArray[np.uint8]
+    seconds: float
+    ready: float
 
 
 class FrameProcessor:
@@ -119,6 +148,12 @@ class FrameProcessor:
         self._image_topic = image_topic
         self._warn = warn
         self._limit = LogLimit()
+        self._preparing = threading.Lock()
+        # When the network began with the frame that it is busy with; how long the last one took.
+        self._network_began: float | None = None
+        self._network_seconds = 0.0
+        # When the last frame arrived, and that which was prepared last.
+        self._last_received = self._last_prepared = 0.0
         self.image_camera: ImageCamera | None
         self._cameras: dict[Any, ImageCamera]
         self.restart()
@@ -135,6 +170,7 @@ class FrameProcessor:
         self._sample_watch = SampleWatch()
         self.image_camera = None
         self._last_info: CameraInfo | None = None
+        self._ahead: _Ahead | None = None
         self.is_empty = False
 
     def begin(self, frame: ReceivedFrame) -> FinishFrame | None:
@@ -147,7 +183,7 @@ class FrameProcessor:
             nobody listened. Where :attr:`can_overlap`, another thread may call it while this one
             begins with the next frame; in the order of the frames.
         """
-        prepared = self.prepare(frame)
+        prepared, ahead = self._take_prepared(frame)
         if prepared is None:
             return None
         request, finish = prepared.request, prepared.finish
@@ -155,13 +191,66 @@ class FrameProcessor:
             return lambda: finish(None)
         asked = (request.image, request.camera, request.options, request.outputs)
         if self.can_overlap:
-            begun = self._predictor.begin(*asked)
-            return lambda: finish(begun())
+            self._network_began = began = monotonic()
+            try:
+                begun = self._predictor.begin(
+                    *asked, network_image=None if ahead is None else ahead.network_image
+                )
+            finally:
+                self._network_began = None
+                self._network_seconds = monotonic() - began
+
+            def finish_begun() -> dict[str, float]:
+                prediction = begun()
+                if ahead is not None:
+                    prediction.seconds["preprocess"] += ahead.seconds
+                return finish(prediction)
+
+            return finish_begun
         predicted = self._scaling.predict(self._predictor, frame.image.header, *asked)
         return lambda: finish(predicted)
 
+    def prepare_ahead(self, frame: ReceivedFrame) -> None:
+        """Prepare a frame that waits while the network is busy with one of this camera.
+
+        For another thread than that of :meth:`begin`. Does nothing if another frame is expected
+        before the network is free, which would be taken instead; nor for compressed images, whose
+        decoding takes long. What fails here fails again in :meth:`begin`, which reports it.
+        """
+        interval, self._last_received = frame.received - self._last_received, frame.received
+        began = self._network_began
+        if began is None or isinstance(frame.image, CompressedImage) or not self.can_overlap:
+            return
+        if began + self._network_seconds > frame.received + interval:
+            return
+        with self._preparing, contextlib.suppress(Exception):
+            if frame.received <= self._last_prepared:
+                return  # the worker was quicker
+            self._ahead = None
+            prepared = self._prepare(frame)
+            if prepared is None or prepared.request is None:
+                return
+            started = time.monotonic()
+            network_image = self._predictor.network_image(prepared.request.image)
+            ready = time.monotonic()
+            self._ahead = _Ahead(frame, prepared, network_image, ready - started, ready)
+
     def prepare(self, frame: ReceivedFrame) -> PreparedFrame | None:
         """Process a frame up to the network; None if nobody listens."""
+        return self._take_prepared(frame)[0]
+
+    def _take_prepared(self, frame: ReceivedFrame) -> tuple[PreparedFrame | None, _Ahead | None]:
+        """Prepare a frame, unless that was done ahead."""
+        with self._preparing:
+            ahead, self._ahead = self._ahead, None
+            self._last_prepared = frame.received
+            if ahead is None or ahead.frame is not frame:
+                return self._prepare(frame), None
+        ahead.prepared.stages["wait"] += time.monotonic() - ahead.ready
+        return ahead.prepared, ahead
+
+    def _prepare(self, frame: ReceivedFrame) -> PreparedFrame | None:
+        """Process a frame up to the network, by one thread at a time."""
         listeners = self._outputs.listeners()
         if not any(listeners.values()):
             return None
@@ -208,7 +297,7 @@ class FrameProcessor:
             return stages
 
         request = Request(pixels, camera, options, tuple(wanted)) if wanted else None
-        return PreparedFrame(request, finish)
+        return PreparedFrame(request, finish, stages)
 
     @property
     def can_batch(self) -> bool:

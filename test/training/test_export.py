@@ -19,6 +19,7 @@ from training.export import main
 
 @pytest.fixture(scope="module")
 def checkpoint() -> Checkpoint:
+    pytest.importorskip("torch", reason="torch is not installed")
     return spread_checkpoint()
 
 

@@ -86,7 +86,8 @@ def test_the_worker_leaves_publishing_to_it_where_a_frame_waits(can_overlap):
     camera, mailbox = Camera(can_overlap), Mailbox(len(frames))
     for slot, frame in enumerate(frames):
         mailbox.put((camera, frame), slot)
-    node = SimpleNamespace(context=SimpleNamespace(ok=lambda: True))
+    node = SimpleNamespace(context=SimpleNamespace(ok=lambda: True), _batch=None)
+    node._note_failure = functools.partial(DepthNode._note_failure, node)
     node._process = lambda stream, frame: stream.begin(frame)
 
     def finish(stream, frame, publish):

@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
+import node_harness as harness
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.node.parameters import PARAMETERS
 from monodepth2_ros.node.scaling import Scaling, multiply
@@ -62,7 +63,7 @@ def header(stamp: int):
 
 @pytest.fixture(scope="module")
 def predictor(model):
-    return DepthPredictor(model, backend="torch", device="cpu", precision="fp32")
+    return DepthPredictor(model, backend=harness.BACKEND, device="cpu", precision="fp32")
 
 
 @pytest.fixture
