@@ -4,7 +4,7 @@
 #   make install              make .venv with everything in it, ROS 2 included
 #   make demo [BAG=recording] play a recording (or a rendered one) through the depth node
 #   make test [ARGS=...]      run the tests; ARGS go to pytest
-#   make test-robot           the tests of a robot with a CPU, in an environment without torch
+#   make test-robot           the tests as on a robot with a CPU, in an environment without torch
 #   make coverage             the same with the share of lines that run; fails below pyproject's floor
 #   make lint                 ruff, mypy and the other static checks
 #   make docs                 build the documentation into docs/_build/html, warnings are errors
