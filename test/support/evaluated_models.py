@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +59,13 @@ def make_store(path: Path, images: np.ndarray, truth: np.ndarray | None, **more:
     return write_frame_store(path, images, [camera], truth=truth, **more)
 
 
-def robot_depth(checkpoint: Checkpoint, image: np.ndarray) -> np.ndarray:
-    """What the node would publish at the size of its image; NaN outside the crop."""
+def robot_depths(checkpoint: Checkpoint, images: Iterable[np.ndarray]) -> np.ndarray:
+    """What the node would publish at the images' size, shape (N, H, W); NaN outside the crop."""
     predictor = DepthPredictor(checkpoint, backend="torch", device="cpu")
-    depth = predictor.predict(image, options=OutputOptions(output_size="image")).depth
-    assert depth is not None
-    return np.array(depth)
+    options = OutputOptions(output_size="image")
+    depths = [np.array(predictor.predict(image, options=options).depth) for image in images]
+    assert all(depth.ndim == 2 for depth in depths)
+    return np.stack(depths)
 
 
 def whole(store: FrameStore) -> Selection:

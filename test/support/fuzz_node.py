@@ -75,6 +75,7 @@ def fuzz(messages: int, seed: int = 0) -> Counter[str]:
     """
     rng = random.Random(seed)
     # The node collects garbage at every cleanup; not among what the libraries made before.
+    was_frozen = gc.get_freeze_count() > 0
     gc.collect()
     gc.freeze()
     context = rclpy.Context()
@@ -110,7 +111,8 @@ def fuzz(messages: int, seed: int = 0) -> Counter[str]:
         predictor_module.DepthPredictor = original
         stop(executor, node)
         context.try_shutdown()
-        gc.unfreeze()
+        if not was_frozen:
+            gc.unfreeze()
     return sent
 
 

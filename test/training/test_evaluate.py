@@ -23,7 +23,7 @@ from evaluated_models import (
     drawn_checkpoint,
     make_store,
     moving_store,
-    robot_depth,
+    robot_depths,
     some_images,
     turning_path,
     with_metadata,
@@ -56,7 +56,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory, checkpoint: Checkpoint) -
     file = folder / "model.safetensors"
     save_checkpoint(file, posed.metadata, posed.state)
     images = some_images(20)
-    truth = np.stack([1.5 * robot_depth(checkpoint, image) for image in images])
+    truth = 1.5 * robot_depths(checkpoint, images)
     truth[-1] = 0.0
     store = make_store(
         folder / "frames",
@@ -190,7 +190,7 @@ def test_a_published_folder_and_a_metric_one(
     torch.save(checkpoint.state["depth"], folder / "depth.pth")
     images = some_images(3)
     same = with_metadata(checkpoint, min_depth=0.1, max_depth=100.0, scale=5.4)
-    truth = np.stack([robot_depth(same, image) for image in images])
+    truth = robot_depths(same, images)
     store = make_store(tmp_path / "frames", images, truth)
     said_so = f"{folder}:kitti-stereo"
     assert main([said_so, "--data", str(store.path), "--device", "cpu", "--cap", "600"]) == 0
@@ -237,9 +237,10 @@ def test_a_recording_is_extracted_to_a_temporary_store(
     frames = [
         evaluation["depth"]["per_frame"] for evaluation in (told["models"][0], told["baselines"][0])
     ]
-    for position, of_model, of_constant in zip(positions, *frames, strict=True):
-        image, depth = scene(position)
-        truth, found = depth[24:], robot_depth(cropping, image)[24:]
+    scenes = [scene(position) for position in positions]
+    found_depths = robot_depths(cropping, [image for image, _ in scenes])
+    for (_, depth), found, of_model, of_constant in zip(scenes, found_depths, *frames, strict=True):
+        truth, found = depth[24:], found[24:]
         scaled = found * (np.median(truth) / np.median(found))
         for told_frame, prediction in ((of_model, scaled), (of_constant, np.median(truth))):
             expected = np.mean(np.abs(prediction - truth) / truth)

@@ -428,7 +428,9 @@ def environment():
 
 
 def command(*words):
-    fast = ("-p", "backend:=torch", "-p", "threads:=1", "-p", "device:=cpu")
+    # A node starts twice as fast with OpenVINO as with torch.
+    backend = "openvino" if find_spec("openvino") else "torch"
+    fast = ("-p", f"backend:={backend}", "-p", "threads:=1", "-p", "device:=cpu")
     return [sys.executable, "-m", "monodepth2_ros.demo", *map(str, words), *fast]
 
 

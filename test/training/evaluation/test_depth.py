@@ -17,7 +17,7 @@ from evaluated_models import (
     WIDTH,
     evaluated,
     make_store,
-    robot_depth,
+    robot_depths,
     some_images,
     whole,
     with_metadata,
@@ -44,7 +44,7 @@ def test_what_the_robot_publishes_is_without_error(tmp_path: Path, checkpoint: C
     # Images larger than the network's, truth of their size, a crop, one frame without truth.
     cropping = with_metadata(checkpoint, crop=(0.0, 0.25, 0.0, 0.125), scale=2.0)
     images = some_images(5, 2 * WIDTH, 2 * HEIGHT)
-    truth = np.stack([robot_depth(cropping, image) for image in images])
+    truth = robot_depths(cropping, images)
     assert np.isnan(truth[:, :32]).all()
     assert np.nanstd(truth) > 0.15 * np.nanmean(truth)  # else agreement would mean little
     truth[3] = 0.0
@@ -68,9 +68,7 @@ def test_what_the_robot_publishes_is_without_error(tmp_path: Path, checkpoint: C
 def test_scale_is_taken_as_the_protocol_says(tmp_path: Path, checkpoint: Checkpoint) -> None:
     metric = with_metadata(checkpoint, is_metric=True, scale=3.0)
     images = some_images(2)
-    store = make_store(
-        tmp_path / "frames", images, np.stack([robot_depth(metric, image) for image in images])
-    )
+    store = make_store(tmp_path / "frames", images, robot_depths(metric, images))
     far = {"max_depth": 1000.0}
     assert summarize(evaluated(metric, store, scaling="metric", **far)).mean["abs_rel"] < 1e-3
     median = summarize(evaluated(metric, store, scaling="median", **far))
