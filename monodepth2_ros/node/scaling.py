@@ -59,6 +59,8 @@ class _Predicted:
 
     Attributes
     ----------
+    frame : str
+        Frame of the image.
     stamp : int
         Nanoseconds.
     image : ndarray, shape (H, W, 3), uint8
@@ -70,6 +72,7 @@ class _Predicted:
         Camera of its field of view.
     """
 
+    frame: str
     stamp: int
     image: NDArray[np.uint8]
     image_camera: PinholeCamera | None
@@ -192,13 +195,15 @@ class Scaling:
         self._begin(header, camera)
         if predictor.backend.device.type == "cuda":
             prediction = self._predict_and_multiply(
-                predictor, stamp, image, camera, options, outputs
+                predictor, header, image, camera, options, outputs
             )
         else:
             part = None if camera is None else predictor.network_camera(camera)
 
             def find_factor(inverse_depth: NDArray[np.float32]) -> float:
-                self._to_measure = _Predicted(stamp, image, camera, inverse_depth, part)
+                self._to_measure = _Predicted(
+                    header.frame_id, stamp, image, camera, inverse_depth, part
+                )
                 self.estimate = self._find(self._to_measure)
                 return _limited(self.estimate.factor)
 
@@ -212,19 +217,23 @@ class Scaling:
         predicted, self._to_measure = self._to_measure, None
         if predicted is None or self._executor is None or self._estimator is None:
             return
-        if self._looking is not None and self._estimator.is_due(predicted.stamp):
+        # Too slow a machine measures fewer frames, and never falls behind.
+        if not self._is_busy and self._estimator.is_due(predicted.stamp):
             self._measuring = self._executor.submit(self._measure, self._estimator, predicted)
 
     def _begin(self, header: Any, camera: PinholeCamera | None) -> None:
         """Begin to take what was heard, and to see where known corners are; returns at once."""
         self._looking = None
-        busy = self._measuring is not None and not self._measuring.done()
-        # Too slow a machine measures fewer frames, and never falls behind.
-        if self._estimator is None or self._executor is None or camera is None or busy:
+        estimator, executor, stamp = self._estimator, self._executor, stamp_ns(header)
+        if estimator is None or executor is None or camera is None or self._is_busy:
             return
-        self._looking = self._executor.submit(
-            self._look, self._estimator, header.frame_id, stamp_ns(header), camera
-        )
+        if not estimator.is_fresh(stamp):
+            self._looking = executor.submit(self._look, estimator, header.frame_id, stamp, camera)
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether an image is being measured."""
+        return self._measuring is not None and not self._measuring.done()
 
     def _look(
         self, estimator: ScaleEstimator, frame: str, stamp: int, camera: PinholeCamera
@@ -239,6 +248,8 @@ class Scaling:
         """Follow corners and measure, in the thread of the estimator."""
         if predicted.camera is None or predicted.image_camera is None:
             return
+        # Odometry that came while the network ran.
+        self._take_messages(estimator, predicted.frame, predicted.image_camera)
         with self._held_at_fault():
             estimator.update(
                 predicted.stamp,
@@ -262,15 +273,15 @@ class Scaling:
         assert estimator is not None
         if camera is None:
             return dataclasses.replace(estimator.newest(predicted.stamp), reason="no camera_info")
-        if self._looking is None:
+        if self._looking is None and not estimator.is_fresh(predicted.stamp):
             return estimator.newest(predicted.stamp)
-        if not estimator.estimate.source:
+        if self._looking is not None and not estimator.estimate.source:
             # Nothing is known yet: the first factor is worth waiting for.
             self._looking.result()
             self._measure(estimator, predicted)
             self._to_measure = None
             return estimator.newest(predicted.stamp)
-        if self._looking.done():
+        if self._looking is None or self._looking.done():
             with self._held_at_fault():
                 return estimator.glance(predicted.stamp, predicted.inverse_depth, camera)
         return estimator.newest(predicted.stamp)
@@ -278,7 +289,7 @@ class Scaling:
     def _predict_and_multiply(
         self,
         predictor: DepthPredictor,
-        stamp: int,
+        header: Any,
         image: NDArray[np.uint8],
         camera: PinholeCamera | None,
         options: OutputOptions,
@@ -305,7 +316,9 @@ class Scaling:
         part = prediction.depth[step // 2 :: step, step // 2 :: step]
         with np.errstate(divide="ignore"):
             inverse = 1.0 / part.astype(np.float32)
-        self._to_measure = _Predicted(stamp, image, camera, inverse, prediction.camera)
+        self._to_measure = _Predicted(
+            header.frame_id, stamp_ns(header), image, camera, inverse, prediction.camera
+        )
         self.estimate = self._find(self._to_measure)
         return multiply(prediction, _limited(self.estimate.factor), options)
 

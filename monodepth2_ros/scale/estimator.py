@@ -25,6 +25,9 @@ from monodepth2_ros.scale.ranges import measure_beam, measure_ranges
 # A range measurement belongs to an image if its stamp is this near.
 _RANGE_AGE_NS = 150_000_000
 
+# The factor of two images that are so near each other hardly differs.
+_GLANCE_INTERVAL_NS = 60_000_000
+
 
 @dataclass(frozen=True)
 class ScaleOptions:
@@ -101,6 +104,8 @@ class ScaleEstimator:
         self.estimate = ScaleEstimate()
         self._measured: int | None = None  # stamp of the newest measurement
         self._asked: int | None = None  # and of the newest image that was to be measured
+        # What the last glance at corners gave, with its stamp.
+        self._glanced: tuple[int, ScaleEstimate] | None = None
         self._odometry = OdometryScale(mounting)
         self._ranges: tuple[int, NDArray[np.float64] | Beam] | None = None
         self._filters = {name: FactorFilter(options.time_constant_s) for name in options.sources}
@@ -139,9 +144,13 @@ class ScaleEstimator:
         """
         self._ranges = (stamp, ranges)
 
+    def is_fresh(self, stamp: int) -> bool:
+        """Say whether the last glance is so new that an image needs no :meth:`look`."""
+        return self._glanced is not None and 0 <= stamp - self._glanced[0] < _GLANCE_INTERVAL_NS
+
     def look(self, stamp: int, camera: PinholeCamera) -> None:
         """Get ready for a :meth:`glance` at an image; see :meth:`OdometryScale.look`."""
-        if "odometry" in self._filters:
+        if "odometry" in self._filters and not self.is_fresh(stamp):
             self._odometry.look(stamp, camera)
 
     def track(self, stamp: int, image: NDArray[np.uint8], camera: PinholeCamera) -> None:
@@ -230,14 +239,17 @@ class ScaleEstimator:
     ) -> ScaleEstimate:
         """Return the factor to apply to an image's depth, before there is time to measure it.
 
-        That is the newest one, brought up to date by what corners at a glance say of this image, in
-        a tenth of a millisecond. Changes nothing; :meth:`measure` is to follow.
+        That is the newest one, brought up to date by what corners at a glance say of this image, or
+        said of the image before if that is fresh. Changes nothing of what is measured.
 
         Parameters
         ----------
         stamp, inverse_depth, camera
             See :meth:`measure`.
         """
+        if self._glanced is not None and self.is_fresh(stamp):
+            seen_at, estimate = self._glanced
+            return replace(estimate, age_s=1e-9 * (stamp - seen_at))
         known, running = self.newest(stamp), self._filters.get("odometry")
         if running is None:
             return known
@@ -250,7 +262,9 @@ class ScaleEstimator:
         middle, share = self._odometry_share
         share *= running.share_of_next(stamp)
         factor = known.factor * math.exp(share * (seen - middle))
-        return replace(known, factor=factor, age_s=0.0, reason="")
+        estimate = replace(known, factor=factor, age_s=0.0, reason="")
+        self._glanced = stamp, estimate
+        return estimate
 
     def _measure(
         self,

@@ -91,6 +91,9 @@ _LARGEST_ERROR = 0.3  # of the median corner, relative
 
 _FEWEST_POINTS = 12
 
+# A factor that is less sure says hardly more than the last one does of a new view.
+_MOST_UNSURE = 0.25
+
 # Points off the epipolar lines by more than this many standard deviations move, or were lost.
 _OUTLIER = 4.0
 # With fewer points on them than this the motion is not that of the images.
@@ -228,6 +231,8 @@ class OdometryScale:
         self.poses = PoseBuffer()
         self._frames: deque[_Frame] = deque(maxlen=_FRAMES)
         self._camera: PinholeCamera | None = None
+        # The last camera of an image, and that of its reduced copy.
+        self._cameras: tuple[PinholeCamera, PinholeCamera] | None = None
         self._jumps = 0
         self._corners: _Corners | None = None
         self._map: deque[_Corners] = deque(maxlen=_MAP)
@@ -299,7 +304,7 @@ class OdometryScale:
         camera : PinholeCamera
             Camera of the image.
         """
-        small = tracking_camera(camera)
+        small = self._small_camera(camera)
         gap = stamp - self._frames[-1].stamp if self._frames else 0
         if small != self._camera or not 0 <= gap <= _WINDOW_S * _NANOSECONDS:
             self.reset()
@@ -326,12 +331,18 @@ class OdometryScale:
             Camera of the image.
         """
         self._seen = self._glance = None
-        if self._reason or not self._frames or tracking_camera(camera) != self._camera:
+        if self._reason or not self._frames or self._small_camera(camera) != self._camera:
             return
         if 0 <= stamp - self._frames[-1].stamp <= _NANOSECONDS and not self._locate(stamp):
             seen = self._see(stamp, self._some)
             if seen is not None and self._predicted is not None:
                 self._glance = _plan_glance(seen, *self._predicted)
+
+    def _small_camera(self, camera: PinholeCamera) -> PinholeCamera:
+        """Return the camera of the images that corners are followed on."""
+        if self._cameras is None or self._cameras[0] is not camera:
+            self._cameras = camera, tracking_camera(camera)
+        return self._cameras[1]
 
     def _see(self, stamp: int, corners: _Corners | None) -> _Seen | None:
         """Say where known corners are seen at a stamp."""
@@ -439,6 +450,8 @@ class OdometryScale:
         found = Measurement.of_points(
             values[good], errors[good], rays[usable][good], regions=regions
         )
+        if found.deviation > _MOST_UNSURE:
+            return "the corners say too little of the image as a whole"
         self._factor = float(np.exp(found.middle))
         self._is_measured = True
         return found

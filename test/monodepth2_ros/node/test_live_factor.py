@@ -44,6 +44,9 @@ class Estimator:
     def is_due(self, stamp):
         return True
 
+    def is_fresh(self, stamp):
+        return False
+
     def newest(self, stamp):
         return self.estimate
 

@@ -247,6 +247,26 @@ def test_a_glance_is_not_believed_where_corners_show_too_little_parallax(moved):
     assert held.factor == ride.estimator.estimate.factor
 
 
+def test_factor_is_held_where_corners_are_in_a_small_part_of_the_image(moved):
+    ride = copy.deepcopy(moved)
+    before = ride.estimator.estimate.factor
+    odometry, stamp = ride.estimator._odometry, ride.stamp + STEP_NS // 2
+    ride.estimator.add_odometry(stamp, tuple(ride.position), LEVEL)
+    _, inverse = walls(ride.position)
+    known = odometry._some
+    here = np.argsort(np.linalg.norm(known.points - known.points[0], axis=1))[:40]
+    odometry._some = dataclasses.replace(
+        known,
+        points=known.points[here],
+        inverse_depth=known.inverse_depth[here],
+        noise=known.noise[here],
+    )
+    ride.estimator.look(stamp, CAMERA)
+    estimate = ride.estimator.measure(stamp, 1.5 * inverse, CAMERA)
+    assert "too little of the image" in estimate.reason
+    assert estimate.factor == before
+
+
 def road(ahead: float, height: float = 1.5, pitch: float = 0.25) -> tuple[np.ndarray, np.ndarray]:
     """Render a textured road below a camera that has gone so many metres ahead; see `walls`."""
     rng = np.random.default_rng(1)
