@@ -30,7 +30,16 @@ SECOND = 1000 * MS
 
 @pytest.fixture(scope="module")
 def predictor(model):
+    """What a node in this process computes."""
     return DepthPredictor(model, backend=harness.BACKEND, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def process_predictor(model):
+    """What a node in a process of its own computes."""
+    return DepthPredictor(
+        model, backend=harness.PROCESS_BACKEND, device="cpu", precision="fp32", threads=1
+    )
 
 
 @pytest.fixture(scope="module")
@@ -99,14 +108,14 @@ def check_outputs(peer, node, stamp, depth, camera, rgb=None):
 
 
 @pytest.mark.slow
-def test_every_output_of_a_raw_image(start, make_peer, picture, predictor):
+def test_every_output_of_a_raw_image(start, make_peer, picture, process_predictor):
     node = start(points__edge_filter=0.0)
     peer = make_peer()
     peer.listen()
     peer.connect(node)
     stamp = 1234 * SECOND + 56789
     send_pair(peer, picture, CAMERA, stamp)
-    check_outputs(peer, node, stamp, predictor(picture), CAMERA.resized(96, 64))
+    check_outputs(peer, node, stamp, process_predictor(picture), CAMERA.resized(96, 64))
 
     # Another size in flight, with padded rows and another encoding.
     small = np.ascontiguousarray(picture[:120:, :200, ::-1])
@@ -115,7 +124,7 @@ def test_every_output_of_a_raw_image(start, make_peer, picture, predictor):
     message = harness.image_message(np.pad(small, ((0, 0), (0, 3), (0, 0))), "bgr8")
     message.width = 200
     peer.send(message, stamp + SECOND)
-    expected = predictor(np.ascontiguousarray(small[..., ::-1]))
+    expected = process_predictor(np.ascontiguousarray(small[..., ::-1]))
     check_outputs(peer, node, stamp + SECOND, expected, camera.resized(96, 64))
 
     # Other intrinsics in flight.
@@ -127,7 +136,7 @@ def test_every_output_of_a_raw_image(start, make_peer, picture, predictor):
     # A recording that starts again: time jumps back by an hour.
     earlier = stamp - 3600 * SECOND
     send_pair(peer, picture, CAMERA, earlier)
-    check_outputs(peer, node, earlier, predictor(picture), CAMERA.resized(96, 64))
+    check_outputs(peer, node, earlier, process_predictor(picture), CAMERA.resized(96, 64))
 
     # Live parameters.
     assert peer.set_parameter("scale", 2.0, node).successful
@@ -136,7 +145,9 @@ def test_every_output_of_a_raw_image(start, make_peer, picture, predictor):
     image = peer.output("depth/image_rect", earlier + SECOND, node)
     assert (image.width, image.height) == (322, 242)
     values = harness.image_array(image)
-    np.testing.assert_allclose(np.nanmedian(values), 2 * np.median(predictor(picture)), rtol=0.05)
+    np.testing.assert_allclose(
+        np.nanmedian(values), 2 * np.median(process_predictor(picture)), rtol=0.05
+    )
     info = peer.output("depth/camera_info", earlier + SECOND, node)
     assert PinholeCamera.from_camera_info(info) == CAMERA
     cloud = peer.output("points", earlier + SECOND, node)
@@ -174,7 +185,7 @@ def test_every_output_of_a_raw_image(start, make_peer, picture, predictor):
 
 
 @pytest.mark.slow
-def test_compressed_images(start, make_peer, picture, predictor):
+def test_compressed_images(start, make_peer, picture, process_predictor):
     node = start(image_transport="compressed", points__edge_filter=0.0)
     peer = make_peer(transport="compressed")
     peer.listen()
@@ -187,7 +198,7 @@ def test_compressed_images(start, make_peer, picture, predictor):
         stamp = (5 + index) * SECOND
         peer.send(harness.info_message(CAMERA), stamp)
         peer.send(message, stamp)
-        expected = predictor(np.ascontiguousarray(decoded))
+        expected = process_predictor(np.ascontiguousarray(decoded))
         check_outputs(peer, node, stamp, expected, CAMERA.resized(96, 64))
     # A broken one is reported with its stamp, and the node goes on.
     message.data = array.array("B", data.tobytes()[:3000])
