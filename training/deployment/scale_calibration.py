@@ -60,6 +60,8 @@ class ScaleCalibration:
     series : list of FactorSeries
         One for each store.
     max_spread : float
+    camera_height : float or None
+        Metres above the ground, where the factor comes from it.
     """
 
     source: str
@@ -67,6 +69,7 @@ class ScaleCalibration:
     summary: FactorSummary
     series: list[FactorSeries]
     max_spread: float
+    camera_height: float | None = None
 
     @property
     def problem(self) -> str:
@@ -95,8 +98,10 @@ class ScaleCalibration:
             name: round(value, 6) if isinstance(value, float) else value
             for name, value in dataclasses.asdict(self.summary).items()
         }
+        height = {} if self.camera_height is None else {"camera_height": self.camera_height}
         return {
             "from": self.source,
+            **height,
             **summary,
             "recordings": [one.name for one in self.series],
             "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
@@ -169,7 +174,10 @@ def measure_scale(
         summary = summarize_factors(series)
     except ValueError as error:
         raise CalibrationError(f"--from {options.source}: {error}") from error
-    return ScaleCalibration(options.source, checkpoint.source, summary, series, options.max_spread)
+    height = options.ground_height if options.source == "camera-height" else None
+    return ScaleCalibration(
+        options.source, checkpoint.source, summary, series, options.max_spread, height
+    )
 
 
 def write_calibrated(options: CalibrateOptions, found: ScaleCalibration) -> None:

@@ -17,6 +17,7 @@ from monodepth2_ros.checkpoint import load_checkpoint, random_checkpoint, save_c
 from monodepth2_ros.preprocessing import NO_CROP
 from monodepth2_ros.scale import ScaleOptions
 from training.calibrate import main
+from training.deployment.scale_calibration import ScaleCalibration
 from training.evaluate import main as evaluate
 from training.evaluation.factors import live_factors, summarize_factors
 from training.evaluation.live_scale import LiveScale
@@ -147,6 +148,8 @@ def test_factor_from_the_camera_height(tmp_path: Path) -> None:
     live = LiveScale(predict, NO_CROP, scale, down=np.array([0.0, 1.0, 0.0]))
     found = summarize_factors([live_factors(live, store, lambda n: None)])
     assert found.factor == pytest.approx(1.2 / 0.5, rel=0.005) and found.measured == len(store)
+    record = ScaleCalibration("camera-height", "model", found, [], 0.1, camera_height=1.2).record()
+    assert record["camera_height"] == 1.2
 
 
 @pytest.mark.slow
