@@ -48,7 +48,7 @@ STAGES = ("decode", "rectify", "preprocess", "network", "outputs", "publish")
 Samples = dict[str, list[float]]
 
 
-def read_thread_clocks(stages: Samples, ahead: list[float]) -> None:
+def read_thread_clocks(stages: Samples, ahead: Ahead) -> None:
     """Let the node measure its stages by the threads' clocks, and keep them, in milliseconds.
 
     For nodes that are made afterwards. What is done for a frame ahead goes to `ahead`, as a whole.
@@ -67,14 +67,38 @@ def read_thread_clocks(stages: Samples, ahead: list[float]) -> None:
     FrameStatistics.add_latencies = keep
 
     # A frame that waits is prepared in the executor's thread, and that is no part of receiving.
-    prepare_ahead = frame_processor.FrameProcessor.prepare_ahead
+    processor = frame_processor.FrameProcessor
+    prepare_ahead, take_prepared = processor.prepare_ahead, processor._take_prepared
 
-    def measured(*arguments: Any) -> None:
+    def prepare(self: Any, frame: Any) -> None:
         started = time.thread_time()
-        prepare_ahead(*arguments)
-        ahead.append(1e3 * (time.thread_time() - started))
+        prepare_ahead(self, frame)
+        ahead.took.append((frame.received, 1e3 * (time.thread_time() - started)))
 
-    frame_processor.FrameProcessor.prepare_ahead = measured
+    def take(self: Any, frame: Any) -> Any:
+        taken = take_prepared(self, frame)
+        if taken[1] is not None:
+            ahead.used.add(frame.received)
+        return taken
+
+    processor.prepare_ahead, processor._take_prepared = prepare, take
+
+
+class Ahead:
+    """What was done for frames ahead: when each was received, and milliseconds; which were used."""
+
+    def __init__(self) -> None:
+        self.took: list[tuple[float, float]] = []
+        self.used: set[float] = set()
+
+    def forget(self) -> None:
+        """Begin again."""
+        self.took.clear()
+        self.used.clear()
+
+    def in_vain(self) -> float:
+        """Return the milliseconds for frames that newer ones replaced."""
+        return sum(took for received, took in self.took if received not in self.used)
 
 
 class Machine:
@@ -94,7 +118,7 @@ class Machine:
         self._arguments = arguments
         self._stages: Samples = defaultdict(list)
         self._received: Samples = defaultdict(list)
-        self._ahead: list[float] = []
+        self._ahead = Ahead()
         read_thread_clocks(self._stages, self._ahead)
         given = ("checkpoint", "backend", "precision", "threads")
         parameters = [f"{name}:={getattr(arguments, name)}" for name in given]
@@ -111,13 +135,12 @@ class Machine:
     def _spin(self) -> None:
         """Spin, and keep what each callback takes, the waiting for it included."""
         while True:
-            started = time.thread_time()
+            started, known = time.thread_time(), len(self._ahead.took)
             self._executor.spin_once()
             entity = self._executor._running
             kind = getattr(entity, "topic_name", TIMERS)
             took = 1e3 * (time.thread_time() - started)
-            while self._ahead:
-                took -= self._ahead.pop()
+            took -= sum(one for _, one in self._ahead.took[known:])
             self._received[kind].append(took)
 
     def start_others(self) -> None:
@@ -180,10 +203,12 @@ class Machine:
 
         self._stages.clear()
         self._received.clear()
+        self._ahead.forget()
         started, before = time.perf_counter(), processor_times()
         time.sleep(self._arguments.seconds)
         seconds, after = time.perf_counter() - started, processor_times()
         stages, received = dict(self._stages), dict(self._received)
+        in_vain, used = self._ahead.in_vain(), len(self._ahead.used)
         self.change(self._node.trigger_deactivate)
         frames = len(stages["network"])
         process, *threads = (1e3 * (b - a) / frames for a, b in zip(before, after, strict=True))
@@ -193,6 +218,8 @@ class Machine:
             "stages": stages,
             "received": {name: values for name, values in received.items() if len(values) > 2},
             "images": len(received["/image"]) / frames,
+            "in vain": in_vain / frames,
+            "prepared ahead": used / frames,
         }
 
 
@@ -229,6 +256,8 @@ def report_rates(rounds: list[dict[str, Any]]) -> None:
     ):
         line(f"{name}, Hz", [one[way]["Hz"] for one in rounds])
     line("images received a frame", [one["node"]["images"] for one in rounds])
+    shares = [100.0 * one["node"]["prepared ahead"] for one in rounds]
+    line("frames prepared while the network was busy, %", shares, 0)
     for way in ("alone", "bare"):
         shares = [100.0 * one["node"]["Hz"] / one[way]["Hz"] for one in rounds]
         line(f"the node's rate, % of the graph's {way}", shares, 0)
@@ -257,6 +286,8 @@ def report_times(rounds: list[dict[str, Any]], one_thread: bool) -> None:
         # Most of it is for images, whether they become frames or not.
         others = [node["other threads"] / node["images"] for node in nodes]
         rows["DDS threads"] = [float(np.median(others)), min(others)]
+    in_vain = [node["in vain"] for node in nodes]
+    rows["prepared in vain, as another came"] = [float(np.median(in_vain)), min(in_vain)]
     own = [sum(values[i] for name, values in rows.items() if name != "network") for i in (0, 1)]
     print("\n| processor time of a frame, ms | " + " | ".join(name for name, _ in figures) + " |")
     print("|---|---|---|")

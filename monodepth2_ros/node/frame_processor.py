@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 # A camera that alternates between settings does not pay for rectification maps with each frame.
 _CAMERAS_KEPT = 4
 
+# Frames that are not prepared ahead after one was so in vain.
+_PAUSE = 8
+
 #: Makes and publishes the outputs of a frame; returns the seconds of each stage.
 FinishFrame = Callable[[], dict[str, float]]
 
@@ -154,6 +157,8 @@ class FrameProcessor:
         self._network_seconds = 0.0
         # When the last frame arrived, and that which was prepared last.
         self._last_received = self._last_prepared = 0.0
+        # Frames to be begun before another one is prepared ahead.
+        self._pause = 0
         self.image_camera: ImageCamera | None
         self._cameras: dict[Any, ImageCamera]
         self.restart()
@@ -213,20 +218,25 @@ class FrameProcessor:
     def prepare_ahead(self, frame: ReceivedFrame) -> None:
         """Prepare a frame that waits while the network is busy with one of this camera.
 
-        For another thread than that of :meth:`begin`. Does nothing if another frame is expected
-        before the network is free, which would be taken instead; nor for compressed images, whose
-        decoding takes long. What fails here fails again in :meth:`begin`, which reports it.
+        Does nothing if another frame is expected before the network is free, which would be taken
+        instead; nor for compressed images, whose decoding takes long. Of the frames that come
+        meanwhile at most one is prepared, and none for some time after one was in vain: where other
+        programs decide how long the network takes, there is no foreseeing. For another thread than
+        that of :meth:`begin`; what fails here fails again there, where it is reported.
         """
         interval, self._last_received = frame.received - self._last_received, frame.received
         began = self._network_began
-        if began is None or isinstance(frame.image, CompressedImage) or not self.can_overlap:
+        if began is None or self._pause or not self.can_overlap:
+            return
+        if isinstance(frame.image, CompressedImage):
             return
         if began + self._network_seconds > frame.received + interval:
             return
         with self._preparing, contextlib.suppress(Exception):
             if frame.received <= self._last_prepared:
                 return  # the worker was quicker
-            self._ahead = None
+            if self._ahead is not None:
+                return  # the network takes longer than the last time
             prepared = self._prepare(frame)
             if prepared is None or prepared.request is None:
                 return
@@ -245,6 +255,7 @@ class FrameProcessor:
             ahead, self._ahead = self._ahead, None
             self._last_prepared = frame.received
             if ahead is None or ahead.frame is not frame:
+                self._pause = max(0, self._pause - 1) if ahead is None else _PAUSE
                 return self._prepare(frame), None
         ahead.prepared.stages["wait"] += time.monotonic() - ahead.ready
         return ahead.prepared, ahead

@@ -110,9 +110,16 @@ def test_the_newest_frame_wins(made):
         made.processor.prepare_ahead(newer)
 
     process(made, frame(1), meanwhile)
+    assert made.decoded == [1, 2]  # one in vain is enough
     process(made, newer)
     assert made.outputs.published == [(1, 1.0), (3, 3.0)]
-    assert made.predictor.given == [False, True]
+    assert made.predictor.given == [False, False]
+    # None for some time; then the next one again.
+    for number in range(4, 3 + module._PAUSE):
+        process(made, frame(number), lambda: made.processor.prepare_ahead(frame(90)))
+    assert 90 not in made.decoded
+    process(made, frame(50), lambda: made.processor.prepare_ahead(frame(91)))
+    assert made.decoded[-2:] == [50, 91]
 
 
 def test_what_was_prepared_is_for_its_frame_alone(made):
