@@ -34,7 +34,12 @@ from training.learning.depth_and_motion import (
 )
 from training.learning.flow import mirror_flow
 from training.learning.motion_from_flow import solve_motion
-from training.learning.motion_from_tracks import TrackedMotion, sparse_loss, weighted_medians
+from training.learning.motion_from_tracks import (
+    TrackedMotion,
+    factor_loss,
+    factors_of_samples,
+    sparse_loss,
+)
 from training.learning.options import SOLVED, OptionError, TrainOptions
 from training.learning.recorded_motion import length_loss
 from training.learning.teacher import Teacher, keeping_loss
@@ -43,6 +48,9 @@ from training.objective import ObjectiveOutput, SelfSupervisedObjective, nothing
 
 #: Weight of the term that keeps the scale of depth where training began.
 ANCHOR_WEIGHT = 0.1
+
+#: Weight of the term that makes depth metric where recorded poses give the lengths of motions.
+FACTOR_WEIGHT = 0.1
 
 
 @dataclass(frozen=True)
@@ -140,7 +148,7 @@ class Learner:
         Weight of the error against triangulated depth
         (:func:`training.learning.motion_from_tracks.sparse_loss`).
     in_metres : bool
-        Whether tracked motion is in metres, and so its length is not taken from predicted depth.
+        Whether tracked motion is in metres, and predicted depth is to be, too.
     velocity_weight : float
         Not 0: motion is predicted, and the views' tracked motion, which is recorded, gives its
         lengths (:func:`training.learning.recorded_motion.length_loss`).
@@ -231,18 +239,17 @@ class Learner:
             disparity = predictions.disparities[0][:count]
             ratio = tracked.log_ratio(self._depth(disparity))
             weights = tracked.points[..., 3]
-            if self.in_metres:
-                length = torch.zeros(len(ratio), device=ratio.device)
-            else:
-                length = weighted_medians(ratio.detach(), weights)
+            length = factors_of_samples(ratio, weights)
             predictions = predictions._replace(transforms=tracked.lengthened(length.exp()))
-            sparse = sparse_loss(ratio, weights, length)
+            sparse = self.sparse_weight * sparse_loss(ratio, weights, length)
+            if self.in_metres:
+                sparse = sparse + FACTOR_WEIGHT * factor_loss(ratio, weights, length)
         if count > 0:
             output = self._judge_views(views, predictions, count, generator, keep_images)
         else:
             output = nothing_judged(predictions.disparities)
         if sparse is not None:
-            output = replace(output, loss=output.loss + self.sparse_weight * sparse)
+            output = replace(output, loss=output.loss + sparse)
         if recorded is not None and count > 0:
             transforms = [transform[:count] for transform in predictions.transforms]
             error = length_loss(transforms, recorded.transforms)

@@ -318,6 +318,49 @@ def weighted_medians(values: Tensor, weights: Tensor) -> Tensor:
     return ordered.gather(1, place.clamp_max(values.shape[1] - 1))[:, 0]
 
 
+def factors_of_samples(log_ratio: Tensor, weights: Tensor) -> Tensor:
+    """Return the log of the factor between the two depths of each sample.
+
+    Parameters
+    ----------
+    log_ratio, weights : Tensor, shape (B, P)
+        See :meth:`TrackedMotion.log_ratio`.
+
+    Returns
+    -------
+    Tensor, shape (B,)
+        The weighted median, without a gradient; 0 for samples without points.
+    """
+    medians = weighted_medians(log_ratio.detach(), weights)
+    return torch.where(weights.sum(dim=1) > 0, medians, torch.zeros_like(medians))
+
+
+def factor_loss(log_ratio: Tensor, weights: Tensor, length: Tensor) -> Tensor:
+    """Return how far the factors between the two depths are from 1, for depth in metres.
+
+    Kept apart from :func:`sparse_loss`: recorded poses give the lengths of short motions poorly,
+    by a third for a hand-held camera, and an image does not show how far. A shape that had to
+    agree with each of these lengths would be learned worse.
+
+    Parameters
+    ----------
+    log_ratio, weights : Tensor, shape (B, P)
+        See :meth:`TrackedMotion.log_ratio`.
+    length : Tensor, shape (B,)
+        See :func:`factors_of_samples`.
+
+    Returns
+    -------
+    Tensor, scalar
+        Mean over samples of |weighted mean of the log ratio|, of which what is farther than 0.5
+        from the sample's factor is cut off: |length|, but with a gradient.
+    """
+    near = length[:, None] + (log_ratio - length[:, None]).clamp(-0.5, 0.5)
+    total = weights.sum(dim=1)
+    mean = (weights * near).sum(dim=1) / total.clamp_min(1e-6)
+    return mean.abs().sum() / (total > 0).sum().clamp_min(1)
+
+
 def sparse_loss(log_ratio: Tensor, weights: Tensor, length: Tensor) -> Tensor:
     """Return the error against triangulated depth, up to each sample's factor.
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import cv2
@@ -18,6 +19,8 @@ from training.learning.baselines import sparse_error
 from training.learning.motion_from_tracks import (
     MOST_POINTS,
     TrackedMotion,
+    factor_loss,
+    factors_of_samples,
     nearest_areas,
     packed,
     sample_at,
@@ -85,6 +88,33 @@ def test_loss_is_zero_for_the_right_depth_at_any_scale_and_ignores_weight_zero(d
     assert sparse_loss(ratio, weights, weighted_medians(ratio, weights)) < 1e-5
     nothing = torch.zeros_like(weights)
     assert sparse_loss(ratio, nothing, weighted_medians(ratio, nothing)) == 0
+
+
+def test_depth_in_metres_is_drawn_to_a_factor_of_one_and_its_shape_is_left_alone() -> None:
+    shape = torch.tensor([[0.3, -0.1, 0.0, 0.2], [0.1, 0.0, 0.0, 0.0]])
+    weights = torch.tensor([[1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0]])
+    for factor in (2.0, -0.7, 0.0):
+        ratio = (shape + factor).requires_grad_()
+        length = factors_of_samples(ratio, weights)
+        assert length[1] == 0.0 and not length.requires_grad  # no points: the recorded length
+        assert length[0].item() == pytest.approx(factor, abs=0.11)
+        loss = factor_loss(ratio, weights, length)
+        assert loss.item() == pytest.approx(abs(factor + 0.1), abs=1e-6)
+        loss.backward()
+        assert ratio.grad is not None
+        expected = math.copysign(0.25, factor + 0.1)
+        torch.testing.assert_close(ratio.grad[0], torch.full((4,), expected))
+        assert not ratio.grad[1].any()
+
+
+def test_a_corner_on_something_that_moves_hardly_moves_the_factor() -> None:
+    ratio = torch.tensor([[0.1, 0.1, 0.1, 0.1, 6.0]])
+    weights = torch.ones(1, 5)
+    length = factors_of_samples(ratio, weights)
+    assert length.item() == pytest.approx(0.1)
+    assert factor_loss(ratio, weights, length).item() == pytest.approx(0.1 + 0.5 / 5)
+    nothing = torch.zeros(1, 5)
+    assert factor_loss(ratio, nothing, factors_of_samples(ratio, nothing)) == 0
 
 
 def test_mirrored_motion_explains_the_mirrored_images(depth, tracked):
