@@ -108,19 +108,6 @@ def automatic_precision() -> Iterator[None]:
     processor.forget()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def no_statistics() -> Iterator[None]:
-    """Keep OpenVINO from sending statistics: each model that it converts forks this eight times."""
-    try:
-        from openvino_telemetry.backend.backend_ga4 import GA4Backend
-    except ModuleNotFoundError:
-        yield
-        return
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(GA4Backend, "send", lambda *_: None)
-        yield
-
-
 @pytest.fixture
 def narrow_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Build networks of few channels; see test/support/narrow_networks.py."""

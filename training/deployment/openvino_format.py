@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +48,7 @@ def convert_openvino(model: DepthModel, batch: int) -> Any:
 
     shape = [batch or -1, 3, model.metadata.height, model.metadata.width]
     example = torch.zeros(batch or 2, *shape[1:])
-    with torch.inference_mode(), warnings.catch_warnings():
+    with torch.inference_mode(), warnings.catch_warnings(), _without_statistics():
         # The converter traces with an API that torch deprecates; that is OpenVINO's to change.
         warnings.simplefilter("ignore")
         graph = openvino.convert_model(rewritten, example_input=example, input=[shape])
@@ -55,6 +57,23 @@ def convert_openvino(model: DepthModel, batch: int) -> Any:
         graph.output(index).set_names({name})
     graph.set_rt_info(metadata_json(model.metadata), [METADATA_KEY])
     return graph
+
+
+@contextmanager
+def _without_statistics() -> Iterator[None]:
+    """Keep OpenVINO's converter from sending statistics of its use to its makers.
+
+    It does so unless the user has opted out, but not in continuous integration.
+    """
+    before = os.environ.get("CI")
+    os.environ["CI"] = "true"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["CI"]
+        else:
+            os.environ["CI"] = before
 
 
 def open_openvino(path: Path) -> WrittenModel:
