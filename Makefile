@@ -3,7 +3,7 @@
 #
 #   make install              make .venv with everything in it, ROS 2 included
 #   make demo [BAG=recording] play a recording (or a rendered one) through the depth node
-#   make test [ARGS=...]      run the tests; ARGS go to pytest
+#   make test [ARGS=...]      run the tests; ARGS go to pytest (WORKERS=N: in so many processes)
 #   make test-robot           the tests as on a robot with a CPU, in an environment without torch
 #   make coverage             the same with the share of lines that run; fails below pyproject's floor
 #   make lint                 ruff, mypy and the other static checks
@@ -19,6 +19,10 @@ PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 BAG ?=
 ARGS ?=
+
+# Processes that test: one more than cores, since many tests wait for other processes.
+WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
+PYTEST := -m pytest -n $(WORKERS) --dist worksteal
 
 # The environment is complete without the ROS 2 that the calling shell may have sourced: two of them
 # in one process do not mix.
@@ -51,20 +55,20 @@ demo: $(STAMP)
 	$(PYTHON) -m monodepth2_ros.demo $(if $(BAG),"$(BAG)") $(ARGS)
 
 test: $(STAMP)
-	$(PYTHON) -m pytest -n auto --dist worksteal --durations 10 $(ARGS)
+	$(PYTHON) $(PYTEST) --durations 10 $(ARGS)
 
 # Tests that need torch skip, with the reason.
 test-robot:
 	$(PYTHON3) -m venv $(ROBOT_VENV)
 	$(ROBOT_VENV)/bin/python -m pip install -e '.[ros,openvino]' pytest pytest-xdist
-	$(ROBOT_VENV)/bin/python -m pytest -n auto --dist worksteal $(ARGS)
+	$(ROBOT_VENV)/bin/python $(PYTEST) $(ARGS)
 
 # Apart from `make test`, which it makes slower. Programs that the tests start are measured, too.
 # The quick part of the suite alone (-m "not slow") reaches 85 %; the whole runs all of that, too.
 COVERAGE_FLOOR := 80
 
 coverage: $(STAMP)
-	$(PYTHON) -m pytest -n auto --dist worksteal --durations 10 --cov --cov-report= $(ARGS)
+	$(PYTHON) $(PYTEST) --durations 10 --cov --cov-report= $(ARGS)
 	$(PYTHON) -m coverage report --skip-covered --sort=cover --fail-under=$(COVERAGE_FLOOR)
 
 lint: $(STAMP)
