@@ -24,6 +24,9 @@ ARGS ?=
 WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 PYTEST := -m pytest -n $(WORKERS) --dist worksteal
 
+# Threads of torch that wait for each other take no processor time from the other tests.
+test test-robot coverage: export OMP_WAIT_POLICY := passive
+
 # The environment is complete without the ROS 2 that the calling shell may have sourced: two of them
 # in one process do not mix.
 unexport PYTHONPATH
