@@ -100,10 +100,21 @@ def interrupt_at(*numbers: int) -> None:
         signal.signal(number, handler if callable(handler) else signal.default_int_handler)
 
 
+_is_ending = False
+
+
 def _end(command: str) -> None:
-    """End this process without running any more Python."""
+    """End this process without running any more Python.
+
+    A signal that comes while the line is written calls this again, before the process has ended.
+    Between the flag and the line there is no call, so no place for a signal's handler.
+    """
+    global _is_ending
+    line = f"{command}: interrupted\n".encode()
     try:
-        os.write(2, f"{command}: interrupted\n".encode())
+        if not _is_ending:
+            _is_ending = True
+            os.write(2, line)
     finally:
         os._exit(INTERRUPTED)
 

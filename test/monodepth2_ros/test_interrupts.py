@@ -280,3 +280,25 @@ def test_a_command_without_its_libraries_says_so_in_one_line(
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert re.match(said, line)
+
+
+def test_a_second_signal_while_the_line_is_written_writes_no_other() -> None:
+    program = (
+        "import os, signal\n"
+        "from monodepth2_ros.interrupts import end_at_interrupt\n"
+        "write = os.write\n"
+        "def write_and_interrupt(file, line):\n"
+        "    write(file, line)\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+        "os.write = write_and_interrupt\n"
+        "end_at_interrupt('depth_test')\n"
+        "signal.raise_signal(signal.SIGINT)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert (done.returncode, done.stderr) == (130, "depth_test: interrupted\n")
