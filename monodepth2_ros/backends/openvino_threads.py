@@ -18,13 +18,8 @@ from typing import Any
 import numpy as np
 
 from monodepth2_ros.backends.kept_answers import KeptAnswers, time_in_turns
-from monodepth2_ros.backends.processor import (
-    is_busy,
-    machine_load,
-    processor_name,
-    usable_cores,
-)
-from monodepth2_ros.backends.second_look import Later, is_due, look_later
+from monodepth2_ros.backends.processor import is_busy, processor_name, usable_cores
+from monodepth2_ros.backends.second_look import Later, kept_or_measured, look_later
 from monodepth2_ros.checkpoint import CheckpointMetadata
 
 # One thread is taken unless all cores are faster by this factor: what it leaves idle has a worth.
@@ -78,29 +73,20 @@ def choose(
         return 0, compile_graph(0)
     size = (metadata.num_layers, metadata.width, metadata.height)
     question = (processor_name(), usable_cores(), precision, *size)
-    load = load or machine_load
 
-    def find(again: bool = False) -> tuple[int, Any]:
-        busy = round(load(), 2)  # before it is measured, which is a load, too
+    def find() -> tuple[dict[str, Any], dict[str, Any]]:
         compiled = {"all": compile_graph(0), "one": compile_graph(1)}
         seconds = _time(compiled, metadata, clock)
         threads = 1 if seconds["one"] <= _GAIN * seconds["all"] else 0
-        kept = {"threads": threads, "seconds": seconds, "processor": processor_name()}
-        answers.put({**kept, "load": busy, "again": again}, *question)
-        return threads, compiled["one" if threads else "all"]
+        return {"threads": threads, "seconds": seconds, "processor": processor_name()}, compiled
 
-    answer = answers.get(*question)
-    known = answer.get("threads")
-    if known not in (0, 1):
-        return find()
-
-    def look_again() -> None:
-        if is_due(answer, load()):
-            find(again=True)
-
-    if is_due(answer, load()):
-        later(look_again)
-    return known, compile_graph(known)
+    answer, compiled = kept_or_measured(
+        answers, question, lambda kept: kept.get("threads") in (0, 1), find, load, later
+    )
+    threads = answer["threads"]
+    if compiled is None:
+        return threads, compile_graph(threads)
+    return threads, compiled["one" if threads else "all"]
 
 
 def _time(

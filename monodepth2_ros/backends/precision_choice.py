@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monodepth2_ros.backends.kept_answers import KeptAnswers, time_in_turns
-from monodepth2_ros.backends.processor import has_bfloat16, machine_load, processor_name
-from monodepth2_ros.backends.second_look import Later, is_due, look_later
+from monodepth2_ros.backends.processor import has_bfloat16, processor_name
+from monodepth2_ros.backends.second_look import Later, kept_or_measured, look_later
 from monodepth2_ros.checkpoint import CheckpointMetadata
 
 #: bfloat16 is taken if depth changes by no more than this, relative, in the mean over an image.
@@ -93,30 +93,17 @@ def choose(
     if not has_bfloat16():
         return "fp32", None
     question = ("precision", processor_name(), threads)
-    load = load or machine_load
 
-    def find(again: bool = False) -> tuple[str, Any]:
-        busy = round(load(), 2)  # before it is measured, which is a load, too
+    def find() -> tuple[dict[str, Any], dict[str, Any]]:
         compiled = {name: compile_graph(name) for name in ("fp32", "bf16")}
         runs = {name: run_of(graph) for name, graph in compiled.items()}
-        found = measure(runs, metadata, clock)
-        kept = {**found, "processor": processor_name(), "load": busy, "again": again}
-        answers.put(kept, *question)
-        precision = str(found["precision"])
-        return precision, compiled[precision]
+        return {**measure(runs, metadata, clock), "processor": processor_name()}, compiled
 
-    answer = answers.get(*question)
-    known = answer.get("precision")
-    if known not in ("fp32", "bf16"):
-        return find()
-
-    def look_again() -> None:
-        if is_due(answer, load()):
-            find(again=True)
-
-    if is_due(answer, load()):
-        later(look_again)
-    return known, None
+    answer, compiled = kept_or_measured(
+        answers, question, lambda kept: kept.get("precision") in ("fp32", "bf16"), find, load, later
+    )
+    precision = str(answer["precision"])
+    return precision, None if compiled is None else compiled[precision]
 
 
 def measure(

@@ -13,7 +13,10 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+from monodepth2_ros.backends.kept_answers import KeptAnswers
+from monodepth2_ros.backends.processor import machine_load
 
 # Load average for each usable core from which on a measurement is doubtful, and the share of it at
 # which another one is worth its time.
@@ -25,6 +28,8 @@ _DELAY = 10.0
 
 #: Does something later, in the background.
 Later = Callable[[Callable[[], None]], Any]
+
+_T = TypeVar("_T")
 
 
 def is_due(answer: Mapping[str, Any], load: float) -> bool:
@@ -58,3 +63,56 @@ def look_later(measure: Callable[[], None], delay: float = _DELAY) -> threading.
     thread = threading.Thread(target=wait_and_measure, name="second_look", daemon=True)
     thread.start()
     return thread
+
+
+def kept_or_measured(
+    answers: KeptAnswers,
+    question: tuple[Any, ...],
+    is_known: Callable[[Mapping[str, Any]], bool],
+    measure: Callable[[], tuple[dict[str, Any], _T]],
+    load: Callable[[], float] | None = None,
+    later: Later = look_later,
+) -> tuple[Mapping[str, Any], _T | None]:
+    """Return the kept answer to a question, or measure and keep it.
+
+    A kept answer that :func:`is_due` is used, and measured again in the background.
+
+    Parameters
+    ----------
+    answers : KeptAnswers
+    question : tuple
+        What the answer depends on.
+    is_known : callable
+        Whether what was kept is an answer.
+    measure : callable
+        Returns what is to be kept, and what was made to find it.
+    load : callable, optional
+        The machine's load for each core, by default :func:`machine_load`.
+    later : callable
+        Does something in the background.
+
+    Returns
+    -------
+    answer : mapping
+    made : object or None
+        What was made to find it; None if it was kept.
+    """
+    look = load or machine_load
+
+    def find(again: bool = False) -> tuple[Mapping[str, Any], _T]:
+        busy = round(look(), 2)  # before it is measured, which is a load, too
+        found, made = measure()
+        answers.put({**found, "load": busy, "again": again}, *question)
+        return found, made
+
+    answer = answers.get(*question)
+    if not is_known(answer):
+        return find()
+
+    def look_again() -> None:
+        if is_due(answer, look()):
+            find(again=True)
+
+    if is_due(answer, look()):
+        later(look_again)
+    return answer, None

@@ -10,7 +10,6 @@ triangulation. A cache that cannot be read or written is no reason to stop.
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from monodepth2_ros.atomic_files import write_atomically
+from monodepth2_ros.backends.kept_answers import user_cache
 from training.frames.store import FrameStore
 from training.learning.motion_from_tracks import (
     MOST_POINTS,
@@ -101,8 +101,7 @@ class KnownTracks:
 
 def default_folder() -> Path:
     """Return the folder in the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "monodepth2_ros" / "tracks"
+    return user_cache() / "tracks"
 
 
 def _name(store: FrameStore, kind: str) -> str:
