@@ -66,13 +66,16 @@ class KnownTracks:
         self.measured = 0
         self._measure: MeasureTracks = measure or remember_tracks(stores)
         self._paths = [None if folder is None else folder / _name(store, kind) for store in stores]
-        self._known: list[dict[_Key, SparseGeometry | None]] = [
-            {} if path is None else _load(path) for path in self._paths
-        ]
-        self._saved = [len(known) for known in self._known]
+        # Read when a sample of the store is asked for: a run uses one kind of motion.
+        self._known: dict[int, dict[_Key, SparseGeometry | None]] = {}
+        self._saved: dict[int, int] = {}
 
     def __call__(self, store: int, target: int, sources: tuple[int, ...]) -> SparseGeometry | None:
         """Return what was measured of a sample; measure it where that was never done."""
+        if store not in self._known:
+            path = self._paths[store]
+            self._known[store] = {} if path is None else _load(path)
+            self._saved[store] = len(self._known[store])
         known, key = self._known[store], (target, sources)
         if key not in known:
             known[key] = self._measure(store, target, sources)
@@ -87,8 +90,8 @@ class KnownTracks:
         least : int
             Fewer new samples than this take seconds and are not worth a file.
         """
-        for index, (path, known) in enumerate(zip(self._paths, self._known, strict=True)):
-            new = len(known) - self._saved[index]
+        for index, known in self._known.items():
+            path, new = self._paths[index], len(known) - self._saved[index]
             if path is None or new < max(1, least) or len(known) > _MOST_KEPT:
                 continue
             try:
