@@ -96,6 +96,7 @@ def guarded(command: str, interrupted: str = "") -> Callable[[Command], Command]
                     # A library may turn an interrupt into an exception of its own.
                     if not interrupts.heard:
                         return report(command, error)
+                interrupts.stop_reminding()  # it would end the process with the same line
                 hint = f"; {interrupted}" if interrupted else ""
                 _say(f"{command}: interrupted{hint}")
                 return INTERRUPTED

@@ -163,8 +163,7 @@ class Interrupts:
     def __exit__(self, *error: object) -> None:
         if self._previous is None:
             return
-        with self._reminding:  # from now on nobody sends a signal
-            self._is_over = True
+        self.stop_reminding()
         if sys.unraisablehook == self._hear_unraisable:
             sys.unraisablehook = self._show_unraisable
         if signal.getsignal(signal.SIGINT) == self.hear:
@@ -174,6 +173,11 @@ class Interrupts:
     def heard(self) -> bool:
         """Whether ctrl-C came, in time for KeyboardInterrupt or not."""
         return self._is_raised or self.is_waiting
+
+    def stop_reminding(self) -> None:
+        """Let no signal come again from now on: ``main`` has ended, and what was heard is said."""
+        with self._reminding:
+            self._is_over = True
 
     def hear(self, number: int, frame: "FrameType | None") -> None:
         """Handle a signal."""

@@ -302,3 +302,28 @@ def test_a_second_signal_while_the_line_is_written_writes_no_other() -> None:
         timeout=100,
     )
     assert (done.returncode, done.stderr) == (130, "depth_test: interrupted\n")
+
+
+def test_an_interrupt_that_is_told_of_is_not_told_of_again() -> None:
+    """What was lost in a destructor comes again in a moment; not while it is already written."""
+    body = (
+        "    import time\n"
+        "    write = sys.stderr.write\n"
+        "    class SlowError:\n"
+        "        encoding, errors = sys.stderr.encoding, sys.stderr.errors\n"
+        "        flush, fileno = sys.stderr.flush, sys.stderr.fileno\n"
+        "        def write(self, text):\n"
+        "            write(text)\n"
+        "            self.flush()\n"
+        "            time.sleep(0.3)\n"
+        "    sys.stderr = SlowError()\n"
+        "    resource = Resource()\n    del resource"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_MAIN.format(body=body)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert (done.returncode, done.stderr) == (130, "depth_test: interrupted\n")
