@@ -53,6 +53,13 @@ MANNERS = {
 }
 
 
+# Radians per second by which what carries the camera turns at most, as a mobile robot does, and the
+# camera that looks around on it.
+_FASTEST_TURN, _FASTEST_LOOK = math.radians(60.0), math.radians(120.0)
+# Metres between the points at which a turn is looked at, and how many there are at most.
+_TURN_STEP, _MOST_STEPS = 0.01, 1_000_000
+
+
 @dataclass(frozen=True)
 class CameraPath:
     """Where the camera is at every frame.
@@ -88,8 +95,9 @@ def camera_path(
 ) -> CameraPath:
     """Let a camera travel along a route.
 
-    It looks where it goes, unless it is told to look aside or around. While it stands, in the
-    middle of the recording, its pose does not change by a bit.
+    It looks where it goes, unless it is told to look aside or around. Where the route turns
+    sharply it slows down, to turn by 60° per second at most, and by 120° where it looks around.
+    While it stands, in the middle of the recording, its pose does not change by a bit.
 
     Parameters
     ----------
@@ -98,7 +106,7 @@ def camera_path(
     rate : float
         Frames per second.
     speed : float
-        Mean speed in m/s while it travels.
+        Mean speed in m/s while it travels; less in sharp turns.
     standstill : float
         Seconds for which it stands; it brakes before and accelerates after.
     height : float
@@ -143,34 +151,75 @@ def camera_path(
         ramp = min(1.0, 0.25 * (duration - standstill))
         beside = np.abs(times - 0.5 * duration) - 0.5 * standstill
         pace *= np.clip(beside / ramp, 0.0, 1.0)
-    distances = np.concatenate([[0.0], np.cumsum(pace[:-1])]) / rate
+    way = np.concatenate([[0.0], np.cumsum(pace[:-1])]) / rate
 
     # The sway follows the distance, not the time, so that nothing moves during the standstill.
-    def waves(periods: tuple[float, ...]) -> Floats:
-        several = [
-            np.sin(2.0 * np.pi * distances / (period * max(speed, 1e-6)) + rng.uniform(0.0, 6.28))
-            for period in periods
-        ]
-        return np.sum(several, axis=0)
+    def waves(amplitude: float, *periods: float) -> Callable[[Floats], Floats]:
+        lengths = [(period * max(speed, 1e-6), rng.uniform(0.0, 6.28)) for period in periods]
+        return lambda distances: (
+            amplitude
+            * np.sum(
+                [np.sin(2.0 * np.pi * distances / length + phase) for length, phase in lengths],
+                axis=0,
+            )
+        )
 
-    def swing(amplitude: float, periods: tuple[float, ...]) -> Floats:
-        return amplitude * sway * waves(periods) / len(periods)
+    swing = waves(0.5 * sway * math.radians(4.0), 4.3, 6.1)
+    nod = waves(0.5 * sway * math.radians(0.6), 1.1, 2.3)
+    lean = waves(0.5 * sway * math.radians(0.8), 1.7, 3.1)
+    bounce = waves(0.5 * sway * 0.015, 0.9, 1.9)
+    around = waves(0.6 * math.radians(gaze), 17.0, 9.0, 5.7)
+    up_and_down = waves(0.15 * math.radians(gaze), 13.0, 7.3, 4.9)
 
-    def wander(degrees: float, periods: tuple[float, ...]) -> Floats:
-        return math.radians(degrees) * 0.6 * waves(periods)
+    def heading(distances: Floats) -> Floats:
+        return route.at(distances)[1] + swing(distances)
 
-    points, headings = route.at(distances)
-    yaw = headings + swing(math.radians(4.0), (4.3, 6.1))
-    tilt = math.radians(pitch) + swing(math.radians(0.6), (1.1, 2.3))
-    lean = math.radians(roll) + swing(math.radians(0.8), (1.7, 3.1))
-    up = height + swing(0.015, (0.9, 1.9))
-    if aside or gaze:
-        yaw = yaw + math.radians(aside) + wander(gaze, (17.0, 9.0, 5.7))
-        tilt = tilt + wander(0.25 * gaze, (13.0, 7.3, 4.9))
+    def look(distances: Floats) -> tuple[Floats, Floats]:
+        yaw = heading(distances) + math.radians(aside) + around(distances)
+        return yaw, math.radians(pitch) + nod(distances) + up_and_down(distances)
+
+    distances = _slowed_in_turns(way, route.bends(), speed * (1.0 + 0.2 * sway), heading, look)
+    points, _ = route.at(distances)
+    yaw, tilt = look(distances)
+    roll_then, up = math.radians(roll) + lean(distances), height + bounce(distances)
     poses = np.stack(
-        [_pose(*values) for values in zip(*points.T, up, yaw, tilt, lean, strict=True)]
+        [_pose(*values) for values in zip(*points.T, up, yaw, tilt, roll_then, strict=True)]
     )
     return CameraPath(times, distances, poses)
+
+
+def _slowed_in_turns(
+    way: Floats,
+    bends: Floats,
+    fastest: float,
+    heading: Callable[[Floats], Floats],
+    look: Callable[[Floats], tuple[Floats, Floats]],
+) -> Floats:
+    """Return the distance at every frame, (T,), so that nothing turns faster than it may.
+
+    Parameters
+    ----------
+    way : ndarray, shape (T,)
+        The distances without turns, metres.
+    bends : ndarray, shape (N,)
+        As of :meth:`Route.bends`.
+    fastest : float
+        The greatest speed in them, m/s.
+    heading, look : callable
+        Heading of the body, and yaw and pitch of the camera, radians, at distances.
+    """
+    end = float(way[-1])
+    sampled = np.arange(0.0, end, max(_TURN_STEP, end / _MOST_STEPS))
+    grid = np.union1d(np.append(sampled, end), bends[(bends > 0.0) & (bends < end)])
+    step = np.diff(grid)
+    yaw, pitch = (np.diff(angle) for angle in look(grid))
+    turned, looked = np.abs(np.diff(heading(grid))), np.hypot(yaw, pitch)
+    # A turn takes as long as so many metres straight ahead.
+    slowest = np.maximum(turned / _FASTEST_TURN, looked / _FASTEST_LOOK) * fastest
+    if not (slowest > step).any():
+        return way
+    spent = np.concatenate([[0.0], np.cumsum(np.maximum(slowest, step))])
+    return np.asarray(np.interp(way, spent, grid))
 
 
 def _pose(x: float, y: float, z: float, yaw: float, pitch: float, roll: float) -> Floats:

@@ -310,11 +310,16 @@ class Route:
         along = self._distances()
         step = np.diff(self.points, axis=0)
         heading = np.unwrap(np.arctan2(step[:, 1], step[:, 0]))
-        angle = np.interp(distance, 0.5 * (along[1:] + along[:-1]), heading)
+        angle = np.interp(distance, self.bends(), heading)
         inside = np.clip(distance, 0.0, along[-1])
         point = np.stack([np.interp(inside, along, axis) for axis in self.points.T], axis=-1)
         beyond = np.asarray(distance - inside)[..., None]
         return point + beyond * np.stack([np.cos(angle), np.sin(angle)], axis=-1), angle
+
+    def bends(self) -> Floats:
+        """Return the metres from the start, (N - 1,), between which the heading changes evenly."""
+        along = self._distances()
+        return 0.5 * (along[1:] + along[:-1])
 
     def _distances(self) -> Floats:
         """Metres from the start to every point."""

@@ -12,7 +12,8 @@ import pytest
 from monodepth2_ros.camera import PinholeCamera
 from training.worlds.camera_path import MANNERS, add_moving_objects, camera_path
 from training.worlds.rendering.ray_caster import render_frame
-from training.worlds.scenes.layouts import sample_world
+from training.worlds.scenes.layouts import LAYOUTS, sample_world
+from training.worlds.take import draw_take
 from training.worlds.world import (
     Light,
     Material,
@@ -176,3 +177,43 @@ def test_a_negative_count_is_refused():
     world = empty_world()
     with pytest.raises(ValueError, match="count is -1"):
         add_moving_objects(world, camera_path(world.route, 5), -1)
+
+
+def rotations_per_frame(path):
+    """Degrees."""
+    turn = path.poses[:, :3, :3]
+    cosine = 0.5 * (np.einsum("nij,nij->n", turn[1:], turn[:-1]) - 1.0)
+    return np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_no_camera_turns_faster_than_a_robot_does(layout):
+    manner = MANNERS[layout]
+    for seed in range(9300, 9308):
+        world = sample_world(seed, layout, 8.4 * manner.speed + 30.0, manner.height)
+        plain = camera_path(
+            world.route, 70, 10.0, manner.speed, height=manner.height, pitch=5.0, seed=seed
+        )
+        # 60° per second, and a little for the nodding.
+        assert rotations_per_frame(plain).max() < 6.5, seed
+        take = draw_take(seed, 64, 48, layout)
+        around = camera_path(
+            world.route, 70, 10.0, take.speed, height=take.height, pitch=take.pitch,
+            sway=take.sway, seed=seed, roll=take.roll, aside=take.aside, gaze=take.gaze,
+        )  # fmt: skip
+        assert rotations_per_frame(around).max() < 13.0, seed
+
+
+def test_a_camera_turns_back_on_the_spot_at_a_robots_pace():
+    there = np.linspace(0.0, 3.0, 151)
+    back = np.concatenate([there, there[-2::-1]])
+    route = Route(np.column_stack([back, np.zeros(301)]))
+    path = camera_path(route, 100, rate=10.0, speed=0.6, sway=0.0)
+    turned = rotations_per_frame(path)
+    # 180° at 60° per second.
+    assert np.count_nonzero(turned > 1.0) in (30, 31)
+    np.testing.assert_allclose(turned.sum(), 180.0, atol=1e-6)
+    # Straight ahead it keeps its speed, before and after.
+    steps = np.diff(path.distances)
+    np.testing.assert_allclose(steps[:48], 0.06, rtol=1e-9)
+    np.testing.assert_allclose(steps[-15:], 0.06, rtol=1e-9)

@@ -17,6 +17,7 @@ _CELL = 0.05  # metres
 _BELOW, _ABOVE = 0.45, 0.3  # metres; what is within this of the camera's height is in its way
 _MARGINS = (0.5, 0.42, 0.36, 0.32)  # metres from everything in the way, tried in turn
 _STEP = 0.02  # metres between the points of a route
+_LEAST_STEP = 0.005  # metres between two of them where it turns back
 _ROUND = 25  # points over which corners are rounded
 
 
@@ -126,7 +127,14 @@ def _rounded(points: NDArray[np.float64]) -> Route:
     # A mean over half a metre stays within the margin.
     padded = np.pad(way, ((0, 0), (_ROUND // 2, _ROUND // 2)), mode="edge")
     mean = np.full(_ROUND, 1.0 / _ROUND)
-    return Route(np.stack([np.convolve(axis, mean, "valid") for axis in padded], axis=1))
+    rounded = np.stack([np.convolve(axis, mean, "valid") for axis in padded], axis=1)
+    # Where a way turns back its points are so near each other that their directions are rounding
+    # errors.
+    kept = [0]
+    for k, point in enumerate(rounded):
+        if np.hypot(*(point - rounded[kept[-1]])) > _LEAST_STEP:
+            kept.append(k)
+    return Route(rounded[kept])
 
 
 def _is_straight(
