@@ -35,6 +35,9 @@ EXECUTABLES = {
 # installation, and the extra adds only what reads recordings.
 ROS_WHEELS = "; sys_platform == 'linux' and platform_machine == 'x86_64'"
 
+# Resizes camera images in a quarter of NumPy's time; wheels for x86-64 Linux.
+RESIZER = "cykooz-resizer>=4.0,<5; sys_platform == 'linux' and platform_machine == 'x86_64'"
+
 ROSBAGS = "rosbags>=0.10.9"  # the first that writes MCAP
 
 # What runs the network on a GPU, and what learns. Triton comes with torch on most machines.
@@ -61,7 +64,7 @@ EXTRAS = {
         ),
         ROSBAGS,
     ],
-    "openvino": ["openvino>=2024.4"],
+    "openvino": [RESIZER, "openvino>=2024.4"],
     "cuda": [TORCH, TRITON],
     # Not part of [test]: with scipy and scikit-learn it is large, and it holds NumPy back.
     "int8": ["nncf>=2.13", "openvino>=2024.4"],

@@ -18,6 +18,7 @@ from monodepth2_ros.camera import PinholeCamera
 
 # The network draws the step at an object's edge over about this many pixels of its own image.
 _EDGE_RADIUS = 2
+_EDGE_SQUARE = np.ones((2 * _EDGE_RADIUS + 1, 2 * _EDGE_RADIUS + 1), np.uint8)
 
 
 def pack_points(depth: Any, image: Any, camera: PinholeCamera) -> Any:
@@ -108,21 +109,34 @@ def depth_edges(disparity: Any, threshold: float) -> Any:
     array of the same kind, shape (H, W), bool
     """
     edges = disparity < -math.inf  # none
+    twice, bound = 2.0 * disparity, threshold * disparity
     for axis in (0, 1):
-        _mark_bends(disparity.swapaxes(axis, 0), threshold, edges.swapaxes(axis, 0))
+        _mark_bends(*(one.swapaxes(axis, 0) for one in (disparity, twice, bound, edges)))
+    if isinstance(edges, np.ndarray):
+        # One call takes a fifth of the time of shifts; what is outside the image is no edge.
+        spread = cv2.dilate(edges.view(np.uint8), _EDGE_SQUARE)
+        return np.asarray(spread).view(np.bool_)
     return _dilate(_dilate(edges, 0), 1)
 
 
-def _mark_bends(disparity: Any, threshold: float, bends: Any) -> None:
-    """Mark where the second difference down the rows is over the threshold."""
+def _mark_bends(disparity: Any, twice: Any, bound: Any, bends: Any) -> None:
+    """Mark where the second difference down the rows is over the bound.
+
+    Parameters
+    ----------
+    disparity, twice, bound : ndarray or Tensor, shape (H, W)
+        `twice` is the disparity times two.
+    bends : array of the same kind, shape (H, W), bool
+        Is written to.
+    """
     step = _EDGE_RADIUS
-    middle = disparity[step:-step]
-    difference = disparity[2 * step :] + disparity[: -2 * step] - 2.0 * middle
-    bends[step:-step] |= abs(difference) > threshold * middle
+    difference = disparity[2 * step :] + disparity[: -2 * step]
+    difference -= twice[step:-step]
+    bends[step:-step] |= abs(difference) > bound[step:-step]
 
 
 def _dilate(mask: Any, axis: int) -> Any:
-    """Spread a mask by the edge radius along an axis."""
+    """Spread a tensor's mask by the edge radius along an axis."""
     spread = mask | mask  # a copy
     source, target = mask.swapaxes(axis, 0), spread.swapaxes(axis, 0)
     for step in range(1, _EDGE_RADIUS + 1):

@@ -4,8 +4,9 @@
 
 The robot and the training use these very functions, because a model that is trained on images
 resized in one way and runs on images resized in another loses accuracy. They take NumPy arrays, as
-on a robot without torch (:mod:`monodepth2_ros.array_resize`), and torch tensors, which torch
-resizes: both by the same definition, so that pixels differ by one of 255 levels at most.
+on a robot without torch (:mod:`monodepth2_ros.compiled_resize`, which gives the same bits as torch,
+or :mod:`monodepth2_ros.array_resize`), and torch tensors, which torch resizes: all by the same
+definition, so that pixels differ by one of 255 levels at most.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monodepth2_ros.array_resize import resize_pixels
+from monodepth2_ros import array_resize, compiled_resize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -115,7 +116,8 @@ def _resize_array(image: NDArray[np.uint8], width: int, height: int) -> NDArray[
     """Resize an array; see :func:`resize_image`."""
     if image.shape[:2] == (height, width):
         return np.ascontiguousarray(image)
-    return resize_pixels(image, width, height)
+    resizer = compiled_resize if compiled_resize.is_available() else array_resize
+    return resizer.resize_pixels(image, width, height)
 
 
 def _resize(images: Tensor, width: int, height: int) -> Tensor:

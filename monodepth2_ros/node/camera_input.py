@@ -4,6 +4,7 @@
 
 Raw images and camera_info are taken as bytes, see :mod:`monodepth2_ros.cdr`: rclpy would copy the
 pixels again, and make a message of each camera_info, which is nearly always that of the last frame.
+camera_info is taken when its image is there, see :mod:`monodepth2_ros.node.on_demand`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from monodepth2_ros.cdr import ReceivedImage, read_image, read_stamp, without_stamp
+from monodepth2_ros.node.on_demand import OnDemand, take_waiting
 from monodepth2_ros.node.qos import (
     fitting_reliability,
     override_names,
@@ -27,6 +29,9 @@ from monodepth2_ros.node.qos import (
 
 # A camera may alternate between a few settings.
 _INFOS_KEPT = 4
+
+# QoS depth of camera_info. Infos may come more often than images, and long before them.
+_INFO_DEPTH = 120
 
 
 class CameraInput:
@@ -48,6 +53,8 @@ class CameraInput:
     on_info : callable
         Receives a CameraInfo and its stamp in nanoseconds. The message is that of an earlier
         stamp where nothing else has changed since.
+    on_fault : callable
+        Receives the topic and the exception of a camera_info that could not be taken.
     prefix : str
         Before the names of the topics: "" or "<camera>/".
 
@@ -67,6 +74,7 @@ class CameraInput:
         with_latched_info: bool,
         on_image: Callable[[ReceivedImage | CompressedImage], None],
         on_info: Callable[[CameraInfo, int], None],
+        on_fault: Callable[[str, Exception], None],
         prefix: str = "",
     ) -> None:
         self.image_topic = image_topic(node, compressed, prefix)
@@ -81,6 +89,8 @@ class CameraInput:
         self._with_latched_info = with_latched_info
         self._on_image = on_image
         self._on_info = on_info
+        self._on_fault = on_fault
+        self._info_group = OnDemand()
         self._infos: dict[bytes, CameraInfo] = {}
         self._subscriptions: dict[str, Any] = {}
 
@@ -103,10 +113,8 @@ class CameraInput:
             return
         if self._follows:
             self._chosen = fitting_reliability(self.publishers())
-        # The executor serves them in this order: of two that wait, the camera_info comes first, and
-        # its image need not wait for it. Infos are small; a few of them are kept so that none is
-        # missed while a frame is taken.
-        self._subscribe("camera_info", CameraInfo, self.info_topic, 10, "best_effort")
+        # Infos are small; many are kept, so that none is missed until an image comes.
+        self._subscribe("camera_info", CameraInfo, self.info_topic, _INFO_DEPTH, "best_effort")
         self._subscribe_to_image()
         if self._with_latched_info:
             # A latched camera_info reaches late subscribers only if they ask for it, and who asks
@@ -119,6 +127,21 @@ class CameraInput:
         for subscription in self._subscriptions.values():
             self._node.destroy_subscription(subscription)
         self._subscriptions = {}
+
+    def take_infos(self) -> None:
+        """Take each camera_info that has arrived."""
+        for name, subscription in self._subscriptions.items():
+            if name == "image":
+                continue
+            for message in take_waiting(subscription):
+                try:
+                    self._take_info(message)
+                except Exception as error:  # of this message alone
+                    self._on_fault(self.info_topic, error)
+
+    def await_info(self, is_awaited: bool) -> None:
+        """Say whether camera_info is to be taken as soon as it arrives, as an image waits."""
+        self._info_group.is_awaited = is_awaited
 
     def follow(self) -> bool:
         """Subscribe again if publishers have come or gone so that another reliability fits.
@@ -183,7 +206,7 @@ class CameraInput:
         """Create one subscription."""
         callback: Callable[[Any], None] = {
             Image: self._take_image,
-            CompressedImage: self._on_image,
+            CompressedImage: self._take_compressed,
             CameraInfo: self._take_info,
         }[kind]
         self._subscriptions[name] = self._node.create_subscription(
@@ -192,11 +215,18 @@ class CameraInput:
             callback,
             profile(depth, reliability, latched),
             qos_overriding_options=overriding_options(self._node, topic, "subscription"),
+            callback_group=self._info_group if kind is CameraInfo else None,
             raw=kind is not CompressedImage,
         )
 
     def _take_image(self, message: bytes) -> None:
-        self._on_image(read_image(message, Header))
+        image = read_image(message, Header)
+        self.take_infos()
+        self._on_image(image)
+
+    def _take_compressed(self, message: CompressedImage) -> None:
+        self.take_infos()
+        self._on_image(message)
 
     def _take_info(self, message: bytes) -> None:
         seconds, nanoseconds = read_stamp(message)

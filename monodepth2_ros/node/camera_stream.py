@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo, CompressedImage
 
@@ -37,6 +38,12 @@ from monodepth2_ros.node.stamp_gaps import StampGaps
 if TYPE_CHECKING:
     from monodepth2_ros.predictor import DepthPredictor, Prediction
 
+# An image waits at most this long for its camera_info before it goes on without, in seconds.
+_PAIRING_PATIENCE = 0.2
+
+# Seconds between looks at the QoS that publishers offer.
+_QOS_PERIOD = 0.4
+
 # Seconds until a camera that nobody needs any more is unsubscribed from.
 _IDLE_AFTER = 2.0
 
@@ -60,6 +67,8 @@ class CameraStream:
     values : mapping
         Its parameters.
     turned_frame : TurnedFrame
+    on_fault : callable
+        Receives the topic and the exception of a message that could not be taken.
 
     Attributes
     ----------
@@ -70,7 +79,12 @@ class CameraStream:
     """
 
     def __init__(
-        self, node: LifecycleNode, name: str, values: Mapping[str, Any], turned_frame: TurnedFrame
+        self,
+        node: LifecycleNode,
+        name: str,
+        values: Mapping[str, Any],
+        turned_frame: TurnedFrame,
+        on_fault: Callable[[str, Exception], None],
     ) -> None:
         self.name = name
         self.statistics = FrameStatistics()
@@ -78,6 +92,7 @@ class CameraStream:
         self._node = node
         self._values = values
         self._turned_frame = turned_frame
+        self._on_fault = on_fault
         self._prefix = f"{name}/" if name else ""
         self._outputs = OutputTopics(node, self._prefix)
         self._scaling = make_scaling(values)
@@ -91,7 +106,7 @@ class CameraStream:
         self._frame = ""
         self._opened = self._last_listened = 0.0
         self._last_stamp_ns = 0
-        self._held_since_last_tick = 0
+        self._patience: Any = None
 
     @property
     def image_topic(self) -> str:
@@ -164,8 +179,15 @@ class CameraStream:
             with_latched_info=not by_stamp,
             on_image=self._on_image,
             on_info=self._on_info,
+            on_fault=self._on_fault,
             prefix=self._prefix,
         )
+        # A steady clock, as a simulated one may stand still. It runs while an image waits.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._patience = self._node.create_timer(
+            _PAIRING_PATIENCE, self._expire_waiting, clock=steady
+        )
+        self._patience.cancel()
         self._last_listened = -math.inf
         self.tend_input()
         self._scale_subscriptions = [
@@ -184,6 +206,7 @@ class CameraStream:
         if self._input is not None:
             self._input.close()
             self._input = None
+            self._node.destroy_timer(self._patience)
         for subscription in self._scale_subscriptions:
             self._node.destroy_subscription(subscription)
         self._scale_subscriptions = []
@@ -205,10 +228,16 @@ class CameraStream:
 
     # Executor thread
 
-    def tend_input(self) -> None:
-        """Subscribe to the camera while someone listens, with the reliability that fits it."""
+    def tend_input(self) -> bool:
+        """Subscribe to the camera while someone listens, with the reliability that fits it.
+
+        Returns
+        -------
+        bool
+            Whether that is soon to be done again, as there may be a listener by then.
+        """
         if self._input is None:
-            return
+            return True
         now = time.monotonic()
         if not self._values["lazy"] or any(self._outputs.listeners().values()):
             self._last_listened = now
@@ -218,18 +247,19 @@ class CameraStream:
                 self._input.open()
         elif self._input.is_open and now - self._last_listened > _IDLE_AFTER:
             self._input.close()
-        if self._limit.is_due("reliability", 0.5) and self._input.follow():
+        if self._limit.is_due("reliability", _QOS_PERIOD) and self._input.follow():
             self._node.get_logger().info(
                 f"{self._input.image_topic}: subscribed again as {self._input.reliability}, as "
                 "its publishers offer"
             )
+        # Also where no image comes, as diagnostics say what camera_info there is.
+        self._input.take_infos()
+        return not self._input.is_open
 
-    def expire_waiting(self) -> None:
-        """Release an image that waited for its camera_info since the last call."""
-        received = self.statistics.total("received")
-        if received == self._held_since_last_tick:
-            self._forward(self._pairing.expire())
-        self._held_since_last_tick = received
+    def _expire_waiting(self) -> None:
+        """Release an image that has waited for its camera_info long enough."""
+        self._patience.cancel()
+        self._forward(self._pairing.expire())
 
     def _on_image(self, image: ReceivedImage | CompressedImage) -> None:
         self.statistics.count("received")
@@ -241,6 +271,8 @@ class CameraStream:
         self._note_frame(image.header.frame_id)
         item = (image, time.monotonic())
         self._forward(self._pairing.add_image(stamp, item, image.header.frame_id))
+        if self._pairing.is_waiting:
+            self._patience.reset()
 
     def _note_frame(self, frame: str) -> None:
         """Warn about a frame that cannot be that of a camera's image, when it is new."""
@@ -262,6 +294,8 @@ class CameraStream:
                 self.statistics.count("dropped")
             if self._processor is not None:
                 self._processor.prepare_ahead(frame)
+        if self._input is not None:
+            self._input.await_info(self._pairing.is_waiting)
 
     # Worker thread
 
@@ -418,21 +452,24 @@ class CameraStream:
         """Say which output another node publishes, too; "" if none."""
         node = self._node
         for topic in self._outputs.topics():
-            infos = node.get_publishers_info_by_topic(topic)
-            if len(infos) < 2:
+            if node.count_publishers(topic) < 2:
                 continue
+            infos = node.get_publishers_info_by_topic(topic)
             own = (node.get_namespace(), node.get_name())
             others = {
                 f"{info.node_namespace.rstrip('/')}/{info.node_name}"
                 for info in infos
                 if (info.node_namespace, info.node_name) != own
             }
-            who = f"by {', '.join(sorted(others))}" if others else "by a node of the same name"
+            # Names come with discovery, some time after the publishers.
+            is_named = not any("_NODE_NAME_UNKNOWN_" in one for one in others)
+            named = ", ".join(sorted(others)) if is_named else "another node"
+            who = f"by {named}" if others else "by a node of the same name"
             problem = (
                 f"{topic} is published {who}, too; give each node a namespace of its own, or remap "
                 "its outputs"
             )
-            if self._limit.is_due("collision", _SILENCE_REPEAT):
+            if is_named and self._limit.is_due("collision", _SILENCE_REPEAT):
                 self._warn(problem)
             return problem
         return ""

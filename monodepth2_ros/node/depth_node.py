@@ -51,11 +51,10 @@ if TYPE_CHECKING:
     from monodepth2_ros.node.frame_processor import ReceivedFrame
     from monodepth2_ros.predictor import DepthPredictor
 
-# Seconds between looks at who listens and who publishes.
-_INPUT_PERIOD = 0.1
-
-# An image waits at most this long for its camera_info before it goes on without, in seconds.
-_PAIRING_PATIENCE = 0.2
+# Nanoseconds between looks at who listens and who publishes: while a camera may be needed any
+# moment, and while all are subscribed to.
+_INPUT_PERIOD_NS = 100_000_000
+_SETTLED_PERIOD_NS = 500_000_000
 
 # The end of builtin_interfaces/Time, which counts seconds in 32 bits.
 _LATEST_STAMP = 2**31 * 1_000_000_000 - 1
@@ -132,8 +131,10 @@ class DepthNode(LifecycleNode):
         self._diagnostics_timer = self.create_timer(
             self._values["diagnostics_period"], self._publish_diagnostics, clock=steady
         )
-        self.create_timer(_PAIRING_PATIENCE, self._expire_waiting, clock=steady)
-        self.create_timer(_INPUT_PERIOD, self._tend_inputs, clock=steady)
+        self._input_period = _INPUT_PERIOD_NS
+        self._input_timer = self.create_timer(
+            1e-9 * _INPUT_PERIOD_NS, self._tend_inputs, clock=steady
+        )
         # Last: it needs what is above, and rclpy calls it for each QoS override that it declares.
         self.add_on_set_parameters_callback(self._on_set_parameters)
 
@@ -144,7 +145,7 @@ class DepthNode(LifecycleNode):
         names = self._values["cameras"]
         if [stream.name for stream in self._streams] != names:
             self._streams = [
-                CameraStream(self, name, self._values_of(name), self._turned_frame)
+                CameraStream(self, name, self._values_of(name), self._turned_frame, self.refuse)
                 for name in names
             ]
 
@@ -374,12 +375,10 @@ class DepthNode(LifecycleNode):
             self.get_logger().error(f"{origin}: refused: {reason!r}{last}")
 
     def _tend_inputs(self) -> None:
-        for stream in self._streams:
-            stream.tend_input()
-
-    def _expire_waiting(self) -> None:
-        for stream in self._streams:
-            stream.expire_waiting()
+        is_soon = [stream.tend_input() for stream in self._streams]
+        period = _INPUT_PERIOD_NS if any(is_soon) else _SETTLED_PERIOD_NS
+        if period != self._input_period:
+            self._input_timer.timer_period_ns = self._input_period = period
 
     def _publish_diagnostics(self) -> None:
         """Publish a status for each camera."""

@@ -128,6 +128,11 @@ class CameraInfoPairing:
         return [(image, None)]
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether an image waits for its camera_info."""
+        return self._waiting is not None
+
+    @property
     def other_frames(self) -> list[str]:
         """Frames of the camera_info messages, if all of them are other ones than the image's."""
         if any(self._is_of_frame(frame, self.image_frame) for frame in self.frames):

@@ -75,7 +75,10 @@ class ReadyEntities:
             The entity, and the name of the executor's method that takes what has come.
         """
         nodes = list(nodes)
-        found = [[one for node in nodes for one in getattr(node, kind)] for kind, _, _ in _KINDS]
+        found = [
+            [one for node in nodes for one in getattr(node, kind) if _is_awaited(one)]
+            for kind, _, _ in _KINDS
+        ]
         found.append(list(guards))
         if found != self._seen:  # seldom: nearly all entities live as long as the node
             self._groups = [_Group(entities) for entities in found]
@@ -124,6 +127,11 @@ class ReadyEntities:
             for handle in handles:
                 add(handle)
         return wait_set
+
+
+def _is_awaited(entity: Any) -> bool:
+    """Whether to wait for an entity, see :mod:`monodepth2_ros.node.on_demand`."""
+    return getattr(entity.callback_group, "is_awaited", True)
 
 
 class _Group:
