@@ -16,6 +16,8 @@ from training.worlds.world import Box, Route, box_bounds
 _CELL = 0.05  # metres
 _BELOW, _ABOVE = 0.45, 0.3  # metres; what is within this of the camera's height is in its way
 _MARGINS = (0.5, 0.42, 0.36, 0.32)  # metres from everything in the way, tried in turn
+_SHARP_TURN = 1.3  # radians
+_COMPARED_GOALS = 4  # those without a sharp turn of which the farthest is taken
 _STEP = 0.02  # metres between the points of a route
 _LEAST_STEP = 0.005  # metres between two of them where it turns back
 _ROUND = 25  # points over which corners are rounded
@@ -105,9 +107,11 @@ def _visit(
     while True:
         while total < wanted:
             goals = cells[rng.integers(len(cells), size=24)].astype(np.float64)
-            straight = (goal for goal in goals if _is_straight(free, here, goal))
             # In a narrow place anything nearby will do.
-            goal = next(straight, here + rng.uniform(-1.5, 1.5, 2))
+            nearby = here + rng.uniform(-1.5, 1.5, 2)
+            before = stops[-2] if len(stops) > 1 else here
+            straight = [goal for goal in goals if _is_straight(free, here, goal)]
+            goal = _without_turning_back(here, here - before, straight or [nearby])
             if not _is_straight(free, here, goal):
                 continue
             total += float(np.hypot(*(goal - here))) * _CELL
@@ -117,6 +121,19 @@ def _visit(
         if route.length >= length:
             return route
         wanted += length  # the rounding has shortened it
+
+
+def _without_turning_back(
+    here: NDArray[np.float64], heading: NDArray[np.float64], goals: list[NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """Choose a far goal of those that need no sharp turn, or that of the least sharp one."""
+    ways = np.array(goals) - here
+    turns = np.abs(np.angle((ways @ [1.0, 1.0j]) * np.conj(heading @ [1.0, 1.0j])))
+    gentle = np.flatnonzero(turns < _SHARP_TURN)
+    if not len(gentle):
+        return goals[int(turns.argmin())]
+    some = gentle[:_COMPARED_GOALS]
+    return goals[int(some[np.hypot(*ways[some].T).argmax()])]
 
 
 def _rounded(points: NDArray[np.float64]) -> Route:
