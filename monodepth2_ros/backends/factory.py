@@ -112,6 +112,28 @@ def create_backend(
     return TorchBackend(checkpoint, target, precision, threads)
 
 
+def import_engine(backend: str, device: str, precision: str) -> bool:
+    """Import what runs the network, where :func:`create_backend` will choose OpenVINO.
+
+    Parameters
+    ----------
+    backend, device, precision : str
+        See :func:`create_backend`.
+
+    Returns
+    -------
+    bool
+        False if it may choose torch, whose import is left to it.
+    """
+    is_on_cpu = device == "cpu" or (device == "auto" and not _may_have_cuda())
+    is_chosen = backend == "auto" and is_on_cpu and precision != "fp16"
+    if not (backend == "openvino" or is_chosen) or not is_installed("openvino"):
+        return False
+    from monodepth2_ros.backends import openvino_backend  # noqa: F401
+
+    return True
+
+
 def _torch_name(checkpoint: Checkpoint) -> str:
     """Name torch's network of a checkpoint by all that its speed and its depth depend on."""
     import torch

@@ -9,11 +9,11 @@ import logging
 import os
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 
 from monodepth2_ros.backends import openvino_threads, precision_choice
@@ -21,6 +21,7 @@ from monodepth2_ros.backends.base import CPU
 from monodepth2_ros.backends.kept_answers import KeptAnswers, user_cache
 from monodepth2_ros.backends.mapped_files import release_pages
 from monodepth2_ros.backends.openvino_graph import GRAPH_VERSION, build_graph
+from monodepth2_ros.backends.openvino_library import openvino
 from monodepth2_ros.backends.openvino_watch import PrecisionWatch
 from monodepth2_ros.checkpoint import Checkpoint
 from monodepth2_ros.options import BackendError
@@ -120,7 +121,10 @@ class OpenVINOBackend:
         # The first run copies weights into the layout that the processor likes.
         metadata = checkpoint.metadata
         self._run(np.zeros((metadata.height, metadata.width, 3), np.uint8))
-        release_pages(network.folder, ".blob")
+        # In a thread, as it takes some hundredths of a second that nobody has to wait for.
+        threading.Thread(
+            target=release_pages, args=(network.folder, ".blob"), name="page_release", daemon=True
+        ).start()
 
     def disparity(self, image: Any) -> Any:
         """Run the network; see :meth:`monodepth2_ros.backends.Backend.disparity`."""
@@ -231,9 +235,7 @@ def _build(checkpoint: Checkpoint) -> Any:
 
 def _taking_pixels(model: Any) -> Any:
     """Make the conversion of pixels to [0, 1] and planes part of an exported graph."""
-    from openvino.preprocess import PrePostProcessor
-
-    steps = PrePostProcessor(model)
+    steps = openvino.preprocess.PrePostProcessor(model)
     steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
     steps.input().model().set_layout(openvino.Layout("NCHW"))
     steps.input().preprocess().convert_element_type(openvino.Type.f32).scale(255.0)

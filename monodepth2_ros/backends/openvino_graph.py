@@ -15,10 +15,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
-from openvino import opset13 as ops
 
+from monodepth2_ros.backends.openvino_library import openvino
 from monodepth2_ros.networks import architecture
 from monodepth2_ros.networks.architecture import (
     NORMALISATION_EPSILON,
@@ -34,6 +33,8 @@ GRAPH_VERSION = 3
 # Pixels along each side of the square that the head computes at once; divides the 32 of which
 # width and height are multiples.
 _HEAD_STRIDE = 4
+
+ops = openvino.opset13
 
 Weights = Mapping[str, NDArray[Any]]
 Node = Any  # OpenVINO ships no types

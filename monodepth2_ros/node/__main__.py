@@ -88,7 +88,7 @@ def _run(args: list[str] | None, signals: EndSignals) -> int:
     try:
         try:
             rclpy.init(args=args)
-            node = DepthNode(signals)
+            node = DepthNode(signals, loads_early=True)
         except Exception as error:
             if signals.heard:
                 raise

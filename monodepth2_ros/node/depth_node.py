@@ -41,7 +41,7 @@ from monodepth2_ros.node.parameters import (
     declare_parameters,
 )
 from monodepth2_ros.node.qos import check_overrides, override_names, overriding_options
-from monodepth2_ros.node.shutdown import EndSignals, run_in_thread
+from monodepth2_ros.node.shutdown import BackgroundCall, EndSignals
 from monodepth2_ros.node.together import process_together
 from monodepth2_ros.options import BackendError, CheckpointError
 
@@ -84,6 +84,15 @@ def _logging_errors(transition: _Transition) -> _Transition:
 class DepthNode(LifecycleNode):
     """The managed node; see docs/reference/node.md.
 
+    Parameters
+    ----------
+    signals : EndSignals, optional
+    loads_early : bool
+        Begin to load the model at once, as the node is about to be configured with the parameters
+        that it starts with.
+    **kwargs
+        For rclpy's node.
+
     Attributes
     ----------
     while_loading : callable or None
@@ -92,9 +101,12 @@ class DepthNode(LifecycleNode):
         has asked for.
     """
 
-    def __init__(self, signals: EndSignals | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, signals: EndSignals | None = None, loads_early: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__("depth", **kwargs)
         self._signals = signals or EndSignals()
+        self._loads_early = loads_early
         self.while_loading: Callable[[float], Any] | None = None
         try:
             self._set_up()
@@ -104,11 +116,18 @@ class DepthNode(LifecycleNode):
 
     def _set_up(self) -> None:
         """Declare parameters, create what a node has in every state."""
-        from monodepth2_ros.node.frames import TurnedFrame
-
         self._state = "unconfigured"
         self._values = declare_parameters(self)
         self._own_values = declare_camera_parameters(self, self._values)
+        # Wakes the executor that spins while a model is loaded.
+        self._model_is_loaded = self.create_guard_condition(lambda: None)
+        # A model that is being loaded, with the parameters for it.
+        self._loading: tuple[dict[str, Any], BackgroundCall] | None = None
+        if self._loads_early and self._values["autostart"]:
+            self._load_early()
+
+        from monodepth2_ros.node.frames import TurnedFrame
+
         self._predictor: DepthPredictor | None = None
         self._batch: CameraBatch | None = None
         self._turned_frame = TurnedFrame(self)
@@ -117,8 +136,6 @@ class DepthNode(LifecycleNode):
         self._mailbox: Mailbox[tuple[CameraStream, ReceivedFrame]] = Mailbox()
         self._worker: threading.Thread | None = None
         self._limit = LogLimit()
-        # Wakes the executor that spins while a model is loaded.
-        self._model_is_loaded = self.create_guard_condition(lambda: None)
         # Steady clocks: these timers must run while a simulated clock stands still.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         check_overrides(self, [("/diagnostics", "publisher")])
@@ -137,6 +154,38 @@ class DepthNode(LifecycleNode):
         )
         # Last: it needs what is above, and rclpy calls it for each QoS override that it declares.
         self.add_on_set_parameters_callback(self._on_set_parameters)
+
+    def _load_early(self) -> None:
+        """Load the model while the rest of the node is made.
+
+        The imports come first and in this thread: they need the GIL most of the time, which reading
+        and compiling the model do not.
+        """
+        values = self._values
+        try:
+            from monodepth2_ros.backends.factory import import_engine
+            from monodepth2_ros.predictor import DepthPredictor  # noqa: F401
+
+            import_engine(values["backend"], values["device"], values["precision"])
+        except Exception:  # it fails again where it is reported
+            if self._signals.heard:  # and this is what the import made of the signal
+                raise KeyboardInterrupt from None
+        self._loading = (values, self._begin_loading(values))
+
+    def _begin_loading(self, values: dict[str, Any]) -> BackgroundCall:
+        """Begin to load the model.
+
+        In a thread: a file on a dead network mount may never be read, and only the main thread
+        hears signals.
+        """
+        return BackgroundCall(lambda: self._load(values), "model_loader")
+
+    def _begun_loading(self, values: dict[str, Any]) -> BackgroundCall:
+        """Return the loading of the model, begun now or earlier."""
+        loading, self._loading = self._loading, None
+        if loading is not None and loading[0] == values:
+            return loading[1]
+        return self._begin_loading(values)
 
     def _make_streams(self) -> None:
         """Make a stream for each camera, unless they are there."""
@@ -212,11 +261,9 @@ class DepthNode(LifecycleNode):
                 raise
             return self._refuse_to_configure(f"QoS overrides: {error}")
         try:
-            # In a thread: a file on a dead network mount may never be read, and only the main
-            # thread hears signals.
-            predictor = run_in_thread(
-                lambda: self._load(values), "model_loader", self.while_loading
-            )
+            loading = self._begun_loading(values)
+            _import_resizer()
+            predictor = loading.wait(self.while_loading)
         except (CheckpointError, BackendError) as error:
             return self._refuse_to_configure(str(error))
         self._predictor = predictor
@@ -509,6 +556,13 @@ def _make_batch(predictors: list[DepthPredictor], wanted: str) -> CameraBatch | 
     from monodepth2_ros.camera_batch import CameraBatch
 
     return CameraBatch(predictors)
+
+
+def _import_resizer() -> None:
+    """Import what the first image needs, while the model is loaded."""
+    from monodepth2_ros import compiled_resize
+
+    compiled_resize.is_available()
 
 
 def _read_through(checkpoint: str) -> None:

@@ -13,9 +13,7 @@ import signal
 TYPE_CHECKING = False  # importing typing would delay the signal handlers
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeVar
-
-    Result = TypeVar("Result")
+    from typing import Any
 
 # <signal.h> of Linux.
 _SIGEV_THREAD = 2
@@ -77,12 +75,8 @@ class EndSignals:
         raise KeyboardInterrupt
 
 
-def run_in_thread(
-    function: Callable[[], Result],
-    name: str,
-    meanwhile: Callable[[float], object] | None = None,
-) -> Result:
-    """Run a function in a thread and wait for it, so that the main thread still hears signals.
+class BackgroundCall:
+    """A function that runs in a thread, so that the main thread still hears signals.
 
     A signal handler of Python runs in the main thread only, and not while that thread waits inside
     a library or for a file.
@@ -92,43 +86,49 @@ def run_in_thread(
     function : callable
     name : str
         Name of the thread.
-    meanwhile : callable, optional
-        Called with seconds until the function has ended, for which it may do something else. Not
-        in the first half second: most functions end sooner without it.
-
-    Returns
-    -------
-    object
-        What the function returns.
-
-    Raises
-    ------
-    BaseException
-        What the function raises, or KeyboardInterrupt at a signal; then the thread is left behind.
     """
-    import threading
-    import time
 
-    results: list[Result] = []
-    errors: list[BaseException] = []
+    def __init__(self, function: Callable[[], object], name: str) -> None:
+        import threading
 
-    def run() -> None:
+        self._function = function
+        self._results: list[object] = []
+        self._errors: list[BaseException] = []
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
         try:
-            results.append(function())
+            self._results.append(self._function())
         except BaseException as error:
-            errors.append(error)
+            self._errors.append(error)
 
-    thread = threading.Thread(target=run, name=name, daemon=True)
-    thread.start()
-    started = time.monotonic()
-    while thread.is_alive():
-        if meanwhile is None or time.monotonic() - started < _UNDISTURBED:
-            thread.join(_SIGNAL_LATENCY)
-        else:
-            meanwhile(_SIGNAL_LATENCY)
-    if errors:
-        raise errors[0]
-    return results[0]
+    def wait(self, meanwhile: Callable[[float], object] | None = None) -> Any:
+        """Wait for the end of the function and return what it returns.
+
+        Parameters
+        ----------
+        meanwhile : callable, optional
+            Called with seconds until the function has ended, for which it may do something else.
+            Not in the first half second: most functions end sooner without it.
+
+        Raises
+        ------
+        BaseException
+            What the function raises, or KeyboardInterrupt at a signal; then the thread is left
+            behind.
+        """
+        import time
+
+        started = time.monotonic()
+        while self._thread.is_alive():
+            if meanwhile is None or time.monotonic() - started < _UNDISTURBED:
+                self._thread.join(_SIGNAL_LATENCY)
+            else:
+                meanwhile(_SIGNAL_LATENCY)
+        if self._errors:
+            raise self._errors[0]
+        return self._results[0]
 
 
 def exit_after(seconds: float, status: int) -> bool:

@@ -19,7 +19,7 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 import node_harness as harness
-from monodepth2_ros.node.shutdown import run_in_thread
+from monodepth2_ros.node.shutdown import BackgroundCall
 from paths import REPOSITORY
 
 # Each starts the node in a process of its own.
@@ -241,7 +241,7 @@ def test_something_else_is_done_while_a_function_takes_long():
         assert done.wait(harness.PATIENCE)
         return 7
 
-    assert run_in_thread(function, "long", meanwhile) == 7
+    assert BackgroundCall(function, "long").wait(meanwhile) == 7
     assert asked
 
 
