@@ -25,6 +25,7 @@ COMMANDS = {
     "depth_export": "training.export",
     "depth_synthesize": "training.synthesize",
     "python -m training.averaging": "training.averaging",
+    "python -m training.panoramas": "training.panoramas",
     "python -m training.default_model": "training.default_model",
 }
 

@@ -130,6 +130,7 @@ def test_a_command_says_in_one_line_which_extra_it_lacks(tmp_path):
         ("training.export", ["default", str(tmp_path / "model.onnx")]),
         ("training.evaluate", ["default", "--data", "frames"]),
         ("training.averaging", ["a", "b", "--out", str(tmp_path / "c")]),
+        ("training.panoramas", ["a.jpg", "--out", str(tmp_path / "d")]),
     ]
     found = json.loads(run_without_torch(COMMANDS, json.dumps(commands)))
     for module, (failed, text) in found.items():

@@ -72,6 +72,32 @@ class Worlds:
 
 
 @dataclass(frozen=True)
+class Panoramas:
+    """Photographs in the round, whose views are held near what a model knew of them.
+
+    Attributes
+    ----------
+    folder : str
+        Holds the JPEG files; relative to the repository.
+    views : int
+        Of each panorama.
+    seed : int
+        Of where the views look.
+    licence : str
+    """
+
+    folder: str
+    views: Annotated[int, Meta(ge=1, le=100_000)]
+    seed: Annotated[int, Meta(ge=0, lt=2**31)]
+    licence: str
+
+    @property
+    def files(self) -> list[Path]:
+        """The panoramas, by name."""
+        return sorted((ROOT / self.folder).glob("*.jpg"))
+
+
+@dataclass(frozen=True)
 class Recipe:
     """What config/default_model.yaml says; see there for each entry."""
 
@@ -88,6 +114,9 @@ class Recipe:
     labelled_recordings: dict[str, str] = field(default_factory=dict)
     refine: dict[str, dict[str, Any]] = field(default_factory=dict)
     refined_share: Fraction = 1.0
+    panoramas: dict[str, Panoramas] = field(default_factory=dict)
+    finish: dict[str, dict[str, Any]] = field(default_factory=dict)
+    finished_share: Fraction = 1.0
 
     @classmethod
     def read(cls, path: Path) -> Recipe:
@@ -113,9 +142,19 @@ class Recipe:
         recipe.check_seeds(path)
         known = [*recipe.worlds, *recipe.recordings, *recipe.labelled_recordings]
         known += [_labelled(name) for name in recipe.recordings]
-        twice = sorted(set(recipe.stages) & set(recipe.refine))
+        groups = (recipe.stages, recipe.refine, recipe.finish)
+        given = [name for stages in groups for name in stages]
+        twice = sorted({name for name in given if given.count(name) > 1})
         if twice:
-            raise RecipeError(f"{path}: {twice} are stages, and refine too; give other names")
+            raise RecipeError(
+                f"{path}: {twice} are in more than one of stages, refine and finish; give other "
+                "names"
+            )
+        for name, group in recipe.panoramas.items():
+            if not group.files:
+                raise RecipeError(
+                    f"{path}: panoramas.{name}.folder is {group.folder}, which holds no .jpg file"
+                )
         for name, stage in recipe.all_stages.items():
             data = as_structure(
                 stage.get("data", {}), dict[str, Times], f"{path}: stages.{name}.data", RecipeError
@@ -127,6 +166,14 @@ class Recipe:
                 f"{path}: stages.{name}.size",
                 RecipeError,
             )
+            kept = as_structure(
+                stage.get("keep", {}), dict[str, Times], f"{path}: stages.{name}.keep", RecipeError
+            )
+            can_keep = [*recipe.panoramas, *recipe.recordings]
+            if not set(kept) <= set(can_keep):
+                raise RecipeError(
+                    f"{path}: stage '{name}' keeps {list(kept)}; it can keep {can_keep}"
+                )
             if not data or not stage.get("steps") or not set(data) <= set(known):
                 raise RecipeError(
                     f"{path}: stage '{name}' has data {list(data)} and steps "
@@ -151,7 +198,7 @@ class Recipe:
     @property
     def all_stages(self) -> dict[str, dict[str, Any]]:
         """The stages and those that refine, in their order."""
-        return {**self.stages, **self.refine}
+        return {**self.stages, **self.refine, **self.finish}
 
     def learned_part(self, name: str) -> float:
         """Return the share of a labelled recording, from its start, that is learned from."""
@@ -169,7 +216,13 @@ class Recipe:
     def sizes(self, name: str) -> list[Size]:
         """Return the image sizes at which stages learn from a store."""
         stages = self.all_stages.values()
-        return sorted({self.size_of(stage) for stage in stages if name in stage["data"]})
+        return sorted(
+            {
+                self.size_of(stage)
+                for stage in stages
+                if name in stage["data"] or name in stage.get("keep", {})
+            }
+        )
 
     def size_of(self, stage: Mapping[str, Any]) -> Size:
         """Return the image size that a stage learns at."""
@@ -254,6 +307,17 @@ def data_steps(recipe: Recipe, recordings: Path, out: Path) -> Iterator[Step]:
                 ),
             )  # fmt: skip
             yield _extract(out, stored, worlds, size, "--spacing", 1, "--poses-topic", "none")
+    for name, panoramas in recipe.panoramas.items():
+        for size in recipe.sizes(name):
+            store = out / "stores" / _stored(recipe, name, size)
+            yield Step(
+                f"cut views of {store.name}",
+                store / "store.json",
+                _program(
+                    "panoramas", *panoramas.files, "--out", store, "--views", panoramas.views,
+                    "--seed", panoramas.seed, *_size_words(size),
+                ),
+            )  # fmt: skip
     for name in recipe.recordings:
         for size in recipe.sizes(name):
             # The truth of what is learned from without labels is in another store: no label comes
@@ -314,6 +378,15 @@ def refining_steps(recipe: Recipe, out: Path, processes: int) -> Iterator[Step]:
     return _train(recipe, recipe.refine, start, out, processes)
 
 
+def finishing_steps(recipe: Recipe, out: Path, processes: int) -> Iterator[Step]:
+    """Train the stages that go on from what was refined.
+
+    Parameters and steps are as in :func:`training_steps`.
+    """
+    start = ["--checkpoint", str(_before_finishing(recipe, out))]
+    return _train(recipe, recipe.finish, start, out, processes)
+
+
 def _train(
     recipe: Recipe,
     stages: dict[str, dict[str, Any]],
@@ -329,24 +402,33 @@ def _train(
         words = [
             word
             for key, value in stage.items()
-            if key not in ("data", "size")
+            if key not in ("data", "keep", "size")
             for word in option_words(key, value)
         ]
         if (run / "options.yaml").exists():
             # The recipe may have become longer or shorter meanwhile.
             command = (*train, "--resume", str(run), *words)
         else:
-            stores = [
-                str(out / "stores" / _stored(recipe, data, recipe.size_of(stage)))
-                for data, times in stage["data"].items()
-                for _ in range(times)
-            ]
+            stores = _named_stores(recipe, stage, stage["data"], out)
+            kept = _named_stores(recipe, stage, stage.get("keep", {}), out)
+            keep = ["--keep-data", *kept] if kept else []
             command = (
-                *train, "--data", *stores, "--out", str(run), *weights,
+                *train, "--data", *stores, *keep, "--out", str(run), *weights,
                 "--recipe", "small", "--truth", "instead", "--pose", "flow", *words,
             )  # fmt: skip
         yield Step(f"train {name}", run / f"done_{stage['steps']}", command, stage["steps"])
         weights = ["--checkpoint", str(run / "last.safetensors")]
+
+
+def _named_stores(
+    recipe: Recipe, stage: Mapping[str, Any], times: Mapping[str, int], out: Path
+) -> list[str]:
+    """Name the stores of a stage, each as often as is said."""
+    return [
+        str(out / "stores" / _stored(recipe, name, recipe.size_of(stage)))
+        for name, count in times.items()
+        for _ in range(count)
+    ]
 
 
 def averaging_steps(recipe: Recipe, out: Path) -> Iterator[Step]:
@@ -376,24 +458,47 @@ def final_averaging_steps(recipe: Recipe, out: Path) -> Iterator[Step]:
     Parameters and steps are as in :func:`averaging_steps`.
     """
     if recipe.refine and recipe.refined_share < 1.0:
-        trained = trained_model(recipe, out)
+        trained = _before_finishing(recipe, out)
         command = (
-            "averaging", _before_refining(recipe, out), _refined(recipe, out),
+            "averaging", _before_refining(recipe, out), _last_of(recipe.refine, out),
             "--share", recipe.refined_share, "--out", trained,
         )  # fmt: skip
         yield Step("average before and after refining", trained, _program(*command))
 
 
+def finishing_averaging_steps(recipe: Recipe, out: Path) -> Iterator[Step]:
+    """Average what was finished with what it was finished from, if the recipe says so.
+
+    Parameters and steps are as in :func:`averaging_steps`.
+    """
+    if recipe.finish and recipe.finished_share < 1.0:
+        trained = trained_model(recipe, out)
+        command = (
+            "averaging", _before_finishing(recipe, out), _last_of(recipe.finish, out),
+            "--share", recipe.finished_share, "--out", trained,
+        )  # fmt: skip
+        yield Step("average before and after finishing", trained, _program(*command))
+
+
 def trained_model(recipe: Recipe, out: Path) -> Path:
     """Return where the trained model will be."""
+    if not recipe.finish:
+        return _before_finishing(recipe, out)
+    whole = recipe.finished_share == 1.0
+    return _last_of(recipe.finish, out) if whole else out / "finished.safetensors"
+
+
+def _before_finishing(recipe: Recipe, out: Path) -> Path:
+    """Return where the model will be that comes out of refining."""
     if not recipe.refine:
         return _before_refining(recipe, out)
-    return out / "refined.safetensors" if recipe.refined_share < 1.0 else _refined(recipe, out)
+    whole = recipe.refined_share == 1.0
+    return _last_of(recipe.refine, out) if whole else out / "refined.safetensors"
 
 
-def _refined(recipe: Recipe, out: Path) -> Path:
-    """Return where the last of the refining stages leaves its model."""
-    return out / "runs" / list(recipe.refine)[-1] / "last.safetensors"
+def _last_of(stages: Mapping[str, Any], out: Path) -> Path:
+    """Return where the last of some stages leaves its model."""
+    return out / "runs" / list(stages)[-1] / "last.safetensors"
 
 
 def _before_refining(recipe: Recipe, out: Path) -> Path:
@@ -616,12 +721,18 @@ def provenance(recipe: Recipe, out: Path, log: Path, commit: str, init: str) -> 
                 name: f"first {100 * recipe.learned_part(name):.0f} %, with its depth"
                 for name in recipe.labelled_recordings
             },
+            **{
+                name: f"{group.views} views of each of {len(group.files)} panoramas, held near "
+                "what the model predicted before"
+                for name, group in recipe.panoramas.items()
+            },
         },
         "licences": {
             "weights": "Apache-2.0",
             "rendered worlds": "made by this package",
             **recipe.recordings,
             **recipe.labelled_recordings,
+            **{name: group.licence for name, group in recipe.panoramas.items()},
         },
         "figures": collect_figures(recipe, out),
     }
@@ -706,6 +817,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         averaging_steps(recipe, out),
         refining_steps(recipe, out, options.processes),
         final_averaging_steps(recipe, out),
+        finishing_steps(recipe, out, options.processes),
+        finishing_averaging_steps(recipe, out),
         evaluation_steps(recipe, trained, out),
     )
     if options.dry_run:

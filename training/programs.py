@@ -10,7 +10,16 @@ from collections.abc import Sequence
 from training.train import NOTHING_LEARNED
 
 #: Commands by their modules' names.
-PROGRAMS = ("averaging", "calibrate", "evaluate", "export", "extract", "synthesize", "train")
+PROGRAMS = (
+    "averaging",
+    "calibrate",
+    "evaluate",
+    "export",
+    "extract",
+    "panoramas",
+    "synthesize",
+    "train",
+)
 
 
 def call(name: str, words: Sequence[object]) -> None:

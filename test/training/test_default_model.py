@@ -21,9 +21,12 @@ from training.default_model import (
     Step,
     data_steps,
     evaluation_steps,
+    finishing_averaging_steps,
+    finishing_steps,
     main,
     refining_steps,
     take,
+    trained_model,
     training_steps,
 )
 
@@ -46,12 +49,22 @@ def test_the_shipped_recipe_learns_from_nothing_that_it_is_judged_by(tmp_path):
             word.rpartition("/")[2] for word in words if word.startswith(f"{tmp_path}/stores/")
         }
         assert words[words.index("--truth") + 1] == "instead"
-    for step in refining_steps(recipe, tmp_path, 1):
-        words = list(step.command)
-        learned |= {
-            word.rpartition("/")[2] for word in words if word.startswith(f"{tmp_path}/stores/")
-        }
-    assert learned == {*recipe.worlds, *recipe.recordings, *recipe.labelled_recordings}
+    for steps in (refining_steps, finishing_steps):
+        for step in steps(recipe, tmp_path, 1):
+            words = list(step.command)
+            learned |= {
+                word.rpartition("/")[2] for word in words if word.startswith(f"{tmp_path}/stores/")
+            }
+    assert learned == {
+        *recipe.worlds,
+        *recipe.recordings,
+        *recipe.labelled_recordings,
+        *recipe.panoramas,
+        "simulated_flight_labelled",
+    }
+    # Each stage holds out what the recordings that it learns from are judged by.
+    for stage in recipe.finish.values():
+        assert stage["validation_fraction"] == recipe.validation_fraction
     extracted = {step.name: step.command for step in data_steps(recipe, tmp_path, tmp_path)}
     for name in recipe.recordings:
         words = extracted[f"extract {name}"]
@@ -71,6 +84,7 @@ def test_a_stage_may_learn_at_a_size_of_its_own(tmp_path):
     changes = {
         "refine": {"sharp": {"data": {"home": 1, "simulated_flight_labelled": 1}, "steps": 5,
                              "size": [320, 192], "validation_fraction": 0.2}},
+        "finish": {},
     }  # fmt: skip
     recipe = Recipe.read(write(tmp_path / "recipe.yaml", **changes))
     commands = {step.name: step.command for step in data_steps(recipe, tmp_path, tmp_path)}
@@ -94,6 +108,35 @@ def test_a_stage_may_learn_at_a_size_of_its_own(tmp_path):
     }
     assert "--size" not in step.command
     assert all("_320x192" in " ".join(words) for words in judged_by(recipe, tmp_path).values())
+
+
+def test_a_stage_that_finishes_keeps_photographs_and_goes_on_from_what_was_refined(tmp_path):
+    stage = {"data": {"home": 2}, "keep": {"rooms": 2, "highway_drive": 1}, "steps": 5,
+             "size": [320, 192], "keep_weight": 1.5}  # fmt: skip
+    changes = {"finish": {"last": stage}, "finished_share": 0.25}
+    recipe = Recipe.read(write(tmp_path / "recipe.yaml", **changes))
+    commands = {step.name: step.command for step in data_steps(recipe, tmp_path, tmp_path)}
+    words = commands["cut views of rooms_320x192"]
+    assert words[words.index("--width") + 1] == "320" and "--views" in words
+    assert sum(word.endswith(".jpg") for word in words) == len(recipe.panoramas["rooms"].files) > 0
+    assert "--truth-topic" in commands["extract highway_drive_320x192"]
+    (step,) = finishing_steps(recipe, tmp_path, 1)
+    words = list(step.command)
+    kept = words[words.index("--keep-data") + 1 : words.index("--out")]
+    assert [word.rpartition("/")[2] for word in kept] == [
+        "rooms_320x192",
+        "rooms_320x192",
+        "highway_drive_320x192",
+    ]
+    assert words[words.index("--checkpoint") + 1] == str(tmp_path / "refined.safetensors")
+    assert words[words.index("--keep-weight") + 1] == "1.5" and "--keep" not in words
+    (step,) = finishing_averaging_steps(recipe, tmp_path)
+    assert step.result == trained_model(recipe, tmp_path) == tmp_path / "finished.safetensors"
+    last = str(tmp_path / "runs" / "last" / "last.safetensors")
+    assert {str(tmp_path / "refined.safetensors"), last} <= set(step.command)
+    whole = Recipe.read(write(tmp_path / "whole.yaml", **{**changes, "finished_share": 1.0}))
+    assert not list(finishing_averaging_steps(whole, tmp_path))
+    assert str(trained_model(whole, tmp_path)) == last
 
 
 def judged_by(recipe, folder):
@@ -169,6 +212,18 @@ def test_the_next_stage_starts_from_the_one_before_and_a_begun_one_goes_on(tmp_p
             r"stages.one.size.*",
         ),
         ({"refine": {"many": {"data": {"home": 1}, "steps": 3}}}, "give other names"),
+        (
+            {
+                "refine": {"a": {"data": {"home": 1}, "steps": 3}},
+                "finish": {"a": {"data": {"home": 1}, "steps": 3}},
+            },
+            "more than one of stages",
+        ),
+        ({"finish": {"a": {"data": {"home": 1}, "steps": 3, "keep": {"home": 1}}}}, "it can keep"),
+        (
+            {"panoramas": {"rooms": {"folder": "launch", "views": 1, "seed": 0, "licence": ""}}},
+            "holds no .jpg file",
+        ),
         ({"labelled_recordings": {"robot_floor": "", "indoor_walk": ""}}, "foreign too"),
     ],
 )
@@ -257,6 +312,20 @@ def test_a_small_rebuild_from_nothing(tmp_path, ran, capsys):
         labelled_recordings={"tour": "another licence"},
         refine={"third": {"data": {"tour": 1, "room": 1}, "validation_fraction": 0.2, **stage}},
         refined_share=0.5,
+        panoramas={
+            "photos": {"folder": "config/panoramas", "views": 2, "seed": 0, "licence": "CC0"}
+        },
+        finish={
+            "fourth": {
+                "data": {"room": 1, "ride_labelled": 1},
+                "keep": {"photos": 1, "ride": 1},
+                "keep_weight": 1.0,
+                "keep_images": 2,
+                "validation_fraction": 0.2,
+                **stage,
+            }
+        },
+        finished_share=0.75,
     )
     words = ["--recordings", str(tmp_path / "bags"), "--init", "none", "--recipe-file", str(recipe)]
     words += ["--out", str(tmp_path / "work"), "--commit", "abc"]
@@ -272,16 +341,26 @@ def test_a_small_rebuild_from_nothing(tmp_path, ran, capsys):
     for key, value in averaged.items():
         mean = 0.25 * first[key] + 0.75 * second[key]
         torch.testing.assert_close(value.float(), mean, rtol=1e-3, atol=1e-4)
-    # What is written is half of the mean, and half of what the refining made of it.
+    # What goes on is half of the mean, and half of what the refining made of it.
     options = yaml.safe_load((tmp_path / "work" / "runs" / "third" / "options.yaml").read_text())
     assert options["checkpoint"] == str(tmp_path / "work" / "averaged.safetensors")
     refined = load_checkpoint(tmp_path / "work" / "runs" / "third" / "last.safetensors").state
-    for key, value in checkpoint.state["depth"].items():
+    half = load_checkpoint(tmp_path / "work" / "refined.safetensors").state["depth"]
+    for key, value in half.items():
         mean = 0.5 * averaged[key] + 0.5 * refined["depth"][key]
+        torch.testing.assert_close(value.float(), mean, rtol=2e-3, atol=2e-4)
+    # What is written is a quarter of that, and the rest is what finishing made of it.
+    options = yaml.safe_load((tmp_path / "work" / "runs" / "fourth" / "options.yaml").read_text())
+    assert options["checkpoint"] == str(tmp_path / "work" / "refined.safetensors")
+    assert [name.rpartition("/")[2] for name in options["keep_data"]] == ["photos", "ride"]
+    finished = load_checkpoint(tmp_path / "work" / "runs" / "fourth" / "last.safetensors").state
+    for key, value in checkpoint.state["depth"].items():
+        mean = 0.25 * half[key] + 0.75 * finished["depth"][key]
         torch.testing.assert_close(value.float(), mean, rtol=2e-3, atol=2e-4)
     said = checkpoint.metadata.provenance
     assert said["data"]["tour"] == "first 80 %, with its depth"
     assert said["licences"]["tour"] == "another licence"
+    assert said["licences"]["photos"] == "CC0" and "2 views of each" in said["data"]["photos"]
     assert said["commit"] == "abc" and said["licences"]["ride"] == "a licence"
     assert str(tmp_path) not in json.dumps(said)
     figures = said["figures"]
@@ -290,9 +369,9 @@ def test_a_small_rebuild_from_nothing(tmp_path, ran, capsys):
     assert figures["walk"]["abs_rel"] > 0 and figures["walk"]["frames"] == 12
     assert "best constant depth" in figures["walk"]["baselines"]
     assert "truth itself" in figures["walk"]["steadiness"]
-    assert ran.count("train") == 3 and "averaging" in ran
+    assert ran.count("train") == 4 and ran.count("panoramas") == 1 and "averaging" in ran
 
     ran.clear()
     assert main(words) == 0
     assert ran == ["export"]
-    assert "train third: done before" in capsys.readouterr().out
+    assert "train fourth: done before" in capsys.readouterr().out

@@ -349,6 +349,44 @@ def test_what_a_run_began_with_is_kept_whatever_becomes_of_its_file(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("truth", ["none", "instead"])
+def test_a_run_with_kept_images_resumes_exactly(
+    options, uninterrupted, store, tmp_path, monkeypatch, truth
+):
+    """Which images are kept depends on the step, not on how often a run was stopped."""
+    frames = FrameStore.open(store)
+    labelled = tmp_path / "labelled"
+    depth = np.linspace(1, 9, frames.images.size // 3).reshape(frames.images.shape[:3])
+    write_frame_store(labelled, np.asarray(frames.images), frames.cameras, truth=depth)
+    kept = dataclasses.replace(
+        options,
+        data=(str(labelled),),
+        truth=truth,
+        checkpoint=str(uninterrupted.source),
+        pose="flow",
+        keep_data=(str(store),),
+        keep_images=3,
+        keep_weight=2.0,
+        turn_degrees=10.0,
+        motion_steps=0,
+        coarse_steps=0,
+    )
+    assert main(arguments(kept, tmp_path / "whole")) in COMPLETE
+    with monkeypatch.context() as patch:
+        stop_at(patch, step=4)
+        assert main(arguments(kept, tmp_path / "run")) == 1
+    assert main(["--resume", str(tmp_path / "run")]) in COMPLETE
+    whole, resumed = (
+        load_checkpoint(tmp_path / name / "last.safetensors") for name in ("whole", "run")
+    )
+    assert_same_weights(whole, resumed)
+    other = dataclasses.replace(kept, keep_weight=4.0)
+    assert main(arguments(other, tmp_path / "other")) in COMPLETE
+    held = load_checkpoint(tmp_path / "other" / "last.safetensors").state["depth"]
+    assert any(not torch.equal(value, held[key]) for key, value in whole.state["depth"].items())
+
+
+@pytest.mark.slow
 def test_full_disk_does_not_end_the_run_and_keeps_the_old_file(
     options, uninterrupted, tmp_path, monkeypatch, capsys
 ):

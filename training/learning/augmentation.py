@@ -58,10 +58,10 @@ class Draws:
     turn: Tensor
     zoom: Tensor
 
-    def rows(self, part: slice) -> Draws:
+    def rows(self, part: slice | list[int]) -> Draws:
         """Return the draws of some samples of the batch."""
-        values = {field.name: getattr(self, field.name)[part] for field in fields(self)}
-        return Draws(**{**values, "order": self.order})
+        names = [field.name for field in fields(self) if field.name != "order"]
+        return Draws(**{name: getattr(self, name)[part] for name in names}, order=self.order)
 
     def amounts(self) -> list[Tensor]:
         """Return the factors and the shift as `order` counts the changes."""

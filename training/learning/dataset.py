@@ -64,6 +64,9 @@ class Batch:
         truth alone; all N = B if None.
     tracked : TrackedMotion of N samples, or None
         Motion and sparse depth from tracked corners, where the samples have them measured.
+    kept : int
+        The last `kept` samples learn from neither: they are held near what a teacher predicts
+        (:mod:`training.learning.kept_images`).
     """
 
     images: Tensor
@@ -73,6 +76,7 @@ class Batch:
     truth: Tensor | None = None
     self_supervised: int | None = None
     tracked: TrackedMotion | None = None
+    kept: int = 0
 
     def to(self, device: torch.device) -> Batch:
         """Copy to a device without waiting for it."""
@@ -84,6 +88,7 @@ class Batch:
             None if self.truth is None else self.truth.to(device, non_blocking=True),
             self.self_supervised,
             None if self.tracked is None else self.tracked.to(device),
+            self.kept,
         )
 
 

@@ -69,6 +69,7 @@ class TrainingViews:
     truth : Tensor, shape (B, H, W), or None
     self_supervised : int or None
     tracked : TrackedMotion or None
+    kept : int
         See :class:`training.learning.dataset.Batch`.
     """
 
@@ -80,6 +81,7 @@ class TrainingViews:
     truth: Tensor | None = None
     self_supervised: int | None = None
     tracked: TrackedMotion | None = None
+    kept: int = 0
 
 
 def prepare(batch: Batch, draws: Draws | None = None, compiled: bool = False) -> TrainingViews:
@@ -100,7 +102,7 @@ def prepare(batch: Batch, draws: Draws | None = None, compiled: bool = False) ->
     truth, count = batch.truth, batch.self_supervised
     if draws is None:
         return TrainingViews(
-            images, images, intrinsics, baselines, flow, truth, count, batch.tracked
+            images, images, intrinsics, baselines, flow, truth, count, batch.tracked, batch.kept
         )
     turns = truth is not None and is_turned(draws)
     draws = draws.to(images.device)
@@ -117,7 +119,9 @@ def prepare(batch: Batch, draws: Draws | None = None, compiled: bool = False) ->
         images = torch.cat([images[:count], part[0]])
         truth = torch.cat([truth[:count], part[1]])
     inputs = jitter_colors(images, draws, compiled)
-    return TrainingViews(images, inputs, intrinsics, baselines, flow, truth, count, tracked)
+    return TrainingViews(
+        images, inputs, intrinsics, baselines, flow, truth, count, tracked, batch.kept
+    )
 
 
 @dataclass(frozen=True)
@@ -254,17 +258,19 @@ class Learner:
             transforms = [transform[:count] for transform in predictions.transforms]
             error = length_loss(transforms, recorded.transforms)
             output = replace(output, loss=output.loss + self.velocity_weight * error)
+        disparity = predictions.disparities[0]
         if self.teacher is not None and self.model.training and count > 0:
-            # It sees the colours as they are: what was changed is for those who learn.
-            taught = self.teacher.depth(views.images[:count, 0], self.bfloat16)
-            kept = keeping_loss(self._depth(predictions.disparities[0][:count]), taught)
-            output = replace(output, loss=output.loss + self.keep_weight * kept)
-        if views.truth is not None:
+            output = replace(output, loss=output.loss + self._keep(views, disparity, 0, count))
+        learned = len(views.images) - views.kept
+        if views.truth is not None and learned > 0:
             low, high = self.objective.min_depth, self.objective.max_depth
-            truth = truth_loss(predictions.disparities, views.truth, low, high).mean()
-            share = count / len(views.images)
-            loss = share * output.loss + self.truth_weight * truth
+            scales = [scale[:learned] for scale in predictions.disparities]
+            truth = truth_loss(scales, views.truth[:learned], low, high).mean()
+            loss = count / learned * output.loss + self.truth_weight * truth
             output = replace(output, loss=loss, truth=truth.detach())
+        if views.kept and self.model.training:
+            kept = self._keep(views, disparity, learned, len(views.images))
+            output = replace(output, loss=output.loss + kept)
         if self.anchor is not None and self.model.training:
             depth = self._depth(predictions.disparities[0])
             drift = torch.log(depth.reciprocal().mean() / self.anchor)
@@ -299,6 +305,13 @@ class Learner:
             generator,
             keep_images,
         )
+
+    def _keep(self, views: TrainingViews, disparity: Tensor, first: int, last: int) -> Tensor:
+        """Return the weighted loss that holds some samples near what the teacher predicts."""
+        assert self.teacher is not None
+        # It sees the colours as they are: what was changed is for those who learn.
+        taught = self.teacher.depth(views.images[first:last, 0], self.bfloat16)
+        return self.keep_weight * keeping_loss(self._depth(disparity[first:last]), taught)
 
     def _depth(self, disparity: Tensor) -> Tensor:
         """Turn sigmoid disparity into depth, in float32."""

@@ -49,6 +49,13 @@ class TrainOptions:
     """
 
     data: tuple[str, ...] = _option((), "data", "Frame stores of depth_extract.")
+    keep_data: tuple[str, ...] = _option(
+        (),
+        "data",
+        "Frame stores of images that are held near what --checkpoint predicts and teach nothing "
+        "else: photographs of places that must not be forgotten. A store that is named twice is "
+        "drawn from twice as often.",
+    )
     sources: tuple[int, ...] = _option(
         (-1, 1), "data", "Neighbours of a frame that it is compared with, in units of the spacing."
     )
@@ -159,6 +166,12 @@ class TrainOptions:
         "Weight of staying near the depth that --checkpoint predicts, up to a factor for each "
         "image, where a run forgets it (0.05 where sky or bare walls come near).",
         least=0,
+    )
+    keep_images: int = _option(
+        4,
+        "objective",
+        "Images of --keep-data in a step, in addition to its samples, over all processes.",
+        least=1,
     )
     tie_break: float = _option(
         1e-5, "objective", "Noise that decides between equal errors.", least=0
@@ -286,6 +299,11 @@ class TrainOptions:
             raise OptionError(
                 f"--velocity-weight {self.velocity_weight:g} needs a motion network and no stereo, "
                 f"but --pose is {self.pose} and --stereo {self.stereo}; choose --pose separate"
+            )
+        if self.keep_data and not (self.keep_weight and self.checkpoint):
+            raise OptionError(
+                f"--keep-data holds images near what --checkpoint predicts, but --keep-weight is "
+                f"{self.keep_weight:g} and --checkpoint '{self.checkpoint}'; give both"
             )
         if self.pose == "none" and self.stereo != "only":
             raise OptionError("--pose none needs --stereo only; choose another, auto for example")

@@ -84,6 +84,7 @@ from training.learning.judgement import (
     describe_entry,
     may_replace_start,
 )
+from training.learning.kept_images import KeptImages, kept_images, with_kept
 from training.learning.known_tracks import KnownTracks, default_folder
 from training.learning.learner import (
     Learner,
@@ -239,6 +240,11 @@ class Trainer:
         self.folder = Path(options.out).expanduser()
         self._rows = processes.share(options.batch_size)
         self._epoch_steps = len(self.training) // options.batch_size
+        self._kept = None
+        if options.keep_data:
+            kept = [FrameStore.open(os.path.expanduser(path)) for path in options.keep_data]
+            kept = _at_width(kept, options.width)
+            self._kept = kept_images(kept, options.keep_images, stores[0])
         fingerprint = {
             "samples": len(self.training),
             "batch_size": options.batch_size,
@@ -510,7 +516,19 @@ class Trainer:
         batches = iterate_batches(
             self.training, self._chunks(), device.type == "cuda", self.options.loader_threads
         )
+        if self._kept is not None:
+            batches = self._with_kept(batches, self._kept)
         return on_device(batches, device)
+
+    def _with_kept(self, batches: Iterator[Batch], kept: KeptImages) -> Iterator[Batch]:
+        """Append the images that must not be forgotten; of each step, this process's rows."""
+        rows = np.array(self._kept_rows(kept), np.int64)
+        for step, batch in enumerate(batches, self.state.step):
+            yield with_kept(batch, kept.read(rows, self.options.seed, step))
+
+    def _kept_rows(self, kept: KeptImages) -> list[int]:
+        """Name this process's share of a step's kept images."""
+        return list(range(self.processes.rank, kept.count, self.processes.count))
 
     def _chunks(self) -> Iterator[NDArray[np.int64]]:
         """Name the samples of the steps that are left; of each batch, this process's rows.
@@ -531,15 +549,19 @@ class Trainer:
         rate = learning_rate(options, step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        more = 0 if self._kept is None else self._kept.count
         draws = draw(
-            options.batch_size,
+            options.batch_size + more,
             _generator(torch.device("cpu"), options.seed, _AUGMENTATION, step),
             options.mirror_probability,
             options.jitter_probability,
             options.turn_degrees,
             options.zoom,
         )
-        views = prepare(batch, draws.rows(self._rows), options.compile)
+        rows = list(range(options.batch_size))[self._rows]
+        if self._kept is not None:
+            rows += [options.batch_size + row for row in self._kept_rows(self._kept)]
+        views = prepare(batch, draws.rows(rows), options.compile)
         noise = _generator(device, options.seed, _TIE_BREAK, step, self.processes.rank)
         self.optimizer.zero_grad()
         predictions, output = self.learner.at_step(options, step).evaluate(views, noise)
