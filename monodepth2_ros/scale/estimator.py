@@ -221,7 +221,7 @@ class ScaleEstimator:
             if isinstance(measurement, str):
                 reasons.append(measurement)
             else:
-                running.add(stamp, measurement)
+                running.add(stamp, measurement, self._odometry.view_change(self._views.get(name)))
                 self._views[name] = self._odometry.view
         measured = len(reasons) < len(self._filters)
         self.estimate = self._combine(stamp, "" if measured else "; ".join(reasons))

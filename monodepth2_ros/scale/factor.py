@@ -19,14 +19,27 @@ MODEL_NOISE = 0.15
 REGIONS = 5.0
 
 #: Relative standard deviation of a network's factor from one view to another that has nothing in
-#: common with it: 0.3 on two recordings of rooms, 0.1 to 0.4 on rendered worlds.
+#: common with it, before it is measured: 0.32 and 0.41 on two recordings of rooms, 0.1 to 0.35 on
+#: rendered worlds.
 WANDER = 0.3
+# The least that is believed, and after how many new views half of what was seen is forgotten.
+_LEAST_CHANGE = 0.005
+_LEAST_WANDER, _VIEWS_TO_FORGET, _PRIOR_VIEWS = 0.08, 2.0, 0.2
+# One factor wanders by this share of it between the parts of one image that were compared and the
+# image as a whole; measured on rendered worlds and two recordings.
+_WITHIN_VIEW = 0.35
+# A jump by more is a mismatch, not what a network does.
+_LARGEST_INNOVATION = 0.5
+
+# Measurements with a deviation below are forgotten with the time constant, others with longer ones,
+# up to so many times as long.
+_SURE, _LONGEST_MEMORY = 0.1, 5.0
 
 # A camera whose motion is not known is taken to see a new view after so many seconds.
-_NEW_VIEW_S = 10.0
+_NEW_VIEW_S = 2.0
 
 # Error of the image's factor for each unit of the spread between regions with points.
-_UNSEEN = 0.35
+_UNSEEN = 0.15
 
 # Values of a measurement that are kept.
 _MOST_VALUES = 100
@@ -34,9 +47,13 @@ _MOST_VALUES = 100
 #: Spread of the logarithm of distance about the image's usual one in which points count.
 NEAR_USUAL = 0.5
 
+#: How much the logarithm of the factor differs by that of the distance, as a network sees what is
+#: near too far and what is far too near: 0.02 in rendered rooms, 0.12 on streets.
+NEAR_TOO_FAR = 0.1
+
 #: Relative error, for the image as a whole, of a factor measured on what is e times nearer or
-#: farther than the image usually is; measured on rendered worlds.
-ELSEWHERE = 0.25
+#: farther than the image usually is, once this is corrected; measured on rendered worlds.
+ELSEWHERE = 0.12
 
 
 @dataclass(frozen=True)
@@ -51,11 +68,14 @@ class Measurement:
         1 / variance of each by itself.
     deviation : float
         Standard deviation of their median, as errors of neighbouring points agree.
+    unseen : float
+        Share of the image without points, where the factor may be another one.
     """
 
     values: NDArray[np.float64]
     weights: NDArray[np.float64]
     deviation: float
+    unseen: float = 0.0
 
     @classmethod
     def of_points(
@@ -102,9 +122,12 @@ class Measurement:
         shares = np.bincount(region_of, weights)
         spread = float(np.sum(sums**2 / np.maximum(shares, 1e-300))) / float(weights.sum())
         variance += _UNSEEN**2 * spread
-        if regions > count:
-            variance += (WANDER * (1.0 - count / regions)) ** 2
-        return cls(values, weights, float(np.sqrt(variance)))
+        unseen = max(0.0, 1.0 - count / regions) if regions else 0.0
+        return cls(values, weights, float(np.sqrt(variance)), unseen)
+
+    def variance(self, wander: float) -> float:
+        """Return the variance of the factor of the whole image, by :attr:`FactorFilter.wander`."""
+        return self.deviation**2 + wander**2 * (self.unseen**2 + _WITHIN_VIEW**2)
 
     @cached_property
     def middle(self) -> float:
@@ -160,37 +183,78 @@ class FactorFilter:
     """
 
     def __init__(
-        self, time_constant_s: float = 0.1, drift: float = 0.02, floor: float = 0.03
+        self, time_constant_s: float = 0.1, drift: float = 0.02, floor: float = 0.015
     ) -> None:
         self.stamp: int | None = None
-        self._time_constant_ns = 1e9 * time_constant_s
+        self._time_constant_ns = self._memory_ns = 1e9 * time_constant_s
         self._drift, self._floor = drift, floor
         self._kept: deque[tuple[int, Measurement]] = deque(maxlen=100)
         self._middle = 0.0
         self._variance = math.inf
+        # Squared changes of the factor, and how many new views brought them about.
+        self._changes, self._views = _PRIOR_VIEWS * WANDER**2, _PRIOR_VIEWS
 
-    def add(self, stamp: int, measurement: Measurement) -> None:
-        """Take a measurement at a stamp in nanoseconds; stamps that go back start over."""
+    @property
+    def wander(self) -> float:
+        """Relative standard deviation of the factor from one view to a new one, as seen so far."""
+        return max(_LEAST_WANDER, math.sqrt(self._changes / self._views))
+
+    def add(self, stamp: int, measurement: Measurement, change: float | None = None) -> None:
+        """Take a measurement.
+
+        Parameters
+        ----------
+        stamp : int
+            Nanoseconds; stamps that go back start over.
+        measurement : Measurement
+        change : float, optional
+            As in :meth:`at`, since the measurement before.
+        """
         if self._kept and stamp < self._kept[-1][0]:
             self._kept.clear()
+        elif self._kept:
+            self._learn(
+                measurement.middle - self._kept[-1][1].middle, self._share_new(stamp, change)
+            )
         self._kept.append((stamp, _thinned(measurement)))
+        # The less sure they are, the more of them it takes, as in a Kalman filter.
+        deviation = math.sqrt(measurement.variance(self.wander))
+        self._memory_ns = self._time_constant_ns * min(max(deviation / _SURE, 1.0), _LONGEST_MEMORY)
         # Three time constants hold 95 % of the weight; pauses do not count.
-        while len(self._kept) > 1 and stamp - self._kept[0][0] > 3.0 * self._time_constant_ns:
+        while stamp - self._kept[0][0] > 3.0 * _LONGEST_MEMORY * self._time_constant_ns:
             self._kept.popleft()
-        shares = np.array([np.exp((s - stamp) / self._time_constant_ns) for s, _ in self._kept])
+        variances = np.array([m.variance(self.wander) for _, m in self._kept])
+        shares = np.array([np.exp((s - stamp) / self._memory_ns) for s, _ in self._kept])
+        shares /= variances
         values = np.concatenate([m.values for _, m in self._kept])
         weights = np.concatenate(
-            [share * m.weights for share, (_, m) in zip(shares, self._kept, strict=True)]
+            [
+                share / float(m.weights.sum()) * m.weights
+                for share, (_, m) in zip(shares, self._kept, strict=True)
+            ]
         )
         self._middle = relative_median(values, weights)
         # Errors of neighbouring frames are the same errors: their average is no better than each.
-        deviations = np.array([m.deviation for _, m in self._kept])
-        self._variance = float(np.sum(shares * deviations**2) / shares.sum()) + self._floor**2
+        self._variance = float(np.sum(shares * variances) / shares.sum()) + self._floor**2
         self.stamp = stamp
+
+    def _learn(self, jump: float, change: float) -> None:
+        """Learn from two measurements how much the factor wanders.
+
+        What both have wrong alike is not seen in their difference. It is told from it all the
+        same: a network whose factor differs much from view to view has one that differs much
+        between the parts of a view.
+        """
+        if change < _LEAST_CHANGE:
+            return  # the camera stands still: nothing is learned of other views
+        kept = 0.5 ** (change / _VIEWS_TO_FORGET)
+        jump = min(abs(jump), _LARGEST_INNOVATION)
+        self._changes = kept * self._changes + jump**2
+        self._views = kept * self._views + change
 
     def share_of_next(self, stamp: int) -> float:
         """Return the weight that a measurement at a stamp would have among those that are kept."""
-        before = sum(math.exp((s - stamp) / self._time_constant_ns) for s, _ in self._kept)
+        before = sum(math.exp((s - stamp) / self._memory_ns) for s, _ in self._kept)
         return 1.0 / (1.0 + before)
 
     def at(self, stamp: int, change: float | None = None) -> tuple[float, float]:
@@ -206,10 +270,15 @@ class FactorFilter:
         """
         if self.stamp is None:
             return 0.0, math.inf
-        age = 1e-9 * max(0, stamp - self.stamp)
-        if change is None:
-            change = min(1.0, age / _NEW_VIEW_S)
-        return self._middle, self._variance + self._drift**2 * age + WANDER**2 * change
+        age, new = 1e-9 * max(0, stamp - self.stamp), self._share_new(stamp, change)
+        return self._middle, self._variance + self._drift**2 * age + self.wander**2 * new
+
+    def _share_new(self, stamp: int, change: float | None) -> float:
+        """Return how much of the image is new since the last measurement, 0 to 1."""
+        if change is not None:
+            return change
+        age = 0 if self.stamp is None else max(0, stamp - self.stamp)
+        return min(1.0, 1e-9 * age / _NEW_VIEW_S)
 
 
 def _thinned(measurement: Measurement) -> Measurement:

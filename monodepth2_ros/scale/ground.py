@@ -34,6 +34,8 @@ _CURVED = 0.25
 _NEAR_USUAL = 0.35
 # Relative error of the depth of a point, and of the ground as a whole against the image.
 _POINT_NOISE, _SHAPE_NOISE = 0.1, 0.03
+# Error of the ground as a whole for each unit of its spread.
+_SHAPED = 0.5
 # Radians by which a body nods on its wheels or legs.
 _PITCH_NOISE = 0.009
 # Relative standard deviation where gravity is not known: measured on rendered worlds.
@@ -173,7 +175,7 @@ def _compare_heights(
     spread = float(np.sqrt(weights @ (values - middle) ** 2))
     pitch = _PITCH_NOISE * float(weights @ lever)
     # Depth errors of a network are alike over the whole ground: the residual does not average out.
-    deviation = float(np.sqrt(_SHAPE_NOISE**2 + spread**2 + pitch**2))
+    deviation = float(np.sqrt(_SHAPE_NOISE**2 + (_SHAPED * spread) ** 2 + pitch**2))
     return Measurement(np.array([middle]), np.array([deviation**-2]), deviation)
 
 

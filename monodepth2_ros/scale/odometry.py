@@ -27,6 +27,7 @@ from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.scale.factor import (
     MODEL_NOISE,
     REGIONS,
+    WANDER,
     Measurement,
     middle,
     region_numbers,
@@ -450,7 +451,7 @@ class OdometryScale:
         found = Measurement.of_points(
             values[good], errors[good], rays[usable][good], regions=regions
         )
-        if found.deviation > _MOST_UNSURE:
+        if math.sqrt(found.variance(WANDER)) > _MOST_UNSURE:
             return "the corners say too little of the image as a whole"
         self._factor = float(np.exp(found.middle))
         self._is_measured = True

@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monodepth2_ros.camera import PinholeCamera
-from monodepth2_ros.scale.factor import ELSEWHERE, Measurement, apart_from_usual, usual_weights
+from monodepth2_ros.scale.factor import (
+    ELSEWHERE,
+    NEAR_TOO_FAR,
+    Measurement,
+    apart_from_usual,
+    region_numbers,
+    usual_weights,
+)
 from monodepth2_ros.scale.odometry import sample_smooth
 
 _MOST_POINTS = 600
@@ -24,9 +31,12 @@ _SENSOR_NOISE = 0.01
 
 # Relative error of the factor of one place for the whole image: for points in one column, and at
 # best; measured on rendered worlds.
-_ONE_COLUMN, _SHAPE_NOISE = 0.12, 0.03
+_ONE_COLUMN, _SHAPE_NOISE = 0.08, 0.02
 _COLUMNS = 10
-_LARGEST_DEVIATION = 0.25
+# Standard deviation of NEAR_TOO_FAR between networks and places.
+_SLOPE_NOISE = 0.06
+# What is farther from the image's usual distance, by its logarithm, says too little of the image.
+_FARTHEST_APART = 0.85
 
 
 def scan_points(
@@ -102,21 +112,57 @@ def measure_ranges(
     usable = nearest & np.isfinite(predicted)
     if usable.sum() < _FEWEST_POINTS:
         return "too few of the range sensor's points are in the image and off its edges"
-    values = np.log(points[usable, 2] * predicted[usable])
-    errors = np.full(len(values), _SENSOR_NOISE)
     apart = apart_from_usual(predicted[usable], inverse_depth)
+    values = np.log(points[usable, 2] * predicted[usable])
+    values = values - _slope(values, apart, rays[usable]) * apart
+    errors = np.full(len(values), _SENSOR_NOISE)
     found = Measurement.of_points(values, errors, rays[usable], importance=usual_weights(apart))
     columns = np.unique(np.clip(pixels[usable, 0] / scaled.width * _COLUMNS, 0, _COLUMNS - 1) // 1)
     mean_apart = float(np.average(apart, weights=found.weights))
+    if abs(mean_apart) > _FARTHEST_APART:
+        where = "nearer" if mean_apart < 0.0 else "farther"
+        return f"what the range sensor sees is much {where} than the image is as a whole"
     alike = np.sqrt(
         _SHAPE_NOISE**2
         + (ELSEWHERE * mean_apart) ** 2
         + (_ONE_COLUMN * (1.0 - len(columns) / _COLUMNS)) ** 2
     )
-    if alike > _LARGEST_DEVIATION:
-        where = "nearer" if mean_apart < 0.0 else "farther"
-        return f"what the range sensor sees is much {where} than the image is as a whole"
     return replace(found, deviation=float(np.hypot(found.deviation, alike)))
+
+
+def _slope(
+    values: NDArray[np.float64], apart: NDArray[np.float64], rays: NDArray[np.float64]
+) -> float:
+    """Return how much the logarithm of the factor changes by that of the distance.
+
+    The points themselves tell it where they are at several distances and agree with each other;
+    what is usual of networks decides where they do not.
+
+    Parameters
+    ----------
+    values : ndarray, shape (N,)
+        Logarithm of the factor at each point.
+    apart : ndarray, shape (N,)
+        Logarithm of distance over the usual one of the image.
+    rays : ndarray, shape (N, 2)
+        x / z and y / z.
+    """
+    regions = np.count_nonzero(np.bincount(region_numbers(rays)))
+    slope, middle = NEAR_TOO_FAR, float(np.median(values - NEAR_TOO_FAR * apart))
+    for _ in range(8):
+        error = np.abs(values - middle - slope * apart)
+        spread = max(1.48 * float(np.median(error)), _SENSOR_NOISE)
+        # Cauchy's weights: edges and what the camera does not see have heavy tails.
+        weights = 1.0 / (1.0 + (error / (2.0 * spread)) ** 2)
+        weights /= weights.sum()
+        off, deviates = apart - weights @ apart, values - weights @ values
+        told = regions / spread**2
+        square = float(weights @ off**2) * told + _SLOPE_NOISE**-2
+        slope = float(
+            (float(weights @ (off * deviates)) * told + NEAR_TOO_FAR * _SLOPE_NOISE**-2) / square
+        )
+        middle = float(np.median(values - slope * apart))
+    return slope
 
 
 def measure_beam(
