@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 import shutil
@@ -380,6 +381,8 @@ def test_a_run_with_kept_images_resumes_exactly(
         load_checkpoint(tmp_path / name / "last.safetensors") for name in ("whole", "run")
     )
     assert_same_weights(whole, resumed)
+    said = whole.metadata.training
+    assert "kept" in said and str(store) not in json.dumps(said)
     other = dataclasses.replace(kept, keep_weight=4.0)
     assert main(arguments(other, tmp_path / "other")) in COMPLETE
     held = load_checkpoint(tmp_path / "other" / "last.safetensors").state["depth"]

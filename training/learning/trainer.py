@@ -823,8 +823,10 @@ class Trainer:
     def _verification(self) -> BackgroundVerification:
         """Verify the stores meanwhile, once on every machine."""
         first_here = int(os.environ.get("LOCAL_RANK", "0")) == 0
-        stores = self.training.stores if first_here and self.options.verify != "none" else ()
-        verification = BackgroundVerification([store.path for store in stores])
+        kept = () if self._kept is None else self._kept.stores
+        is_asked = first_here and self.options.verify != "none"
+        stores = (*self.training.stores, *kept) if is_asked else ()
+        verification = BackgroundVerification(list(dict.fromkeys(s.path for s in stores)))
         if self.options.verify == "first":
             verification.finish()
         return verification
@@ -853,10 +855,15 @@ class Trainer:
                 "options": {
                     name: value
                     for name, value in options.as_dict().items()
-                    if name not in ("data", "out", "init", "checkpoint")
+                    if name not in ("data", "keep_data", "out", "init", "checkpoint")
                 },
+                **self._kept_recordings(),
             },
         )
+
+    def _kept_recordings(self) -> dict[str, list[str]]:
+        """Name the recordings that were not to be forgotten, if there are any."""
+        return {} if self._kept is None else {"kept": recording_names(self._kept.stores)}
 
     def _asked_to_stop(self) -> bool:
         """Whether any process was."""
