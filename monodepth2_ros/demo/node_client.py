@@ -62,7 +62,7 @@ _ROS_TYPES = {
 }
 
 _START_PATIENCE = 300.0  # until the node is there: models may be converted first
-_LISTEN_PATIENCE = 20.0  # from then until it subscribes
+_LISTEN_PATIENCE = 20.0  # from then until it subscribes, unless it loads a model all that time
 _KNOWN_PATIENCE = 10.0  # from then until it says that it has discovered the demo
 _WARM_UP_PATIENCE = 60.0
 _FRAME_PATIENCE = 30.0  # until a frame has come back, when the next waits for it
@@ -211,7 +211,12 @@ class Link:
                 raw=True,
             )
         # Only now: the node subscribes to a camera while someone subscribes to its outputs.
-        if not self._wait(listens, _LISTEN_PATIENCE):
+        started = time.monotonic()
+        while not self._wait(listens, _LISTEN_PATIENCE):
+            # Its outputs are there before its model, which may be converted first.
+            is_loading = self.diagnostics.get("state") == "configuring"
+            if is_loading and time.monotonic() - started < _START_PATIENCE:
+                continue
             raise PlayError(
                 f"the node does not listen to {self._image_publisher.topic_name}; it says: "
                 f"{self.complaint}"

@@ -17,6 +17,7 @@ from paths import REPOSITORY
 
 @pytest.fixture(scope="module")
 def make_picture():
+    pytest.importorskip("torch", reason="torch is not installed")
     path = REPOSITORY / "docs" / "make_picture.py"
     spec = importlib.util.spec_from_file_location("make_picture", path)
     module = importlib.util.module_from_spec(spec)

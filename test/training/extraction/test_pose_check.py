@@ -132,6 +132,7 @@ def test_extraction_reports_late_odometry_and_takes_the_offset_it_advises(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Odometry of a body with slip, 60 ms late; the camera's mounting is in /tf_static."""
+    pytest.importorskip("torch", reason="torch is not installed")
     bag = tmp_path / "bag"
     words = ["--layout", "room", "--seed", "8", "--frames", "60", "--width", "224"]
     words += ["--height", "128", "--antialias", "1", "--workers", "1", "--quiet"]
