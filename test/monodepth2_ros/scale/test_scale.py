@@ -20,6 +20,7 @@ from monodepth2_ros.scale.factor import (
     interpolated_weighted_median,
 )
 from monodepth2_ros.scale.ground import measure_height
+from monodepth2_ros.scale.mounting import OPTICAL, mounting_pose
 from monodepth2_ros.scale.poses import PoseBuffer, interpolate
 from monodepth2_ros.scale.ranges import depth_image_points, measure_ranges, scan_points
 
@@ -29,8 +30,12 @@ STEP_NS = 100_000_000
 LEVEL = (0.0, 0.0, 0.0, 1.0)
 
 
-def walls(position: np.ndarray, turn: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+def walls(
+    position: np.ndarray, turn: float = 0.0, pitch: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Render two textured walls, at z = 4 m on the left and 6 m on the right.
+
+    The camera is turned to the right and looks down by `pitch`, radians.
 
     Returns the image (240, 320) and the inverse depth in the network's unit.
     """
@@ -40,7 +45,9 @@ def walls(position: np.ndarray, turn: float = 0.0) -> tuple[np.ndarray, np.ndarr
     x, y = np.meshgrid(np.arange(320.0), np.arange(240.0))
     rays = np.stack([(x - CAMERA.cx) / CAMERA.fx, (y - CAMERA.cy) / CAMERA.fy, np.ones_like(x)], -1)
     c, s = np.cos(turn), np.sin(turn)
-    world = rays @ np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]]).T
+    up, down = np.cos(pitch), np.sin(pitch)
+    nod = np.array([[1.0, 0.0, 0.0], [0.0, up, down], [0.0, -down, up]])
+    world = rays @ (np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]]) @ nod).T
     image, inverse = np.zeros((240, 320), np.float32), np.zeros((240, 320))
     for wall, side in ((4.0, -1.0), (6.0, 1.0)):
         depth = (wall - position[2]) / world[..., 2]
@@ -98,6 +105,25 @@ def test_motion_ahead_gives_the_factor():
     ride = Ride()
     for _ in range(12):
         estimate = ride.frame((0.01, 0.0, 0.07))
+    assert estimate.factor == pytest.approx(UNIT, rel=0.02)
+
+
+def test_wheels_that_know_the_plane_only_give_the_factor():
+    """Odometry of x, y and yaw of a body that drives ahead; its camera looks left and nods."""
+    mounting = mounting_pose((0.1, 0.0, 0.3, 0.0, 0.0, np.pi / 2)) @ OPTICAL
+    estimator = ScaleEstimator(ScaleOptions(("odometry",)), mounting)
+    rng = np.random.default_rng(5)
+    for k in range(16):
+        x, yaw = 0.05 * k, 0.05 * np.sin(0.5 * k)
+        told = (x, 0.0, 0.0), (0.0, 0.0, float(np.sin(yaw / 2)), float(np.cos(yaw / 2)))
+        estimator.add_odometry(k * STEP_NS, *told)
+        # The axes of the walls: x ahead, y down, z to the left, from where the camera usually is.
+        ahead, left = x + 0.1 * np.cos(yaw), 0.1 * np.sin(yaw)
+        pitch, bounce = 0.01 * rng.standard_normal(), 0.003 * rng.standard_normal()
+        image, inverse = walls(np.array([ahead, bounce, left]), -yaw, pitch)
+        estimator.track(k * STEP_NS, image, CAMERA)
+        estimate = estimator.measure(k * STEP_NS, inverse, CAMERA)
+    assert estimate.reason == "" and estimate.source == "odometry"
     assert estimate.factor == pytest.approx(UNIT, rel=0.02)
 
 
