@@ -219,7 +219,7 @@ setup(
     package_data={
         "monodepth2_ros": ["py.typed", "models/*.safetensors"],
         "training.evaluation": ["*.jinja"],
-        "monodepth2_ros.config": ["*.yaml", "*.xml", "*.rviz"],
+        "monodepth2_ros.config": ["*.yaml", "*.xml", "*.rviz", "panoramas/*.jpg"],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
