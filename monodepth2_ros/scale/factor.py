@@ -31,10 +31,6 @@ _WITHIN_VIEW = 0.35
 # A jump by more is a mismatch, not what a network does.
 _LARGEST_INNOVATION = 0.5
 
-# Measurements with a deviation below are forgotten with the time constant, others with longer ones,
-# up to so many times as long.
-_SURE, _LONGEST_MEMORY = 0.1, 5.0
-
 # A camera whose motion is not known is taken to see a new view after so many seconds.
 _NEW_VIEW_S = 2.0
 
@@ -186,7 +182,7 @@ class FactorFilter:
         self, time_constant_s: float = 0.1, drift: float = 0.02, floor: float = 0.015
     ) -> None:
         self.stamp: int | None = None
-        self._time_constant_ns = self._memory_ns = 1e9 * time_constant_s
+        self._time_constant_ns = 1e9 * time_constant_s
         self._drift, self._floor = drift, floor
         self._kept: deque[tuple[int, Measurement]] = deque(maxlen=100)
         self._middle = 0.0
@@ -217,14 +213,11 @@ class FactorFilter:
                 measurement.middle - self._kept[-1][1].middle, self._share_new(stamp, change)
             )
         self._kept.append((stamp, _thinned(measurement)))
-        # The less sure they are, the more of them it takes, as in a Kalman filter.
-        deviation = math.sqrt(measurement.variance(self.wander))
-        self._memory_ns = self._time_constant_ns * min(max(deviation / _SURE, 1.0), _LONGEST_MEMORY)
         # Three time constants hold 95 % of the weight; pauses do not count.
-        while stamp - self._kept[0][0] > 3.0 * _LONGEST_MEMORY * self._time_constant_ns:
+        while stamp - self._kept[0][0] > 3.0 * self._time_constant_ns:
             self._kept.popleft()
         variances = np.array([m.variance(self.wander) for _, m in self._kept])
-        shares = np.array([np.exp((s - stamp) / self._memory_ns) for s, _ in self._kept])
+        shares = np.array([np.exp((s - stamp) / self._time_constant_ns) for s, _ in self._kept])
         shares /= variances
         values = np.concatenate([m.values for _, m in self._kept])
         weights = np.concatenate(
@@ -254,7 +247,7 @@ class FactorFilter:
 
     def share_of_next(self, stamp: int) -> float:
         """Return the weight that a measurement at a stamp would have among those that are kept."""
-        before = sum(math.exp((s - stamp) / self._memory_ns) for s, _ in self._kept)
+        before = sum(math.exp((s - stamp) / self._time_constant_ns) for s, _ in self._kept)
         return 1.0 / (1.0 + before)
 
     def at(self, stamp: int, change: float | None = None) -> tuple[float, float]:
