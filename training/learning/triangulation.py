@@ -23,6 +23,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from training.learning.bundle_adjustment import (
+    ROBUST,
+    Guesses,
+    Observed,
+    displacement,
+    project,
+    rate,
+    refine,
+    sharpened,
+)
+
 Floats = NDArray[np.float64]
 
 #: Corners are looked for at least this far apart, as a share of the image width and in pixels.
@@ -37,27 +48,19 @@ _RETURN_ERROR = 0.35
 #: Fewer tracked corners than this say nothing about motion.
 FEWEST = 30
 
-#: Residuals up to this many pixels count about fully (Cauchy).
-_ROBUST = 0.35
-
 #: No corner is tracked better than this, in pixels.
 _LEAST_NOISE = 0.08
 
 #: A corner is at most this many times as uncertain along an edge as across it.
 _MOST_ALONG = 6.0
 
-#: A rotation takes up much of the displacement by a shift to the side, but hardly more than all
-#: but one part in this many. A turn and a shift that cancel nearly completely explain far things
-#: that stand still as well as the right motion does, so such motions cost more.
-_CANCELLED = 10.0
-
 # A source from which the motion is guessed shows at least this share of the most that one shows.
 _ENOUGH_SEEN = 0.6
 
 # Guesses of the motion are compared after a few iterations on some of the corners.
 _TRIED_ITERATIONS, _TRIED_CORNERS = 5, 120
+_FIRST_ITERATIONS = 3  # of the motion to the other sources alone
 _ITERATIONS = 10
-_DAMPING = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,13 +197,13 @@ def median_parallax(tracks: CornerTracks, intrinsics: Floats) -> Floats:
     """
     focal = np.array([intrinsics[0, 0], intrinsics[1, 1]])
     centre = np.asarray(intrinsics[:2, 2])
-    rays = np.column_stack([(tracks.points - centre) / focal, np.ones(len(tracks.points))])
+    rays = np.vstack([((tracks.points - centre) / focal).T, np.ones(len(tracks.points))])
     result = np.zeros(len(tracks.ends))
     for source, (end, seen) in enumerate(zip(tracks.ends, tracks.seen, strict=True)):
         if seen.sum() >= FEWEST:
-            ends = (end[seen] - centre) / focal
-            shift = _displacement(rays[seen] @ _rotation_only(rays[seen], ends).T, ends)
-            result[source] = np.median(np.hypot(*(shift * focal).T))
+            ends = ((end[seen] - centre) / focal).T
+            shift = displacement(_rotation_only(rays[:, seen], ends) @ rays[:, seen], ends)
+            result[source] = np.median(np.hypot(*(shift * focal[:, None])))
     return result
 
 
@@ -223,67 +226,51 @@ def triangulate(tracks: CornerTracks, intrinsics: Floats) -> Triangulation | Non
         return None
     focal = np.array([intrinsics[0, 0], intrinsics[1, 1]])
     centre = np.asarray(intrinsics[:2, 2])
-    rays = np.column_stack([(tracks.points - centre) / focal, np.ones(count)])
-    ends = (tracks.ends - centre) / focal
+    rays = np.vstack([((tracks.points - centre) / focal).T, np.ones(count)])
+    ends = np.ascontiguousarray(((tracks.ends - centre) / focal).swapaxes(1, 2))
     mean_focal = float(focal.mean())
     sees = tracks.seen
     if sees.sum(axis=1).min() < FEWEST:
         return None
     turns, parallax = [], []
     for end, seen in zip(ends, sees, strict=True):
-        turns.append(_rotation_only(rays[seen], end[seen]))
-        shift = _displacement(rays[seen] @ turns[-1].T, end[seen])
-        parallax.append(np.median(np.hypot(*shift.T)))
+        turns.append(_rotation_only(rays[:, seen], end[:, seen]))
+        shift = displacement(turns[-1] @ rays[:, seen], end[:, seen])
+        parallax.append(np.median(np.hypot(*shift)))
     # The guess is made with the source that shows most parallax among those that show enough.
     enough = sees.sum(axis=1) >= _ENOUGH_SEEN * sees.sum(axis=1).max()
     best = int(np.argmax(np.where(enough, parallax, -1.0)))
     # Every guess is tried on some of the corners; the best two go on with all of them.
     some = np.unique(np.linspace(0, count - 1, min(count, _TRIED_CORNERS)).astype(int))
-    tried = []
     sharp = tracks.sharpness
     if sharp is None:
         sharp = np.tile(np.eye(2), (count, 1, 1))
     left = max(float(np.max(parallax)) * mean_focal, _LEAST_NOISE)
-    part = _Observed(rays[some], ends[:, some], sees[:, some], sharp[some], mean_focal, left)
-    every = _Observed(rays, ends, sees, sharp, mean_focal, left)
+    sharp = np.ascontiguousarray(np.moveaxis(sharp, 0, -1))
+    every = Observed(rays, ends, sees, sharp, mean_focal, left)
+    part = Observed(
+        rays[:, some], ends[..., some], sees[:, some], sharp[..., some], mean_focal, left
+    )
+    sources = list(range(len(ends)))
+    others = [index for index in sources if index != best]
     seen = sees[best]
-    for rotation, translation in _starts(rays[seen], ends[best, seen], turns[best], mean_focal):
-        solution = _start(part, turns, best, rotation, translation)
-        if _refine(solution, part, best, _TRIED_ITERATIONS):
-            tried.append(solution)
-    tried.sort(key=lambda candidate: candidate.cost)
-    solutions = []
-    for found in tried[:2]:
-        solution = _with_depths(found, every, best)
-        if _refine(solution, every, best, _ITERATIONS, pose_first=False):
-            solutions.append(solution)
-    if not solutions:
+    starts = _starts(rays[:, seen], ends[best][:, seen], turns[best], mean_focal)
+    tried = _begin(part, turns, best, starts)
+    if others:
+        refine(tried, part, _FIRST_ITERATIONS, others, depth=False)
+    refine(tried, part, _TRIED_ITERATIONS, sources, depth=True)
+    rate(tried, part)
+    order = np.argsort(tried.cost, kind="stable")
+    order = order[np.isfinite(tried.cost[order])][:2]
+    if not len(order):
         return None
-    solution = min(solutions, key=lambda candidate: candidate.cost)
-    return _summarize(tracks, every, solution)
-
-
-@dataclass(frozen=True, eq=False)
-class _Observed:
-    """Normalised tracks: rays (N, 3), ends (S, N, 2), which count (S, N), sharpness (N, 2, 2).
-
-    And the focal length and the displacement that rotations alone leave, in pixels.
-    """
-
-    rays: Floats
-    ends: Floats
-    seen: NDArray[np.bool_]
-    sharpness: Floats
-    focal: float
-    left: float
-
-
-@dataclass(eq=False)
-class _PosesAndDepths:
-    rotations: Floats  # (S, 3, 3)
-    translations: Floats  # (S, 3)
-    inverse_depth: Floats  # (N,)
-    cost: float
+    solutions = _with_depths(tried.chosen(order), every, best)
+    refine(solutions, every, _ITERATIONS, sources, depth=True)
+    rate(solutions, every)
+    found = int(np.argmin(solutions.cost))
+    if not np.isfinite(solutions.cost[found]):
+        return None
+    return _summarize(tracks, every, solutions.chosen([found]))
 
 
 def _grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -291,26 +278,24 @@ def _grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
 
 
-def _displacement(turned: Floats, ends: Floats) -> Floats:
-    """From where rotated rays would be seen to where their points are seen, normalised."""
-    return np.asarray(ends - turned[:, :2] / np.maximum(turned[:, 2:], 1e-3))
-
-
 def _rotation_only(rays: Floats, ends: Floats) -> Floats:
-    """Fit the rotation that leaves the least displacement: robust, by its first-order flow."""
+    """Fit the rotation that leaves the least displacement: robust, by its first-order flow.
+
+    Shapes (3, N) and (2, N).
+    """
     rotation = np.eye(3)
     for _ in range(8):
-        turned = rays @ rotation.T
-        x, y = (turned[:, :2] / np.maximum(turned[:, 2:], 1e-3)).T
-        error = ends - np.column_stack([x, y])
-        length = np.hypot(*error.T)
+        turned = rotation @ rays
+        x, y = turned[:2] / np.maximum(turned[2:], 1e-3)
+        error = displacement(turned, ends)
+        length = np.hypot(*error)
         weight = 1.0 / np.maximum(length, 0.2 * np.median(length) + 1e-9)
-        by_x = np.column_stack([-x * y, 1 + x * x, -y])
-        by_y = np.column_stack([-1 - y * y, x * y, x])
-        normal = (by_x * weight[:, None]).T @ by_x + (by_y * weight[:, None]).T @ by_y
-        gradient = (by_x * weight[:, None]).T @ error[:, 0]
-        gradient += (by_y * weight[:, None]).T @ error[:, 1]
-        step = np.linalg.solve(normal + 1e-9 * np.eye(3), gradient)
+        flow = np.array([[-x * y, 1 + x * x, -y], [-1 - y * y, x * y, x]])
+        weighted = flow * weight
+        normal = np.einsum("cin,cjn->ij", weighted, flow)
+        step = np.linalg.solve(
+            normal + 1e-9 * np.eye(3), (weighted * error[:, None]).sum(axis=(0, 2))
+        )
         rotation = cv2.Rodrigues(step)[0] @ rotation
     return np.asarray(rotation)
 
@@ -318,216 +303,90 @@ def _rotation_only(rays: Floats, ends: Floats) -> Floats:
 def _starts(rays: Floats, ends: Floats, turn: Floats, focal: float) -> list[tuple[Floats, Floats]]:
     """Guess the motion to one source: by an essential matrix, and straight ahead or sideways."""
     starts: list[tuple[Floats, Floats]] = []
+    here, there = np.ascontiguousarray(rays[:2].T), np.ascontiguousarray(ends.T)
     essential, _ = cv2.findEssentialMat(
-        np.ascontiguousarray(rays[:, :2]),
-        np.ascontiguousarray(ends),
-        np.eye(3),
-        method=cv2.USAC_MAGSAC,
-        prob=0.999,
-        threshold=0.5 / focal,
+        here, there, np.eye(3), method=cv2.USAC_MAGSAC, prob=0.999, threshold=0.5 / focal
     )
     if essential is not None and essential.shape == (3, 3) and np.isfinite(essential).all():
-        _, rotation, translation, _ = cv2.recoverPose(
-            essential, np.ascontiguousarray(rays[:, :2]), np.ascontiguousarray(ends), np.eye(3)
-        )
+        _, rotation, translation, _ = cv2.recoverPose(essential, here, there, np.eye(3))
         starts.append((np.asarray(rotation, float), np.asarray(translation, float).reshape(3)))
     for direction in ([0.0, 0, -1], [0, 0, 1], [1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0]):
         starts.append((turn, np.array(direction)))
     return starts
 
 
-def _start(
-    data: _Observed,
+def _begin(
+    data: Observed,
     turns: Sequence[Floats],
     best: int,
-    rotation: Floats,
-    translation: Floats,
-) -> _PosesAndDepths:
-    """Begin with a guess of one motion; the other sources turn, but do not move yet."""
-    rotations = np.array(turns)
-    rotations[best] = rotation
-    translations = np.zeros((len(data.ends), 3))
-    translations[best] = translation
-    guess = _PosesAndDepths(rotations, translations, np.ones(len(data.rays)), np.inf)
-    return _with_depths(guess, data, best)
+    starts: Sequence[tuple[Floats, Floats]],
+) -> Guesses:
+    """Begin with guesses of one motion; the other sources turn, but do not move yet."""
+    rotations = np.tile(np.array(turns), (len(starts), 1, 1, 1))
+    translations = np.zeros((len(starts), len(turns), 3))
+    for index, (rotation, translation) in enumerate(starts):
+        rotations[index, best], translations[index, best] = rotation, translation
+    depth = np.ones((len(starts), data.rays.shape[1]))
+    return _with_depths(Guesses(rotations, translations, depth, np.zeros(len(starts))), data, best)
 
 
-def _with_depths(solution: _PosesAndDepths, data: _Observed, best: int) -> _PosesAndDepths:
+def _with_depths(guesses: Guesses, data: Observed, best: int) -> Guesses:
     """Triangulate all corners with the motion to one source, and bring their median to 1."""
-    rotation, translation = solution.rotations[best], solution.translations[best]
-    turned = data.rays @ rotation.T
-    inverse = _linear_inverse_depth(turned, translation, data.ends[best], data.sharpness)
-    seen = data.seen[best]
-    scale = float(np.median(inverse[seen])) if seen.any() else 1.0
-    if not np.isfinite(scale) or scale <= 0:
-        scale = float(np.median(np.abs(inverse[seen]))) + 1e-12
-    inverse = np.where(seen, np.clip(inverse / scale, 0.02, 20.0), 1.0)
-    return _PosesAndDepths(
-        solution.rotations.copy(), solution.translations * scale, inverse, solution.cost
+    turned = guesses.rotations[:, best] @ data.rays
+    inverse = _linear_inverse_depth(
+        turned, guesses.translations[:, best], data.ends[best], data.sharpness
     )
-
-
-def _refine(
-    solution: _PosesAndDepths,
-    data: _Observed,
-    best: int,
-    iterations: int,
-    pose_first: bool = True,
-) -> bool:
-    """Refine motions and inverse depths together, in place; False where it leads nowhere."""
-    others = [index for index in range(len(data.ends)) if index != best]
-    if pose_first and others:
-        for _ in range(3):
-            if not _iterate(solution, data, others, depth=False):
-                return False
-    every = list(range(len(data.ends)))
-    for _ in range(iterations):
-        if not _iterate(solution, data, every, depth=True):
-            return False
-    solution.cost = _cost(solution, data)
-    return bool(np.isfinite(solution.cost))
-
-
-def _sharpened(sharpness: Floats, vectors: Floats) -> Floats:
-    """Multiply vectors, shape (N, 2), by the matrices of their corners."""
-    return np.einsum("nij,nj->ni", sharpness, vectors)
+    seen = data.seen[best]
+    scale = np.ones(len(inverse))
+    if seen.any():
+        scale = np.median(inverse[:, seen], axis=1)
+        least = np.median(np.abs(inverse[:, seen]), axis=1) + 1e-12
+        scale = np.where(np.isfinite(scale) & (scale > 0), scale, least)
+    inverse = np.where(seen, np.clip(inverse / scale[:, None], 0.02, 20.0), 1.0)
+    translations = guesses.translations * scale[:, None, None]
+    return Guesses(guesses.rotations.copy(), translations, inverse, guesses.cost)
 
 
 def _linear_inverse_depth(
     turned: Floats, translation: Floats, ends: Floats, sharpness: Floats
 ) -> Floats:
-    """Triangulate from one pair: the least-squares w of (turned + w t) ~ (end, 1)."""
-    left = _sharpened(sharpness, translation[:2] - ends * translation[2])
-    right = _sharpened(sharpness, ends * turned[:, 2:] - turned[:, :2])
+    """Triangulate from one pair: the least-squares w of (turned + w t) ~ (end, 1).
+
+    Shapes (G, 3, N), (G, 3), (2, N) and (2, 2, N).
+    """
+    left = sharpened(sharpness, translation[:, :2, None] - ends * translation[:, 2:, None])
+    right = sharpened(sharpness, ends * turned[:, 2:] - turned[:, :2])
     return np.asarray((left * right).sum(axis=1) / np.maximum((left**2).sum(axis=1), 1e-12))
 
 
-def _project(solution: _PosesAndDepths, rays: Floats, source: int) -> tuple[Floats, Floats]:
-    moved = rays @ solution.rotations[source].T
-    moved = moved + solution.inverse_depth[:, None] * solution.translations[source]
-    moved[:, 2] = np.maximum(moved[:, 2], 0.05)
-    return moved, moved[:, :2] / moved[:, 2:]
-
-
-def _cost(solution: _PosesAndDepths, data: _Observed) -> float:
-    total = 0.0
-    for source, end in enumerate(data.ends):
-        seen = _project(solution, data.rays, source)[1]
-        error = _sharpened(data.sharpness, (seen - end) * data.focal)
-        shift = _displacement(data.rays @ solution.rotations[source].T, seen) * data.focal
-        robust = np.log1p((error**2).sum(axis=1) / _ROBUST**2)
-        robust += np.log1p((shift**2).sum(axis=1) / (_CANCELLED * data.left) ** 2)
-        total += float(robust[data.seen[source]].sum())
-    return total / data.seen.sum()
-
-
-def _iterate(
-    solution: _PosesAndDepths,
-    data: _Observed,
-    moving: Sequence[int],
-    depth: bool,
-    damping: float = _DAMPING,
-) -> bool:
-    """Take a Gauss-Newton step over some motions and, by a Schur complement, all inverse depths.
-
-    Returns False where it leads nowhere.
-    """
-    rays, ends, focal = data.rays, data.ends, data.focal
-    count, size = len(rays), 6 * len(moving)
-    normal, gradient = np.zeros((size, size)), np.zeros(size)
-    by_depth, depth_gradient = np.zeros(count), np.zeros(count)
-    mixed = np.zeros((count, size))
-    for place, source in enumerate(moving):
-        moved, seen = _project(solution, rays, source)
-        error = _sharpened(data.sharpness, (seen - ends[source]) * focal)
-        weight = data.seen[source] / (1.0 + (error**2).sum(axis=1) / _ROBUST**2)
-        near = focal / moved[:, 2]
-        # Derivatives of the projection by a shift of the moved point are (near, 0, far_x) for x and
-        # (0, near, far_y) for y.
-        far_x, far_y = -near * seen[:, 0], -near * seen[:, 1]
-        w = solution.inverse_depth
-        shift = solution.translations[source]
-        x, y, z = (moved - w[:, None] * shift).T  # the turned ray
-        # By translation: w times those. By rotation: the turned ray's cross product with them, as a
-        # left rotation of R alone moves R·ray, not the translation.
-        jacobian = np.zeros((count, 2, 6))
-        jacobian[:, 0, 0] = jacobian[:, 1, 1] = near * w
-        jacobian[:, 0, 2], jacobian[:, 1, 2] = far_x * w, far_y * w
-        jacobian[:, 0, 3], jacobian[:, 1, 3] = y * far_x, y * far_y - z * near
-        jacobian[:, 0, 4], jacobian[:, 1, 4] = z * near - x * far_x, -x * far_y
-        jacobian[:, 0, 5], jacobian[:, 1, 5] = -y * near, x * near
-        jacobian = data.sharpness @ jacobian
-        along = np.empty((count, 2))
-        along[:, 0] = near * shift[0] + far_x * shift[2]
-        along[:, 1] = near * shift[1] + far_y * shift[2]
-        along = _sharpened(data.sharpness, along)
-        part = slice(6 * place, 6 * place + 6)
-        weighted = jacobian * weight[:, None, None]
-        normal[part, part] = np.einsum("nci,ncj->ij", weighted, jacobian)
-        gradient[part] = np.einsum("nci,nc->i", weighted, error)
-        by_depth += weight * (along**2).sum(axis=1)
-        depth_gradient += weight * (along * error).sum(axis=1)
-        mixed[:, part] = np.einsum("nci,nc->ni", weighted, along)
-    if depth:
-        # A weak pull to inverse depth 1, so that points without parallax stay where they are.
-        pulled = by_depth + damping * (by_depth + 1.0)
-        reduced = normal - (mixed / pulled[:, None]).T @ mixed
-        right = gradient - mixed.T @ (depth_gradient / pulled)
-    else:
-        reduced, right = normal, gradient
-    reduced = reduced + np.diag(damping * (1e-3 + np.diag(normal)))
-    try:
-        step = -np.linalg.solve(reduced, right)
-    except np.linalg.LinAlgError:
-        return False
-    if not np.isfinite(step).all():
-        return False
-    if depth:
-        change = -(depth_gradient + mixed @ step) / pulled
-        inverse = np.clip(solution.inverse_depth + change, 1e-3, 50.0)
-    for place, source in enumerate(moving):
-        own = step[6 * place : 6 * place + 6]
-        turn = own[3:] / max(1.0, float(np.linalg.norm(own[3:])) / 0.2)
-        solution.rotations[source] = cv2.Rodrigues(turn)[0] @ solution.rotations[source]
-        solution.translations[source] += own[:3]
-    if depth:
-        scale = float(np.median(inverse))
-        solution.inverse_depth = inverse / scale
-        solution.translations *= scale
-    return True
-
-
-def _summarize(tracks: CornerTracks, data: _Observed, solution: _PosesAndDepths) -> Triangulation:
+def _summarize(tracks: CornerTracks, data: Observed, found: Guesses) -> Triangulation:
     """Keep the corners that are explained and whose parallax is measurable."""
-    rays, focal = data.rays, data.focal
-    information = np.zeros(len(rays))
-    worst = np.zeros(len(rays))
-    parallax = 0.0
-    for source, end in enumerate(data.ends):
-        counts = data.seen[source]
-        moved, seen = _project(solution, rays, source)
-        error = np.hypot(*_sharpened(data.sharpness, (seen - end) * focal).T)
-        worst = np.where(counts, np.maximum(worst, error), worst)
-        turned = rays @ solution.rotations[source].T
-        shift = np.hypot(*_displacement(turned, seen).T) * focal
-        parallax = max(parallax, float(np.median(shift[counts])))
-        translation = solution.translations[source]
-        # Derivative of the seen position by log inverse depth, in pixels.
-        slope = (translation[:2] - seen * translation[2]) * focal / moved[:, 2:]
-        slope = _sharpened(data.sharpness, slope)
-        information += counts * ((slope * solution.inverse_depth[:, None]) ** 2).sum(axis=1)
-    explained = worst < 3 * _ROBUST
+    moved, seen = project(found, data.rays)
+    rotations, translations = found.rotations[0], found.translations[0]
+    inverse_depth = found.inverse_depth[0]
+    error = sharpened(data.sharpness, (seen[0] - data.ends) * data.focal)
+    worst = np.where(data.seen, np.hypot(error[:, 0], error[:, 1]), 0.0).max(axis=0)
+    shift = displacement(rotations @ data.rays, seen[0]) * data.focal
+    shift = np.hypot(shift[:, 0], shift[:, 1])
+    parallax = max(
+        float(np.median(of[counts])) for of, counts in zip(shift, data.seen, strict=True)
+    )
+    # Derivative of the seen position by log inverse depth, in pixels.
+    slope = translations[:, :2, None] - seen[0] * translations[:, 2:, None]
+    slope = sharpened(data.sharpness, slope * data.focal / moved[0, :, 2:]) * inverse_depth
+    information = (data.seen * (slope**2).sum(axis=1)).sum(axis=0)
+    explained = worst < 3 * ROBUST
     residual = float(np.median(worst[explained])) if explained.any() else float("inf")
     noise = max(_LEAST_NOISE, residual)
     deviation = noise / np.sqrt(np.maximum(information, 1e-12))
-    inside = (solution.inverse_depth > 2e-3) & (solution.inverse_depth < 49.0)
+    inside = (inverse_depth > 2e-3) & (inverse_depth < 49.0)
     kept = explained & inside & (deviation < 0.25)
     transforms = np.tile(np.eye(4), (len(data.ends), 1, 1))
-    transforms[:, :3, :3] = solution.rotations
-    transforms[:, :3, 3] = solution.translations
+    transforms[:, :3, :3] = rotations
+    transforms[:, :3, 3] = translations
     return Triangulation(
         tracks.points[kept],
-        1.0 / solution.inverse_depth[kept],
+        1.0 / inverse_depth[kept],
         deviation[kept],
         transforms,
         parallax,
