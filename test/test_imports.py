@@ -62,8 +62,8 @@ def test_the_predictor_imports_nothing_heavy():
 
 
 @pytest.mark.slow
-def test_a_network_is_built_and_run_without_torchs_compiler():
-    """torchvision would bring it, and double the time that the imports take."""
+def test_a_network_is_built_run_and_trained_without_torchs_compiler():
+    """torchvision and torch's optimisers would bring it, and double the time of all imports."""
     pytest.importorskip("torch", reason="torch is not installed")
     program = """
 import sys, numpy
@@ -71,6 +71,16 @@ from monodepth2_ros.checkpoint import random_checkpoint
 from monodepth2_ros.predictor import DepthPredictor
 predict = DepthPredictor(random_checkpoint(18, 64, 64), backend="torch", device="cpu")
 predict(numpy.zeros((64, 64, 3), numpy.uint8))
+
+import torch
+from training.learning import trainer
+from training.learning.optimizer import EagerAdam
+weight = torch.nn.Parameter(torch.ones(2))
+optimizer = EagerAdam([weight], lr=0.1, fused=True)
+weight.sum().backward()
+optimizer.step()
+optimizer.zero_grad(set_to_none=True)
+optimizer.load_state_dict(optimizer.state_dict())
 print(sorted({"torch", "torchvision", "torch._dynamo", "torch._inductor"} & set(sys.modules)))
 """
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

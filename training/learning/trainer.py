@@ -95,6 +95,7 @@ from training.learning.learner import (
 )
 from training.learning.logbook import Logbook, Meter
 from training.learning.motion_from_tracks import MeasureTracks
+from training.learning.optimizer import EagerAdam
 from training.learning.options import SOLVED, WITHOUT_NETWORK, TrainOptions
 from training.learning.processes import Processes
 from training.learning.recipe import (
@@ -267,7 +268,7 @@ class Trainer:
         self.learner = self._with_teacher(self.learner, resumed=state is not None)
         self.learner = self._with_fastest_arithmetic(state)
         parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(parameters, lr=1e-4, fused=True)
+        self.optimizer = EagerAdam(parameters, lr=1e-4, fused=True)
         if state is not None:
             _load(self.optimizer.load_state_dict, state.optimizer, "optimizer")
         self.state = replace(state or RunState(fingerprint=fingerprint), networks={}, optimizer={})
