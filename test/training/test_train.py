@@ -27,6 +27,7 @@ from narrow_networks import command, program_of
 from paths import REPOSITORY
 from training.frames.store import FrameStore
 from training.frames.writer import write_frame_store
+from training.learning import recipe as recipe_module
 from training.learning import trainer as trainer_module
 from training.learning.health import TrainingFailure
 from training.learning.options import TrainOptions
@@ -322,6 +323,47 @@ def test_run_with_solved_motion_resumes_exactly(
     )
     assert main(arguments(tuned, tmp_path / "tuned")) in COMPLETE
     assert "motion from tracked corners (they determine it" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_fresh_decoder_comes_after_the_start_was_judged_and_not_again_when_resuming(
+    options, uninterrupted, tmp_path, monkeypatch, capsys
+):
+    tuned = dataclasses.replace(
+        options, checkpoint=str(uninterrupted.source), pose="tracks", motion_steps=0, steps=3
+    )
+    kept, fresh = tmp_path / "kept", tmp_path / "fresh"
+    assert main(arguments(dataclasses.replace(tuned, steps=1), kept)) in COMPLETE
+    started = []
+    real = trainer_module.reset_decoder
+
+    def begin(model, *rest):
+        real(model, *rest)
+        started.append({k: v.clone() for k, v in model.depth.state_dict().items()})
+
+    monkeypatch.setattr(trainer_module, "reset_decoder", begin)
+    # As where the checkpoint hardly knows the place, whatever it is in this test.
+    monkeypatch.setattr(trainer_module, "hardly_knows", lambda *rest: True)
+    monkeypatch.setattr(recipe_module, "FRESH_DECODER_STEPS", 3)
+    assert main(arguments(tuned, tmp_path / "whole")) in COMPLETE
+    said = capsys.readouterr()
+    assert "its decoder gets new weights" in said.out + said.err
+    with monkeypatch.context() as patch:
+        stop_at(patch, step=2)
+        assert main(arguments(tuned, fresh)) == 1
+    assert main(["--resume", str(fresh)]) in COMPLETE
+    assert len(started) == 2
+    used = load_checkpoint(fresh / "last.safetensors").metadata.training["options"]
+    assert (used["decoder"], used["learning_rate"]) == ("fresh", 4e-4)
+    first, again = started
+    for name, value in uninterrupted.state["depth"].items():
+        assert torch.equal(first[name], again[name])
+        assert not torch.equal(first[name], value), name
+    whole = load_checkpoint(tmp_path / "whole" / "last.safetensors")
+    assert_same_weights(whole, load_checkpoint(fresh / "last.safetensors"))
+    # What the run is measured against is the checkpoint itself.
+    starts = [load_state(folder).history[0] for folder in (kept, fresh)]
+    assert starts[0]["loss"] == starts[1]["loss"] and starts[0]["sparse"] == starts[1]["sparse"]
 
 
 @pytest.mark.slow

@@ -243,6 +243,27 @@ def set_initial_depth(
         nn.init.constant_(head.conv.bias, math.log(sigmoid / (1 - sigmoid)))
 
 
+def reset_decoder(model: DepthAndMotion, inverse_depth: float, seed: int) -> None:
+    """Replace the weights of the depth decoder by new ones.
+
+    Parameters
+    ----------
+    model : DepthAndMotion
+        Changed in place.
+    inverse_depth : float
+        What is predicted at first, about everywhere; 1 / unit of depth.
+    seed : int
+        The same seed gives the same weights.
+    """
+    low, high = model.depth_range
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        fresh = DepthDecoder(model.encoder.channels)
+    depth = min(max(1.0 / inverse_depth, 1.1 * low), 0.9 * high)
+    set_initial_depth(fresh, depth, low, high)
+    model.depth.load_state_dict(fresh.state_dict())
+
+
 def set_difference_filters(encoder: ResnetEncoder) -> None:
     """Let every other filter of a motion network's first layer compare the two frames.
 

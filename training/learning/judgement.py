@@ -19,6 +19,9 @@ Measure = Literal["abs_rel", "sparse", "loss", "train_loss"]
 #: What is learned must lower the measure by this share, or it is within the noise.
 LEAST_GAIN = 0.01
 
+#: A checkpoint hardly knows a place where its error is at least this share of a constant depth's.
+HARDLY_KNOWN = 0.7
+
 #: Depth has collapsed where, after starting better, its error is at least this share of a constant
 #: depth's and its spread at most this share of the start's, at so many validations in a row.
 _NEAR_CONSTANT, _SPREAD_LEFT, COLLAPSE_PATIENCE = 0.95, 0.35, 2
@@ -128,6 +131,22 @@ def describe_entry(entry: Mapping[str, Any], start: Mapping[str, Any] | None) ->
         figure = own.get("abs_rel", own.get("sparse"))
         parts.append(f"the checkpoint at its own size {own['width']}x{own['height']} {figure:.3f}")
     return ", ".join(parts)
+
+
+def hardly_knows(start: Mapping[str, Any], measure: Measure) -> bool:
+    """Whether a checkpoint is not much better than a constant depth, where that can be told.
+
+    Parameters
+    ----------
+    start : mapping
+        The first validation.
+    measure : Measure
+    """
+    if measure not in ("abs_rel", "sparse") or start.get(measure) is None:
+        return False
+    constant = _constant(start, measure)
+    figure = min(start[measure], start.get("own_size", {}).get(measure, start[measure]))
+    return constant is not None and figure >= HARDLY_KNOWN * constant
 
 
 def collapse(history: Sequence[Mapping[str, Any]], measure: Measure) -> str | None:

@@ -117,6 +117,12 @@ class TrainOptions:
         "Depth model: a file, a folder of the published layout, or 'default' for the shipped one; "
         "training starts from it.",
     )
+    decoder: Literal["auto", "keep", "fresh"] = _option(
+        "auto",
+        "networks",
+        "Depth decoder of a checkpoint: keep its weights or begin with fresh ones; auto is fresh "
+        "for a place that the checkpoint hardly knows, in 300 steps or more with known motion.",
+    )
     predictive_mask: bool = _option(
         False, "networks", "Predict a mask for each source, in place of auto-masking."
     )
@@ -310,6 +316,16 @@ class TrainOptions:
         if self.budget and self.steps is not None:
             raise OptionError(
                 f"--budget is {self.budget} and --steps {self.steps}; give one of them"
+            )
+        if self.decoder == "fresh" and not self.checkpoint:
+            raise OptionError(
+                "--decoder fresh keeps the encoder of a checkpoint, and none is given; add "
+                "--checkpoint, or leave it out: without one all of the decoder is new"
+            )
+        if self.decoder == "fresh" and self.keep_weight:
+            raise OptionError(
+                f"--keep-weight is {self.keep_weight:g}, but --decoder fresh keeps nothing of the "
+                "depth that training begins with; give one of them"
             )
         named = self.checkpoint not in ("", "default")
         if named and not os.path.exists(os.path.expanduser(self.checkpoint)):

@@ -29,6 +29,11 @@ LEARNING_RATE, FINE_TUNING_RATE = 1e-4, 2e-5
 #: is. A model that was trained before is thrown about by such steps.
 KNOWN_MOTION_RATE = 4e-4
 
+#: Whoever learns so for at least this many steps, from a checkpoint that hardly knows the place,
+#: keeps its encoder alone: the decoder has been drawn to the depth of other places, and a new one
+#: is better by then.
+FRESH_DECODER_STEPS = 300
+
 #: Motion comes from tracked corners where they determine it for this share of the samples.
 DETERMINED = 0.5
 
@@ -88,8 +93,11 @@ def apply_recipe(
     # Motion that is learned or solved with depth pulls a trained model away from what it knows, and
     # small steps keep it. Motion that is known before does not.
     is_known = pose in ("tracks", "recorded")
+    decoder = options.decoder
+    if decoder == "auto" and not (recipe == "small" and is_known and _may_forget(filled)):
+        decoder = "keep"
     rate = LEARNING_RATE
-    if recipe == "small" and is_known and not options.checkpoint:
+    if recipe == "small" and is_known and (decoder == "fresh" or not options.checkpoint):
         rate = KNOWN_MOTION_RATE
     elif recipe == "small" and options.checkpoint and not is_known:
         rate = FINE_TUNING_RATE
@@ -100,6 +108,7 @@ def apply_recipe(
     return replace(
         filled,
         pose=pose,
+        decoder=decoder,
         learning_rate=_given(options.learning_rate, rate),
         epochs=math.ceil(filled.steps / epoch_steps),
         initial_depth=_given(options.initial_depth, depth if easy or pose in SOLVED else 0.0),
@@ -107,6 +116,32 @@ def apply_recipe(
         motion_steps=_given(options.motion_steps, motion_steps),
         coarse_steps=_given(options.coarse_steps, coarse_steps if easy else 0),
     )
+
+
+def _may_forget(options: TrainOptions) -> bool:
+    """Whether a run has the time for a new decoder, and nothing asks for the old one."""
+    assert options.steps is not None
+    has_rate = options.learning_rate not in (None, LEARNING_RATE)
+    asks = options.keep_weight or has_rate or options.truth != "none"
+    return bool(options.checkpoint) and not asks and options.steps >= FRESH_DECODER_STEPS
+
+
+def with_decoder(options: TrainOptions, fresh: bool) -> TrainOptions:
+    """Decide what the recipe leaves open: whether a checkpoint's decoder is kept.
+
+    Parameters
+    ----------
+    options : TrainOptions
+        With the recipe applied.
+    fresh : bool
+        Whether the checkpoint hardly knows the place; does not count where the options have
+        decided.
+    """
+    if options.decoder != "auto":
+        return options
+    if not fresh:
+        return replace(options, decoder="keep")
+    return replace(options, decoder="fresh", learning_rate=KNOWN_MOTION_RATE)
 
 
 def recipe_name(options: TrainOptions, samples: int) -> Literal["published", "small"]:

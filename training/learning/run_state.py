@@ -67,6 +67,8 @@ class RunState:
         The best figure so far; lower is better.
     anchor : float or None
         Mean inverse depth that training is drawn to, where a checkpoint decides it.
+    fresh_decoder : bool
+        Whether a decoder that the options leave open got new weights.
     bfloat16, channels_last : bool or None
         How convolutions are computed, so that the run goes on as it began; None in older files.
     threads : int or None
@@ -88,6 +90,7 @@ class RunState:
     step: Count = 0
     best: Finite | None = None
     anchor: Finite | None = None
+    fresh_decoder: bool = False
     bfloat16: bool | None = None
     channels_last: bool | None = None
     threads: Annotated[int, Meta(ge=1, le=4096)] | None = None

@@ -64,7 +64,7 @@ from training.learning.dataset import (
     on_device,
     split_samples,
 )
-from training.learning.depth_and_motion import Predictions
+from training.learning.depth_and_motion import Predictions, reset_decoder
 from training.learning.flow import remember_flow
 from training.learning.health import (
     Health,
@@ -82,6 +82,7 @@ from training.learning.judgement import (
     collapse,
     conclude,
     describe_entry,
+    hardly_knows,
     may_replace_start,
 )
 from training.learning.kept_images import KeptImages, kept_images, with_kept
@@ -100,12 +101,14 @@ from training.learning.options import SOLVED, WITHOUT_NETWORK, TrainOptions
 from training.learning.processes import Processes
 from training.learning.recipe import (
     DETERMINED,
+    KNOWN_MOTION_RATE,
     apply_recipe,
     constant_depth_share,
     determined_share,
     learning_rate,
     may_solve_motion,
     starts_easily,
+    with_decoder,
 )
 from training.learning.recorded_motion import remember_lengths, remember_recorded
 from training.learning.run_state import RunState
@@ -472,6 +475,11 @@ class Trainer:
             with self._stop, bar, self._verification() as verification:
                 if not self.state.history and self.state.step == 0 and len(self.validation):
                     self._validate(bar)
+                self.options = with_decoder(self.options, self.state.fresh_decoder)
+                if self.state.step == 0 and self.options.decoder == "fresh":
+                    # Only now: what it replaces has been judged and kept as the start.
+                    inverse_depth = self.state.anchor or self._mean_inverse_depth()
+                    reset_decoder(self.model, inverse_depth, self.options.seed)
                 self._set_train_mode()
                 for batch in self._batches():
                     verification.raise_if_damaged()
@@ -682,12 +690,20 @@ class Trainer:
         if is_best and step and options.checkpoint:
             is_best = may_replace_start(entry, self.state.history[0], measure)
         size = (own["width"], own["height"]) if keeps_size else None
+        is_open = step == 0 and options.decoder == "auto"
+        if is_open:
+            self.state.fresh_decoder = hardly_knows(entry, measure)
         self._save(best=figure if is_best else None, best_size=size)
         if self.processes.is_first:
             shown = describe_entry(entry, self.state.history[0])
             if "scale" in entry:
                 shown += f", scale {entry['scale']:.3f} ± {entry['scale_spread']:.1%}"
             bar.write(f"step {step}: {shown}{' (best)' if is_best and step else ''}")
+            if is_open and self.state.fresh_decoder:
+                bar.write(
+                    "the checkpoint hardly knows this place: its decoder gets new weights, and the "
+                    f"learning rate is {KNOWN_MOTION_RATE:g} (--decoder keep: neither)"
+                )
 
     def _validated(self) -> Learner:
         """Return the learner to validate with: not compiled, or every other shape would be again.
@@ -742,7 +758,12 @@ class Trainer:
     @property
     def collapsed(self) -> str | None:
         """Why the run should not go on, or None."""
-        return collapse(self.state.history, self.measure)
+        history = self.state.history
+        if self.options.decoder == "fresh":
+            # It begins flat and needs half of the steps to become something.
+            half = self.total_steps // 2
+            history = [entry for entry in history if not 0 < entry["step"] < half]
+        return collapse(history, self.measure)
 
     @property
     def outcome(self) -> RunOutcome:

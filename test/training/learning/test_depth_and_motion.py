@@ -25,6 +25,7 @@ from training.learning.depth_and_motion import (
     PoseKind,
     Predictions,
     load_initial_trunk,
+    reset_decoder,
     set_initial_depth,
 )
 
@@ -290,6 +291,28 @@ def test_the_initial_depth_is_that_of_every_scale(depth: float, low: float, high
     for disparity in disparities:
         depths = 1 / (1 / high + (1 / low - 1 / high) * disparity.double())
         np.testing.assert_allclose(depths, depth, rtol=1e-4)
+
+
+def test_a_decoder_that_is_reset_forgets_its_weights_and_keeps_the_depth() -> None:
+    torch.manual_seed(1)
+    model = DepthAndMotion(18, 18, "none", 0, MIN_DEPTH, MAX_DEPTH).eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    state = torch.get_rng_state()
+    reset_decoder(model, 1 / 7.0, seed=3)
+    assert torch.equal(state, torch.get_rng_state())
+    after = {name: value.clone() for name, value in model.state_dict().items()}
+    for name, value in after.items():
+        is_kept = torch.equal(value, before[name])
+        assert is_kept == (not name.startswith("depth.")), name
+    with torch.no_grad():
+        disparity = model(OLD, (), ()).disparities[0].double()
+    low, high = MIN_DEPTH, MAX_DEPTH
+    depths = 1 / (1 / high + (1 / low - 1 / high) * disparity)
+    assert depths.median().item() == pytest.approx(7.0, rel=0.3)
+    reset_decoder(model, 1 / 7.0, seed=3)
+    assert all(torch.equal(value, after[name]) for name, value in model.state_dict().items())
+    for inverse in (1e-6, 1e6):  # beyond the range
+        reset_decoder(model, inverse, seed=3)
 
 
 @pytest.mark.parametrize("depth", [0.1, 100.0, 0.05, 200.0, -1.0])

@@ -13,6 +13,7 @@ from training.learning.judgement import (
     collapse,
     conclude,
     describe_entry,
+    hardly_knows,
     may_replace_start,
 )
 
@@ -155,3 +156,24 @@ def test_without_ground_truth_a_model_that_went_flat_is_not_the_better_one(sprea
     assert not conclude(history, "sparse", from_checkpoint=True).has_learned
     exact = run(0.69, 0.38, spreads=[1.35, 0.20])
     assert may_replace_start(exact[1], exact[0], "abs_rel")
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [
+        ({"sparse": 0.45, "baselines": {"sparse_constant": 0.5}}, True),
+        ({"sparse": 0.35, "baselines": {"sparse_constant": 0.5}}, True),
+        ({"sparse": 0.34, "baselines": {"sparse_constant": 0.5}}, False),
+        # At the size that the checkpoint was made for it is better.
+        (
+            {"sparse": 0.45, "own_size": {"sparse": 0.2}, "baselines": {"sparse_constant": 0.5}},
+            False,
+        ),
+        ({"sparse": 0.45, "baselines": {}}, False),
+        ({"sparse": None, "baselines": {"sparse_constant": 0.5}}, False),
+        ({}, False),
+    ],
+)
+def test_a_checkpoint_that_hardly_beats_a_constant_hardly_knows_the_place(start, expected):
+    assert hardly_knows(start, "sparse") is expected
+    assert not hardly_knows(start, "loss")

@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 
 from training.learning.options import OptionError, TrainOptions
-from training.learning.recipe import SMALL, apply_recipe, learning_rate
+from training.learning.recipe import (
+    FRESH_DECODER_STEPS,
+    SMALL,
+    apply_recipe,
+    learning_rate,
+    with_decoder,
+)
 
 DECIDED = [item.name for item in dataclasses.fields(TrainOptions) if item.default is None]
 
@@ -42,7 +48,7 @@ def test_nothing_is_left_open_and_the_rest_is_untouched(recipe: Any, samples: in
     for item in dataclasses.fields(TrainOptions):
         value = getattr(filled, item.name)
         assert value is not None, item.name
-        if item.name not in (*DECIDED, "recipe", "pose"):
+        if item.name not in (*DECIDED, "recipe", "pose", "decoder"):
             assert value == getattr(given, item.name), item.name
     assert filled.steps and filled.steps >= 1
     assert filled.learning_rate and filled.learning_rate > 0
@@ -197,13 +203,56 @@ def test_tracks_come_first_where_they_determine_the_motion() -> None:
 
 
 def test_a_trained_model_is_changed_in_small_steps_unless_motion_is_known() -> None:
-    tuned = TrainOptions(steps=600, checkpoint="default")
+    tuned = TrainOptions(steps=600, checkpoint="default", decoder="keep")
     assert apply_recipe(tuned, 100).learning_rate == 2e-5
     assert apply_recipe(tuned, 100, determined=0.9).learning_rate == 1e-4
     recorded = dataclasses.replace(tuned, pose="recorded")
     assert apply_recipe(recorded, 100).learning_rate == 1e-4
     assert apply_recipe(recorded, SMALL).learning_rate == 1e-4
     assert apply_recipe(tuned, SMALL).learning_rate == 1e-4
+
+
+def test_the_decoder_of_a_checkpoint_is_left_open_where_motion_is_known_and_there_is_time() -> None:
+    tuned = TrainOptions(steps=FRESH_DECODER_STEPS, checkpoint="default")
+    filled = apply_recipe(tuned, 100, determined=0.9)
+    assert filled.decoder == "auto" and filled.learning_rate == 1e-4
+    assert apply_recipe(filled, 100, determined=0.9) == filled
+    assert apply_recipe(dataclasses.replace(tuned, pose="recorded"), 100).decoder == "auto"
+    for other in (
+        {"steps": FRESH_DECODER_STEPS - 1},
+        {"learning_rate": 2e-5},
+        {"keep_weight": 0.1},
+        {"truth": "add"},
+        {"recipe": "published"},
+        {"checkpoint": ""},
+        {"decoder": "keep"},
+    ):
+        options: Any = other
+        changed = dataclasses.replace(tuned, **options)
+        assert apply_recipe(changed, 100, determined=0.9).decoder == "keep"
+    assert apply_recipe(tuned, 100).decoder == "keep"  # motion is not known
+
+
+def test_a_decoder_that_is_left_open_is_fresh_where_the_place_is_hardly_known() -> None:
+    tuned = TrainOptions(steps=600, checkpoint="default", pose="tracks")
+    filled = apply_recipe(tuned, 100)
+    fresh, kept = with_decoder(filled, True), with_decoder(filled, False)
+    assert (fresh.decoder, fresh.learning_rate) == ("fresh", 4e-4)
+    assert kept == dataclasses.replace(filled, decoder="keep")
+    for decided in (fresh, kept):
+        assert with_decoder(decided, True) == with_decoder(decided, False) == decided
+        assert apply_recipe(decided, 100) == decided
+
+
+def test_a_decoder_that_is_asked_for_is_fresh_at_the_rate_that_is_asked_for() -> None:
+    asked = TrainOptions(steps=10, checkpoint="default", pose="tracks", decoder="fresh")
+    assert apply_recipe(asked, 100).learning_rate == 4e-4
+    slow = dataclasses.replace(asked, learning_rate=3e-5)
+    assert with_decoder(apply_recipe(slow, 100), True).learning_rate == 3e-5
+    with pytest.raises(OptionError, match="--checkpoint"):
+        TrainOptions(decoder="fresh")
+    with pytest.raises(OptionError, match="--keep-weight"):
+        TrainOptions(decoder="fresh", checkpoint="default", keep_weight=0.1)
 
 
 def test_a_new_model_is_changed_in_large_steps_where_motion_is_known() -> None:
