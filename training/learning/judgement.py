@@ -20,7 +20,7 @@ Measure = Literal["abs_rel", "sparse", "loss", "train_loss"]
 LEAST_GAIN = 0.01
 
 #: A checkpoint hardly knows a place where its error is at least this share of a constant depth's.
-HARDLY_KNOWN = 0.7
+HARDLY_KNOWN = 0.8
 
 #: Depth has collapsed where, after starting better, its error is at least this share of a constant
 #: depth's and its spread at most this share of the start's, at so many validations in a row.

@@ -42,7 +42,7 @@ from training.learning.motion_from_tracks import (
 )
 from training.learning.options import SOLVED, OptionError, TrainOptions
 from training.learning.recorded_motion import length_loss
-from training.learning.teacher import Teacher, keeping_loss
+from training.learning.teacher import Teacher, far_loss, keeping_loss
 from training.learning.truth_loss import truth_loss
 from training.objective import ObjectiveOutput, SelfSupervisedObjective, nothing_judged
 
@@ -160,6 +160,8 @@ class Learner:
         The model that training began with; while training, depth is held near what it predicts.
     keep_weight : float
         Weight of :func:`training.learning.teacher.keeping_loss`.
+    far_weight : float
+        Weight of :func:`training.learning.teacher.far_loss`.
     """
 
     model: nn.Module
@@ -176,6 +178,7 @@ class Learner:
     velocity_weight: float = 0.0
     teacher: Teacher | None = None
     keep_weight: float = 0.0
+    far_weight: float = 0.0
 
     def at_step(self, options: TrainOptions, step: int) -> Learner:
         """Return the learner that trains at a step: at the start, an easier one.
@@ -311,7 +314,13 @@ class Learner:
         assert self.teacher is not None
         # It sees the colours as they are: what was changed is for those who learn.
         taught = self.teacher.depth(views.images[first:last, 0], self.bfloat16)
-        return self.keep_weight * keeping_loss(self._depth(disparity[first:last]), taught)
+        depth = self._depth(disparity[first:last])
+        kept = depth.new_zeros(())
+        if self.keep_weight:
+            kept = self.keep_weight * keeping_loss(depth, taught)
+        if self.far_weight:
+            kept = kept + self.far_weight * far_loss(depth, taught, self.teacher.metadata.max_depth)
+        return kept
 
     def _depth(self, disparity: Tensor) -> Tensor:
         """Turn sigmoid disparity into depth, in float32."""

@@ -21,6 +21,15 @@ from torch.nn import functional
 from monodepth2_ros.checkpoint import CheckpointMetadata
 from monodepth2_ros.geometry import disparity_to_depth
 
+#: Weight of :func:`far_loss` where a decoder is learned from the beginning.
+FAR_WEIGHT = 0.05
+
+#: What the teacher sees beyond this share of its depth range is sky, or as far as that.
+_FAR = 0.5
+
+#: ... and stays at least this many times as far as the median of everything else.
+_FARTHER = 8.0
+
 
 @dataclass(frozen=True)
 class Teacher:
@@ -82,3 +91,29 @@ def keeping_loss(depth: Tensor, taught: Tensor) -> Tensor:
     """
     ratio = torch.log(depth / taught).flatten(1)
     return (ratio - ratio.detach().median(dim=1, keepdim=True).values).abs().mean()
+
+
+def far_loss(depth: Tensor, taught: Tensor, max_depth: float) -> Tensor:
+    """Return how much what the teacher knows to be far has come near.
+
+    A clear sky looks the same at any depth, so that nothing but the teacher says where it is.
+
+    Parameters
+    ----------
+    depth, taught : Tensor, shape (B, 1, H, W)
+        At scales of their own.
+    max_depth : float
+        Farthest depth that the teacher can predict.
+
+    Returns
+    -------
+    Tensor, scalar
+        Mean over all pixels of the logarithm that far ones lack to eight times the median depth of
+        the others of the image; images that are all far or not at all have none.
+    """
+    depth, far = depth.flatten(1), (taught > _FAR * max_depth).flatten(1)
+    others = depth.detach().masked_fill(far, float("nan")).nanmedian(dim=1, keepdim=True).values
+    # Where there is nothing else, nothing lacks; not a number would spread through the gradient.
+    wanted = torch.where(others.isfinite(), _FARTHER * others, depth.detach())
+    lacking = torch.log(wanted / depth).clamp(min=0.0)
+    return torch.where(far, lacking, torch.zeros_like(lacking)).mean()

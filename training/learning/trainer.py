@@ -117,7 +117,7 @@ from training.learning.size_choice import (
     shrunk,
     size_of_width,
 )
-from training.learning.teacher import make_teacher
+from training.learning.teacher import FAR_WEIGHT, make_teacher
 from training.learning.threads import ThreadChoice, take_idle_cores
 from training.learning.timing import Duration, measure_duration, parse_duration
 from training.learning.validation import MOST_SPARSE, evenly, judge_at_size, validate
@@ -303,7 +303,7 @@ class Trainer:
     def _with_teacher(self, learner: Learner, resumed: bool) -> Learner:
         """Let the learner remember what the run began with, where it is to be kept."""
         options = self.options
-        if not options.keep_weight or not options.checkpoint:
+        if not options.checkpoint or not (options.keep_weight or options.decoder != "keep"):
             return learner
         path = self.folder / run_state.START_FILE
         is_saved = resumed and path.exists()
@@ -314,6 +314,14 @@ class Trainer:
                 taught = teacher.model.get_submodule(name)
                 _load(taught.load_state_dict, start.state[name], path.name)
         return replace(learner, teacher=teacher, keep_weight=options.keep_weight)
+
+    def _decide_decoder(self) -> None:
+        """Decide what the recipe left open; a decoder that forgets is told where the sky is."""
+        self.options = with_decoder(self.options, self.state.fresh_decoder)
+        if self.options.decoder == "fresh":
+            self.learner = replace(self.learner, far_weight=FAR_WEIGHT)
+        elif not self.options.keep_weight:
+            self.learner = replace(self.learner, teacher=None)
 
     def _save_start(self) -> None:
         """Keep the model that the run began with: resuming needs it, wherever it came from."""
@@ -475,7 +483,7 @@ class Trainer:
             with self._stop, bar, self._verification() as verification:
                 if not self.state.history and self.state.step == 0 and len(self.validation):
                     self._validate(bar)
-                self.options = with_decoder(self.options, self.state.fresh_decoder)
+                self._decide_decoder()
                 if self.state.step == 0 and self.options.decoder == "fresh":
                     # Only now: what it replaces has been judged and kept as the start.
                     inverse_depth = self.state.anchor or self._mean_inverse_depth()

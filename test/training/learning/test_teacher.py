@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from monodepth2_ros.checkpoint import CheckpointMetadata
-from training.learning.teacher import keeping_loss, make_teacher
+from training.learning.teacher import far_loss, keeping_loss, make_teacher
 
 
 class Said(NamedTuple):
@@ -51,6 +51,24 @@ def test_the_gradient_leads_back() -> None:
     assert depth.grad[0, 0, 1, 1] > 0
     depth.grad[0, 0, 1, 1] = 0
     assert depth.grad.abs().max() == 0
+
+
+def test_what_was_far_is_held_at_eight_times_the_rest() -> None:
+    taught = torch.full((3, 1, 4, 5), 3.0)
+    taught[:2, 0, 0] = 90.0  # a row of four is sky
+    taught[2] = 90.0  # nothing else is there
+    depth = torch.full((3, 1, 4, 5), 0.5)
+    depth[0, 0, 0] = 4.0  # far enough
+    depth[1, 0, 0] = 4.0 / math.e
+    assert far_loss(depth, taught, 100.0) == pytest.approx(0.25 / 3, abs=1e-6)
+    assert far_loss(10 * depth, taught, 100.0) == pytest.approx(0.25 / 3, abs=1e-6)
+    depth.requires_grad_(True)
+    far_loss(depth, taught, 100.0).backward()
+    assert depth.grad is not None and torch.isfinite(depth.grad).all()
+    assert (depth.grad[1, 0, 0] < 0).all()  # it is pushed away
+    depth.grad[1, 0, 0] = 0
+    assert depth.grad.abs().max() == 0
+    assert far_loss(depth, torch.full_like(taught, 3.0), 100.0) == 0
 
 
 def test_a_teacher_sees_its_own_image_size_and_never_learns() -> None:
