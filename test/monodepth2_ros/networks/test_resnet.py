@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torchvision.models import resnet as torchvision_resnet
 
 from monodepth2_ros.networks.architecture import RESNET_LAYERS
 from monodepth2_ros.networks.resnet import ResNet
@@ -14,6 +13,8 @@ from monodepth2_ros.networks.resnet import ResNet
 
 @pytest.mark.parametrize("layers", RESNET_LAYERS)
 def test_names_and_shapes_are_torchvisions(layers):
+    from torchvision.models import resnet as torchvision_resnet  # its import takes seconds
+
     with torch.device("meta"):
         own = ResNet(layers).state_dict()
         theirs = getattr(torchvision_resnet, f"resnet{layers}")(weights=None).state_dict()
@@ -24,6 +25,8 @@ def test_names_and_shapes_are_torchvisions(layers):
 @pytest.mark.slow
 @pytest.mark.parametrize("layers", [18, pytest.param(50, marks=pytest.mark.slow)])
 def test_weights_and_results_are_torchvisions(layers):
+    from torchvision.models import resnet as torchvision_resnet
+
     torch.manual_seed(3)
     own = ResNet(layers)
     torch.manual_seed(3)

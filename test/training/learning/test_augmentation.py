@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
-from torchvision.transforms import functional as torchvision_functional
 
 from monodepth2_ros import geometry
 from monodepth2_ros.camera import PinholeCamera
@@ -20,6 +19,8 @@ def random_images(batch: int = 4, frames: int = 3) -> Tensor:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_jitter_is_torchvisions(seed: int) -> None:
+    from torchvision.transforms import functional as torchvision_functional  # takes seconds
+
     images = random_images()
     draws = draw(4, torch.Generator().manual_seed(seed), jitter_probability=0.8)
     changes = [

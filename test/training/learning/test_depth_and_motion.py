@@ -17,7 +17,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torchvision.models import resnet18
 
 from monodepth2_ros.networks import DepthDecoder, ResnetEncoder
 from training.learning.depth_and_motion import (
@@ -331,6 +330,8 @@ def test_an_initial_depth_outside_the_range_is_named(depth: float) -> None:
 def trunk() -> dict[str, Tensor]:
     """Weights of a ResNet as torchvision names them."""
     torch.manual_seed(5)
+    from torchvision.models import resnet18  # its import takes seconds
+
     return dict(resnet18(weights=None).state_dict())
 
 

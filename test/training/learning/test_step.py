@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch._dynamo.testing import CompileCounterWithBackend
 from torch._subclasses import FakeTensorMode
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -187,7 +186,7 @@ def evaluated(dtype: torch.dtype, compiled: bool) -> tuple[Tensor, tuple[Tensor,
     )
     disparities = [
         torch.rand(2, 1, 24 >> s, 32 >> s, generator=generator).to(dtype).requires_grad_()
-        for s in range(4)
+        for s in range(2)  # the others are evaluated as these are; each costs seconds of tracing
     ]
     motions = [
         pose_matrix(*(0.02 * torch.randn(2, 2, 1, 3, generator=generator))).to(dtype)
@@ -205,6 +204,9 @@ def evaluated(dtype: torch.dtype, compiled: bool) -> tuple[Tensor, tuple[Tensor,
 @pytest.mark.slow
 def test_the_compiled_objective_agrees_with_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     """As traced and derived for the compiler; making code of it would need another compiler."""
+    # Here, as the import takes as long as that of torch itself, in every process of tests.
+    from torch._dynamo.testing import CompileCounterWithBackend
+
     counts = CompileCounterWithBackend("aot_eager")
     compiled = torch.compile(SelfSupervisedObjective._evaluate, backend=counts, fullgraph=True)
     monkeypatch.setattr(objective_module, "_compiled_evaluation", lambda mode: compiled)
