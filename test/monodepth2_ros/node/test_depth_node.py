@@ -481,18 +481,18 @@ def test_memory_stays_steady(start, make_peer, tmp_path):
     peer.listen()
     peer.connect(node)
     rng = np.random.default_rng(0)
-    rgb = rng.integers(0, 255, (96, 128, 3), dtype=np.uint8)
-    camera = CAMERA.resized(128, 96)
+    rgb = rng.integers(0, 255, (192, 256, 3), dtype=np.uint8)
+    camera = CAMERA.resized(256, 192)
     process = psutil.Process(node.process.pid)
     memory = {}
-    for index in range(1, 901):
+    for index in range(1, 451):
         stamp = index * 10 * MS
         send_pair(peer, rgb, camera, stamp)
         peer.output("points", stamp, node)
         for messages in peer.received.values():
             messages.clear()
-        if index in (300, 900):
+        if index in (200, 450):
             memory[index] = process.memory_info().rss
-    grown = memory[900] - memory[300]
-    # A leaked input is 37 kB a frame, 22 MB in all, and so is the smallest leaked output.
-    assert grown < 8_000_000, f"{grown / 600:.0f} bytes a frame"
+    grown = memory[450] - memory[200]
+    # A leaked input is 147 kB a frame, 37 MB in all, and so is the smallest leaked output.
+    assert grown < 8_000_000, f"{grown / 250:.0f} bytes a frame"
