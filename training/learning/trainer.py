@@ -268,7 +268,7 @@ class Trainer:
                     "again from its last.safetensors with --checkpoint"
                 )
             _load(self.model.load_state_dict, state.networks, "networks")
-        self.learner = self._with_teacher(self.learner, resumed=state is not None)
+        self.learner = self._with_teacher(self.learner, state)
         self.learner = self._with_fastest_arithmetic(state)
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = EagerAdam(parameters, lr=1e-4, fused=True)
@@ -300,10 +300,14 @@ class Trainer:
         self._unsaved_best: tuple[int, float, tuple[int, int] | None] | None = None
         self._told = time.monotonic()
 
-    def _with_teacher(self, learner: Learner, resumed: bool) -> Learner:
+    def _with_teacher(self, learner: Learner, state: RunState | None) -> Learner:
         """Let the learner remember what the run began with, where it is to be kept."""
         options = self.options
-        if not options.checkpoint or not (options.keep_weight or options.decoder != "keep"):
+        resumed = state is not None
+        forgets = options.decoder == "fresh" or (
+            options.decoder == "auto" and (state is None or state.fresh_decoder)
+        )
+        if not options.checkpoint or not (options.keep_weight or forgets):
             return learner
         path = self.folder / run_state.START_FILE
         is_saved = resumed and path.exists()
