@@ -128,6 +128,16 @@ def narrow_networks_in_file() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def quarter_networks_in_file() -> Iterator[None]:
+    """Build networks of a quarter of the channels, whose depth is not flat, in a whole file."""
+    from narrow_networks import QUARTER, narrow
+
+    with pytest.MonkeyPatch.context() as patch:
+        narrow(patch.setattr, QUARTER)
+        yield
+
+
 @pytest.fixture
 def raw(tmp_path: Path) -> Path:
     """Write a drive of 12 frames in the folders of KITTI's raw data."""

@@ -18,6 +18,9 @@ from monodepth2_ros.checkpoint import (
 from training.averaging import main
 from training.learning.averaging import average
 
+# What is tested here does not depend on how wide a network is.
+pytestmark = pytest.mark.usefixtures("narrow_networks_in_file")
+
 
 @pytest.fixture(scope="module")
 def stages():

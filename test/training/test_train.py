@@ -413,10 +413,11 @@ def test_a_run_with_kept_images_resumes_exactly(
         turn_degrees=10.0,
         motion_steps=0,
         coarse_steps=0,
+        steps=4,
     )
     assert main(arguments(kept, tmp_path / "whole")) in COMPLETE
     with monkeypatch.context() as patch:
-        stop_at(patch, step=4)
+        stop_at(patch, step=3)
         assert main(arguments(kept, tmp_path / "run")) == 1
     assert main(["--resume", str(tmp_path / "run")]) in COMPLETE
     whole, resumed = (

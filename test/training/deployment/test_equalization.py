@@ -15,6 +15,9 @@ from monodepth2_ros.networks.depth_network import DepthNetwork
 from networks_of_tests import plain_network
 from training.deployment.equalization import SMALLEST_SHARE, EqualizedDepthNetwork
 
+# What is tested here does not depend on how wide a network is.
+pytestmark = pytest.mark.usefixtures("narrow_networks_in_file")
+
 
 @pytest.fixture
 def generator() -> torch.Generator:

@@ -35,6 +35,9 @@ from training.deployment.check import ExportError
 from training.deployment.exporter import export_checkpoint
 from training.deployment.provenance import depth_only, with_provenance
 
+# What is tested here does not depend on how wide a network is.
+pytestmark = pytest.mark.usefixtures("quarter_networks_in_file")
+
 
 @pytest.fixture(scope="module")
 def checkpoint() -> Checkpoint:
@@ -364,7 +367,7 @@ def test_a_full_disk_that_a_library_does_not_name(
     monkeypatch.setattr(exporter, "write_published", fail)
     with pytest.raises(RuntimeError, match="basic_ios"):  # there is room: the disk is not why
         export_checkpoint(checkpoint, tmp_path / "model")
-    FullDisk(monkeypatch, room=10_000_000)
+    FullDisk(monkeypatch, room=1_000_000)
     with pytest.raises(ExportError, match="model cannot be written: the disk is full; free some"):
         export_checkpoint(checkpoint, tmp_path / "model")
     assert nothing_is_left(tmp_path)

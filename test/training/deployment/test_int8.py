@@ -50,6 +50,9 @@ from training.export import main
 from training.frames.store import FrameStore, Source
 from training.frames.writer import FrameStoreWriter
 
+# What is tested here does not depend on how wide a network is.
+pytestmark = pytest.mark.usefixtures("narrow_networks_in_file")
+
 WIDTH, HEIGHT = 96, 64
 
 

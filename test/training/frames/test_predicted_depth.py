@@ -19,6 +19,9 @@ from training.frames.predicted_depth import PredictedDepth, PredictionError, pre
 from training.frames.store import FrameStore
 from training.frames.writer import FrameStoreWriter
 
+# What is tested here does not depend on how wide a network is.
+pytestmark = pytest.mark.usefixtures("narrow_networks_in_file")
+
 WIDTH, HEIGHT, COUNT = 96, 64, 9
 
 
