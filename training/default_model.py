@@ -448,8 +448,7 @@ def averaging_steps(recipe: Recipe, out: Path) -> Iterator[Step]:
     trained = _before_refining(recipe, out)
     earlier, later = (out / "runs" / name / "last.safetensors" for name in recipe.mean)
     share = list(recipe.mean.values())[1]
-    command = ("averaging", earlier, later, "--share", share, "--out", trained)
-    yield Step("average two stages", trained, _program(*command))
+    yield _averaging("average two stages", earlier, later, share, trained)
 
 
 def final_averaging_steps(recipe: Recipe, out: Path) -> Iterator[Step]:
@@ -458,12 +457,13 @@ def final_averaging_steps(recipe: Recipe, out: Path) -> Iterator[Step]:
     Parameters and steps are as in :func:`averaging_steps`.
     """
     if recipe.refine and recipe.refined_share < 1.0:
-        trained = _before_finishing(recipe, out)
-        command = (
-            "averaging", _before_refining(recipe, out), _last_of(recipe.refine, out),
-            "--share", recipe.refined_share, "--out", trained,
-        )  # fmt: skip
-        yield Step("average before and after refining", trained, _program(*command))
+        yield _averaging(
+            "average before and after refining",
+            _before_refining(recipe, out),
+            _last_of(recipe.refine, out),
+            recipe.refined_share,
+            _before_finishing(recipe, out),
+        )
 
 
 def finishing_averaging_steps(recipe: Recipe, out: Path) -> Iterator[Step]:
@@ -472,12 +472,19 @@ def finishing_averaging_steps(recipe: Recipe, out: Path) -> Iterator[Step]:
     Parameters and steps are as in :func:`averaging_steps`.
     """
     if recipe.finish and recipe.finished_share < 1.0:
-        trained = trained_model(recipe, out)
-        command = (
-            "averaging", _before_finishing(recipe, out), _last_of(recipe.finish, out),
-            "--share", recipe.finished_share, "--out", trained,
-        )  # fmt: skip
-        yield Step("average before and after finishing", trained, _program(*command))
+        yield _averaging(
+            "average before and after finishing",
+            _before_finishing(recipe, out),
+            _last_of(recipe.finish, out),
+            recipe.finished_share,
+            trained_model(recipe, out),
+        )
+
+
+def _averaging(name: str, earlier: Path, later: Path, share: float, trained: Path) -> Step:
+    """Average the weights of two models."""
+    command = ("averaging", earlier, later, "--share", share, "--out", trained)
+    return Step(name, trained, _program(*command))
 
 
 def trained_model(recipe: Recipe, out: Path) -> Path:
