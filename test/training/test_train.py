@@ -31,7 +31,7 @@ from training.learning import recipe as recipe_module
 from training.learning import trainer as trainer_module
 from training.learning.health import TrainingFailure
 from training.learning.options import TrainOptions
-from training.learning.run_state import load_state, prepare_folder
+from training.learning.run_state import START_FILE, load_state, prepare_folder
 from training.learning.trainer import Trainer
 from training.train import NOTHING_LEARNED, main
 from training.worlds.film import synthesize
@@ -333,7 +333,11 @@ def test_a_fresh_decoder_comes_after_the_start_was_judged_and_not_again_when_res
         options, checkpoint=str(uninterrupted.source), pose="tracks", motion_steps=0, steps=3
     )
     kept, fresh = tmp_path / "kept", tmp_path / "fresh"
-    assert main(arguments(dataclasses.replace(tuned, steps=1), kept)) in COMPLETE
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer_module, "hardly_knows", lambda *rest: False)
+        patch.setattr(recipe_module, "FRESH_DECODER_STEPS", 1)
+        assert main(arguments(dataclasses.replace(tuned, steps=1), kept)) in COMPLETE
+    assert not (kept / START_FILE).exists()  # nothing asks for it any more
     started = []
     real = trainer_module.reset_decoder
 
@@ -352,7 +356,7 @@ def test_a_fresh_decoder_comes_after_the_start_was_judged_and_not_again_when_res
         stop_at(patch, step=2)
         assert main(arguments(tuned, fresh)) == 1
     assert main(["--resume", str(fresh)]) in COMPLETE
-    assert len(started) == 2
+    assert len(started) == 2 and (fresh / START_FILE).exists()
     used = load_checkpoint(fresh / "last.safetensors").metadata.training["options"]
     assert (used["decoder"], used["learning_rate"]) == ("fresh", 4e-4)
     first, again = started

@@ -304,10 +304,7 @@ class Trainer:
         """Let the learner remember what the run began with, where it is to be kept."""
         options = self.options
         resumed = state is not None
-        forgets = options.decoder == "fresh" or (
-            options.decoder == "auto" and (state is None or state.fresh_decoder)
-        )
-        if not options.checkpoint or not (options.keep_weight or forgets):
+        if not options.checkpoint or not self._may_need_start(state):
             return learner
         path = self.folder / run_state.START_FILE
         is_saved = resumed and path.exists()
@@ -318,6 +315,13 @@ class Trainer:
                 taught = teacher.model.get_submodule(name)
                 _load(taught.load_state_dict, start.state[name], path.name)
         return replace(learner, teacher=teacher, keep_weight=options.keep_weight)
+
+    def _may_need_start(self, state: RunState | None) -> bool:
+        """Whether a teacher remembers the start; without a state the decoder may be undecided."""
+        is_fresh = self.options.decoder == "fresh" or (
+            self.options.decoder == "auto" and (state is None or state.fresh_decoder)
+        )
+        return bool(self.options.keep_weight) or is_fresh
 
     def _decide_decoder(self) -> None:
         """Decide what the recipe left open; a decoder that forgets is told where the sky is."""
@@ -331,7 +335,7 @@ class Trainer:
         """Keep the model that the run began with: resuming needs it, wherever it came from."""
         path = self.folder / run_state.START_FILE
         teacher = self.learner.teacher
-        if teacher is None or path.exists():
+        if teacher is None or path.exists() or not self._may_need_start(self.state):
             return
         networks = {name: teacher.model.get_submodule(name) for name in _TAUGHT}
         save_checkpoint(path, teacher.metadata, networks)
