@@ -170,6 +170,20 @@ sys.exit(main())
 """
 
 
+def output_of_interrupted(body: str, **environment: str) -> str:
+    """Run a program that is interrupted, check its status and its one line, return its stdout."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_MAIN.format(body=body)],
+        cwd=REPOSITORY,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert (done.returncode, done.stderr) == (130, "depth_test: interrupted\n")
+    return done.stdout
+
+
 @pytest.mark.parametrize(
     ("body", "outputs"),
     [
@@ -198,17 +212,7 @@ def test_an_interrupt_is_not_lost(tmp_path: Path, body: str, outputs: tuple[str,
         "try:\n    signal.raise_signal(signal.SIGINT)\n    is_whole = True\n"
         "except BaseException:\n    is_whole = False\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED_MAIN.format(body=body)],
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert done.returncode == 130, done.stderr
-    assert done.stderr == "depth_test: interrupted\n"
-    assert done.stdout in outputs
+    assert output_of_interrupted(body, PYTHONPATH=str(tmp_path)) in outputs
 
 
 def test_the_handler_is_given_back(quick_ctrl_c: None) -> None:
@@ -319,11 +323,4 @@ def test_an_interrupt_that_is_told_of_is_not_told_of_again() -> None:
         "    sys.stderr = SlowError()\n"
         "    resource = Resource()\n    del resource"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED_MAIN.format(body=body)],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert (done.returncode, done.stderr) == (130, "depth_test: interrupted\n")
+    output_of_interrupted(body)
