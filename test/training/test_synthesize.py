@@ -353,6 +353,11 @@ def test_the_command_says_what_does_not_fit_together(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+def hear_interrupts() -> None:
+    """Whoever runs the tests in the background may have let them ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_nothing_behind(tmp_path, number):
@@ -369,13 +374,12 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path, number):
         "--workers",
         "2",
     ]
-    # Whoever runs the tests in the background may have let them ignore SIGINT.
     with subprocess.Popen(
         command,
         cwd=REPOSITORY,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=hear_interrupts,
     ) as process:
         deadline = time.monotonic() + 60.0
         # It is at work once the file of the recording grows.
@@ -422,6 +426,7 @@ def test_ctrl_c_reaches_workers_that_still_import(tmp_path, more):
         text=True,
         timeout=200,
         start_new_session=True,
+        preexec_fn=hear_interrupts,
     )
     assert (tmp_path / "pressed").exists()
     assert done.returncode == 130, done.stderr

@@ -189,6 +189,7 @@ def wait_for_reader(path, node):
 def test_memory_does_not_grow_over_lifecycles():
     """Before memory was given back, ten cycles took 250 MiB; by itself it swings by up to 90."""
     command = [sys.executable, "benchmark/lifecycle.py", "--transitions", "80"]
+    command += ["--backend", harness.BACKEND]
     run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     growth = float(re.search(r"second half: ([+-][\d.]+) MiB", run.stdout)[1])

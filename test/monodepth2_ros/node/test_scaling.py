@@ -51,7 +51,8 @@ def test_node_measures_metres_from_odometry_and_withholds_depth_until_then(start
     assert not peer.received["depth/image_rect"]
     *_, (stamp, x, scale) = steps
     factor, deviation = scale.vector.x, scale.vector.y
-    assert 0.0 < deviation < 0.3 * factor and scale.vector.z == 0.0
+    # The last one or two images may have been refused: the drawn model differs without torch.
+    assert 0.0 < deviation < 0.3 * factor and scale.vector.z <= 0.2 + 1e-9
     depth = harness.image_array(peer.output("depth/image_rect", stamp, node))
     expected = factor * predictor(wall(x))
     inside = (expected > 0.11) & (expected < 99.0)
@@ -105,9 +106,8 @@ def test_node_measures_metres_from_other_range_sensors(start, model, kind):
     peer.listen("depth/image_rect")
     peer.connect(node)
     peer.wait(sensor.get_subscription_count, f"the node's subscription of {topic}", node)
-    inverse = 1.0 / DepthPredictor(model, backend="torch", device="cpu", precision="fp32")(
-        wall(0.0)
-    )
+    predictor = DepthPredictor(model, backend=harness.BACKEND, device="cpu", precision="fp32")
+    inverse = 1.0 / predictor(wall(0.0))
     if kind == "beam":
         message = Range(field_of_view=0.1, min_range=0.1, max_range=8.0, range=DISTANCE)
         ahead = np.array([0.0, 0.0, 1.0])
