@@ -75,6 +75,8 @@ _STILL = 0.05
 
 # Noise of a corner's place, as a share of the image width: a third of 320 pixels.
 _PIXEL_NOISE = 0.35 / 320.0
+# Of that so much at least and at most, by how far corners are off their epipolar lines.
+_LEAST_NOISE, _MOST_NOISE = 0.5, 3.0
 
 # Error of the measured rotation between two frames: the largest that is corrected, what is
 # believed at first, and the least.
@@ -625,8 +627,10 @@ def _seen_from(corners: _Corners, pose: NDArray[np.float64]) -> _Seen:
     """Return corners as a camera at another pose sees them."""
     inverse = corners.inverse_depth
     points = (corners.points - inverse[:, None] * pose[:3, 3]) @ pose[:3, :3]
-    ahead = np.maximum(points[:, 2], 1e-6)
-    return _Seen(ahead / inverse, points[:, :2] / ahead[:, None], corners.noise)
+    ahead = np.maximum(points[:, 2], 1e-6)  # distance now, as a share of that at home
+    # An error of metres stays, so that of inverse depth grows where the camera came nearer.
+    noise = corners.noise / np.maximum(ahead, 0.05) ** 2
+    return _Seen(ahead / inverse, points[:, :2] / ahead[:, None], noise)
 
 
 def _plan_glance(seen: _Seen, camera: PinholeCamera, shape: tuple[int, ...]) -> _Glance:
@@ -758,18 +762,20 @@ def _solve(
     if np.linalg.norm(free) > _WRONG_ROTATION:
         return "odometry and images disagree in rotation"
     good = np.abs(residual) < _OUTLIER
+    # How far off the lines corners are tells how well they were found again along them.
+    seen_noise = noise * min(max(1.48 * middle(np.abs(residual)), _LEAST_NOISE), _MOST_NOISE)
     if np.count_nonzero(good) < max(_FEWEST_POINTS, _FEWEST_INLIERS * len(x)):
         return "odometry and images disagree"
     turning = along[:, :1] * first + along[:, 1:] * second
     corrected = np.sum(along * offset, axis=1) + turning @ rotation
-    covariance = np.linalg.inv(normal + prior) * noise**2
+    covariance = np.linalg.inv(normal + prior) * seen_noise**2
     explained = float(np.trace(loose)) * noise**2
     error = np.sqrt(max(float(free @ free) - explained, 0.0) / 3.0)
     shared = np.sum((turning @ covariance) * turning, axis=1)
     return _ScaleSolution(
         good=good,
         inverse_depth=-corrected / length,
-        noise=np.sqrt(2.0 * noise**2 + shared) / length,
+        noise=np.sqrt(2.0 * seen_noise**2 + shared) / length,
         parallax=corrected,
         rotation_error=max(error, _LEAST_ROTATION_NOISE),
     )
