@@ -84,6 +84,9 @@ _WRONG_ROTATION = 0.035  # radians
 _ROTATION_NOISE = 0.006
 _LEAST_ROTATION_NOISE = 0.0002
 
+# Where more than this share of corners is lost, they are looked for as if so many times nearer.
+_MANY_LOST, _NEARER = 0.33, 2.0
+
 # Reasons for which the corners of earlier frames are good enough.
 _FEW_NOW = ("too few corners are found again",)
 
@@ -539,7 +542,7 @@ class OdometryScale:
         centre = np.array([camera.cx, camera.cy])
         focal = np.array([camera.fx, camera.fy])
         rays = ((points - centre) / focal).astype(np.float64)
-        there, found = follow(base.grey, reference.grey, points, self._warp(motion))
+        there, found = self._find_again(base, reference, points, motion)
         if found.sum() < _FEWEST_POINTS:
             self._baseline = 0.5 * distance
             self._guesses += 1
@@ -570,13 +573,38 @@ class OdometryScale:
         self._some = _merge([self._merged], _MOST_GLANCED)
         return ""
 
-    def _warp(self, motion: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _find_again(
+        self,
+        base: _Frame,
+        reference: _Frame,
+        points: NDArray[np.float32],
+        motion: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Follow corners from the newest frame to an earlier one; see :func:`follow`.
+
+        What is much nearer than the network says is lost, and then the factor is that of the rest:
+        where many corners are lost they are looked for once more as if they were nearer.
+        """
+        there, found = follow(base.grey, reference.grey, points, self._warp(motion))
+        lost = np.flatnonzero(~found)
+        if len(lost) > _MANY_LOST * len(points):
+            warp = self._warp(motion, _NEARER)
+            again, found_now = follow(base.grey, reference.grey, points[lost], warp)
+            there[lost[found_now]] = again[found_now]
+            found[lost] = found_now
+        return there, found
+
+    def _warp(
+        self, motion: NDArray[np.float64], nearer: float = 1.0
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Say where another frame shows what the newest one does, by the last known depth.
 
         Parameters
         ----------
         motion : ndarray, shape (4, 4)
             Takes points of the newest frame to the other one.
+        nearer : float
+            How many times nearer than that everything is taken to be.
 
         Returns
         -------
@@ -594,9 +622,9 @@ class OdometryScale:
         factor = self._factor
         if factor is None and self._guesses:
             factor = _FIRST_FACTORS[self._guesses % len(_FIRST_FACTORS)]
-        inverse: Any = np.float32(self._median_inverse_depth)
+        inverse: Any = np.float32(nearer * self._median_inverse_depth)
         if factor is not None and self._nodes is not None:
-            inverse = self._nodes * np.float32(1.0 / factor)
+            inverse = self._nodes * np.float32(nearer / factor)
         u, v, w = (
             turn[i, 0] * x + turn[i, 1] * y + turn[i, 2] + inverse * shift[i] for i in range(3)
         )

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from monodepth2_ros.camera import PinholeCamera
-from monodepth2_ros.scale import Beam, ScaleEstimator, ScaleOptions
+from monodepth2_ros.scale import Beam, ScaleEstimator, ScaleOptions, odometry
 from monodepth2_ros.scale.factor import (
     FactorFilter,
     Measurement,
@@ -31,9 +31,9 @@ LEVEL = (0.0, 0.0, 0.0, 1.0)
 
 
 def walls(
-    position: np.ndarray, turn: float = 0.0, pitch: float = 0.0
+    position: np.ndarray, turn: float = 0.0, pitch: float = 0.0, nearest: float = 4.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Render two textured walls, at z = 4 m on the left and 6 m on the right.
+    """Render two textured walls, at z = `nearest` on the left and 6 m on the right.
 
     The camera is turned to the right and looks down by `pitch`, radians.
 
@@ -49,7 +49,7 @@ def walls(
     nod = np.array([[1.0, 0.0, 0.0], [0.0, up, down], [0.0, -down, up]])
     world = rays @ (np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]]) @ nod).T
     image, inverse = np.zeros((240, 320), np.float32), np.zeros((240, 320))
-    for wall, side in ((4.0, -1.0), (6.0, 1.0)):
+    for wall, side in ((nearest, -1.0), (6.0, 1.0)):
         depth = (wall - position[2]) / world[..., 2]
         place = position + world * depth[..., None]
         here = (side * place[..., 0] > 0.0) if side < 0 else (image == 0.0)
@@ -329,6 +329,47 @@ def test_a_road_is_followed_though_its_patches_change_their_shape():
         factors.append(estimate.factor)
     assert factors[5:] == pytest.approx([UNIT] * 9, rel=0.03)
     assert estimate.reason == "" and estimate.age_s == 0.0
+
+
+@pytest.mark.parametrize("share, wall", [(1.0, 6.0), (odometry._MANY_LOST, 1.8)])
+def test_things_much_nearer_than_predicted_are_found_again(monkeypatch, share, wall):
+    """Most of the image is 1.8 m away, and the network takes it for the wall behind, at 6 m."""
+    monkeypatch.setattr(odometry, "_MANY_LOST", share)
+    scale = odometry.OdometryScale()
+    for k in range(4):
+        scale.poses.add(k * STEP_NS, (0.4 * k, 0.0, 0.0), LEVEL)
+        image, _ = walls(np.array([0.4 * k - 0.5, 0.0, 0.0]), nearest=1.8)
+        scale.track(k * STEP_NS, image, CAMERA)
+        found = scale.measure(np.full((240, 320), UNIT / 6.0), CAMERA)
+    assert np.exp(found.middle) == pytest.approx(UNIT * wall / 6.0, rel=0.02)
+
+
+def test_error_of_a_corner_in_metres_stays_as_the_camera_moves():
+    home, ahead = np.eye(4), np.eye(4)
+    ahead[2, 3] = 3.0
+    corners = odometry._Corners(
+        0, home, np.array([[0.1, 0.2, 1.0]]), np.array([0.25]), np.array([0.01])
+    )
+    seen = odometry._seen_from(corners, ahead)
+    assert seen.depth[0] == pytest.approx(1.0)
+    # 0.01 / m at 4 m are 0.16 m, which are 0.16 / m at 1 m.
+    assert seen.noise[0] * seen.depth[0] ** 2 == pytest.approx(0.01 * 4.0**2)
+
+
+@pytest.mark.parametrize("pixels", [0.3, 0.9])
+def test_noise_of_corners_is_told_by_their_distance_from_their_lines(pixels):
+    rng = np.random.default_rng(3)
+    points = rng.uniform((-0.5, -0.4, 2.0), (0.5, 0.4, 6.0), (400, 3)) * [[4.0, 4.0, 1.0]]
+    motion = np.eye(4)
+    motion[:3, 3] = (-0.2, 0.03, 0.05)
+    base, moved_points = points[:, :2] / points[:, 2:], points + motion[:3, 3]
+    off = pixels / CAMERA.fx * rng.standard_normal((400, 2))
+    there = moved_points[:, :2] / moved_points[:, 2:] + off
+    found = odometry._solve(base, there, motion, 0.35 / CAMERA.fx, 0.0005)
+    error = (found.inverse_depth - 1.0 / points[:, 2])[found.good]
+    # Told with both images' noise in mind, of which one alone has some here: √2 too large.
+    told = np.median(found.noise[found.good]) / np.sqrt(2.0)
+    assert told == pytest.approx(1.48 * np.median(np.abs(error)), rel=0.25)
 
 
 def test_points_in_a_part_of_the_image_say_less_of_the_whole():
