@@ -11,6 +11,7 @@ installed ROS 2, and keeps pictures.
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -218,7 +219,7 @@ def _find_bag(text: str) -> Path:
     """Return what the player is to open: the folder of a recording, or a single file of it."""
     if not text:
         raise LaunchArgumentError("no recording is given; add bag:=<folder or file>")
-    bag = Path(text).expanduser()
+    bag = Path(os.path.expanduser(text))
     if not bag.exists():
         raise LaunchArgumentError(f"bag:={text} does not exist (looked from {Path.cwd()})")
     if bag.name == "metadata.yaml":

@@ -301,7 +301,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     CheckpointError
         If it is missing, damaged, unsafe, of a newer format or not a depth model.
     """
-    path = Path(path).expanduser()
+    path = Path(os.path.expanduser(path))  # as it is where there is no such home folder
     if path.name.endswith(KITTI_STEREO):
         folder = path.with_name(path.name.removesuffix(KITTI_STEREO))
         if not folder.is_dir():
@@ -452,8 +452,9 @@ def _load_published(folder: Path, is_kitti_stereo: bool = False) -> Checkpoint:
     if not is_installed("torch"):
         raise CheckpointError(
             f"checkpoint folder {folder} holds pickles, which torch reads, and it is not "
-            f"installed; run 'depth_export {folder} model.safetensors' once on a machine that has "
-            "it (pip install 'monodepth2_ros[train]'), and give that file"
+            f"installed; run 'depth_export {folder}{KITTI_STEREO if is_kitti_stereo else ''} "
+            "model.safetensors' once on a machine that has it (pip install "
+            "'monodepth2_ros[train]'), and give that file"
         )
     encoder = _load_pickle(folder / "encoder.pth")
     depth = _load_pickle(folder / "depth.pth")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -269,7 +270,7 @@ class CommandLine(Generic[_Options]):
             name, assigned, text = word.partition("=")
             if name != "--config" or (not assigned and place + 1 == len(given)):
                 continue
-            path = Path(text if assigned else given[place + 1]).expanduser()
+            path = Path(os.path.expanduser(text if assigned else given[place + 1]))
             try:
                 content = yaml.safe_load(path.read_text(encoding="utf-8"))
             except (OSError, ValueError, yaml.YAMLError) as error:
@@ -364,7 +365,7 @@ def _as_type(hint: Any, value: Any) -> Any:
         member = get_args(hint)[0]
         return tuple(_as_type(member, item) for item in value)
     if hint is Path:
-        return Path(value).expanduser()
+        return Path(os.path.expanduser(value))
     if hint is float:
         return float(value)
     return value

@@ -152,10 +152,17 @@ def test_a_command_says_in_one_line_which_extra_it_lacks(tmp_path):
             "set device to 'cpu'",
         ),
         (
+            "create_backend(random_checkpoint(18, 64, 64), precision='fp16', device='cpu')",
+            "torch is not installed (cannot be imported): pip install 'monodepth2_ros[cuda]'; or "
+            "set precision to 'auto'",
+        ),
+        (
             "load_checkpoint(folder)",
             "model.safetensors' once on a machine that has it "
             "(pip install 'monodepth2_ros[train]'), and give that file",
         ),
+        # Without the ending the depth of the file would not be in metres.
+        ("load_checkpoint(folder + ':kitti-stereo')", ":kitti-stereo model.safetensors' once"),
     ],
 )
 def test_what_needs_torch_says_so(tmp_path, call, message):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from monodepth2_ros.backends import precision_choice
 from monodepth2_ros.backends.base import CPU, Backend, Device
-from monodepth2_ros.backends.kept_answers import KeptAnswers, user_cache
+from monodepth2_ros.backends.kept_answers import KeptAnswers, cache_folder
 from monodepth2_ros.checkpoint import Checkpoint
 from monodepth2_ros.extras import how_to_install, is_installed
 from monodepth2_ros.options import BACKENDS, PRECISIONS, BackendError
@@ -75,6 +75,11 @@ def create_backend(
     if backend == "auto":
         # OpenVINO's CPU plugin has no fp16 arithmetic; torch says so with the alternative.
         use_torch = target.type == "cuda" or not is_installed("openvino") or precision == "fp16"
+        if precision == "fp16" and not is_installed("torch"):
+            raise BackendError(
+                f"precision 'fp16' needs torch on a GPU: {how_to_install('torch')}; or set "
+                "precision to 'auto'"
+            )
         if not is_installed("torch") and not is_installed("openvino"):
             raise BackendError(
                 f"nothing is installed that runs the network: {how_to_install('openvino')}, or "
@@ -85,21 +90,19 @@ def create_backend(
     if backend == "openvino":
         if not is_installed("openvino"):
             raise BackendError(
-                f"backend 'openvino': {how_to_install('openvino')}; or set backend to 'torch'"
+                f"backend 'openvino': {how_to_install('openvino')}{_or_backend('torch')}"
             )
         from monodepth2_ros.backends.openvino_backend import OpenVINOBackend
 
         return OpenVINOBackend(checkpoint, precision, threads, cache_dir)
     if not is_installed("torch"):
-        raise BackendError(
-            f"backend 'torch': {how_to_install('torch')}; or set backend to 'openvino'"
-        )
+        raise BackendError(f"backend 'torch': {how_to_install('torch')}{_or_backend('openvino')}")
     from monodepth2_ros.backends.torch_backend import TorchBackend
 
     if precision == "auto" and target.type == "cuda":
         precision = "fp16"
     elif precision == "auto":
-        folder = Path(cache_dir).expanduser() if cache_dir else user_cache()
+        folder = cache_folder(cache_dir)
         precision, made = precision_choice.choose(
             lambda candidate: TorchBackend(checkpoint, target, candidate, threads),
             KeptAnswers(folder / f"{_torch_name(checkpoint)}.precision.json"),
@@ -132,6 +135,11 @@ def import_engine(backend: str, device: str, precision: str) -> bool:
     from monodepth2_ros.backends import openvino_backend  # noqa: F401
 
     return True
+
+
+def _or_backend(other: str) -> str:
+    """Name another backend for an error, if it is installed."""
+    return f"; or set backend to '{other}'" if is_installed(other) else ""
 
 
 def _torch_name(checkpoint: Checkpoint) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from monodepth2_ros.atomic_files import write_atomically
+from monodepth2_ros.options import BackendError
 
 
 def time_in_turns(
@@ -76,15 +77,46 @@ class KeptAnswers:
     def _read(self) -> dict[str, Any]:
         try:
             answers = json.loads(self._file.read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return answers if isinstance(answers, dict) else {}
 
 
+def cache_folder(given: str | os.PathLike[str] | None) -> Path:
+    """Return the folder that a user chose to keep things in, or the user's cache folder.
+
+    Parameters
+    ----------
+    given : str or path, optional
+
+    Raises
+    ------
+    BackendError
+        If it begins with a home folder that nobody knows.
+    """
+    if not given:
+        return user_cache()
+    try:
+        return Path(given).expanduser()
+    except RuntimeError as error:
+        raise BackendError(
+            f"cache_dir is '{given}', and that home folder is not known; give an absolute path"
+        ) from error
+
+
 def user_cache() -> Path:
-    """Return the user's cache folder for this package."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "monodepth2_ros"
+    """Return the user's cache folder for this package.
+
+    A user without a home folder, as in a container that runs under a number of its own, gets one
+    that cannot be made: nothing is kept. A shared place such as /tmp would not be safe.
+    """
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if os.path.isabs(base):  # others are to be ignored, by the specification of that variable
+        return Path(base) / "monodepth2_ros"
+    try:
+        return Path.home() / ".cache" / "monodepth2_ros"
+    except RuntimeError:
+        return Path(os.devnull) / "monodepth2_ros"
 
 
 def _key(question: tuple[Any, ...]) -> str:

@@ -24,7 +24,7 @@ def release_pages(folder: Path, suffix: str) -> int:
     ----------
     folder : Path
     suffix : str
-        Ending of the files in it that are meant, such as ".blob".
+        Ending of the files in it, and in folders below, that are meant, such as ".blob".
 
     Returns
     -------
@@ -42,7 +42,7 @@ def release_pages(folder: Path, suffix: str) -> int:
             if len(fields) < 6 or not fields[1].startswith("r--"):
                 continue
             path = Path(fields[5].removesuffix(" (deleted)"))
-            if path.parent != folder.resolve() or path.suffix != suffix:
+            if path.suffix != suffix or folder.resolve() not in path.parents:
                 continue
             begin, end = (int(part, 16) for part in fields[0].split("-"))
             size = ctypes.c_size_t(end - begin)

@@ -4,11 +4,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
-import os
 import sys
-import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -16,18 +15,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monodepth2_ros.backends import openvino_threads, precision_choice
+from monodepth2_ros.atomic_files import scratch_folder
+from monodepth2_ros.backends import kept_files, openvino_threads, precision_choice
 from monodepth2_ros.backends.base import CPU
-from monodepth2_ros.backends.kept_answers import KeptAnswers, user_cache
+from monodepth2_ros.backends.kept_answers import KeptAnswers, cache_folder
 from monodepth2_ros.backends.mapped_files import release_pages
 from monodepth2_ros.backends.openvino_graph import GRAPH_VERSION, build_graph
 from monodepth2_ros.backends.openvino_library import openvino
 from monodepth2_ros.backends.openvino_watch import PrecisionWatch
+from monodepth2_ros.backends.processor import processor_name, usable_cores
 from monodepth2_ros.checkpoint import Checkpoint
 from monodepth2_ros.options import BackendError
 from monodepth2_ros.weights import digest
 
 Settings = dict[str, Any]
+
+# Compiled graphs, as OpenVINO names them.
+_BLOBS = "*.blob"
 
 
 class OpenVINOBackend:
@@ -82,7 +86,7 @@ class OpenVINOBackend:
             )
         self.device = CPU
         _rest_torch()
-        network = _Network(checkpoint, Path(cache_dir).expanduser() if cache_dir else user_cache())
+        network = _Network(checkpoint, cache_folder(cache_dir))
         self._watch: PrecisionWatch | None = None
         is_automatic = precision == "auto"
         # What a graph in 8-bit integers is, its exporter says.
@@ -183,8 +187,12 @@ class _Network:
         settings: Settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
         if threads > 0:
             settings["INFERENCE_NUM_THREADS"] = threads
+        # By all that a compiled graph depends on, so that the one in a folder is the one needed.
+        variant = hashlib.sha256(
+            f"{processor_name()} {usable_cores()} {hint} {threads}".encode()
+        ).hexdigest()[:16]
         try:
-            return self._compile_from_cache(settings)
+            return self._compile_from_cache(settings, variant)
         except (OSError, RuntimeError):  # OpenVINO's errors, of a full disk, too, are RuntimeErrors
             # A read-only or full disk, or a damaged cache there, costs start-up time, not the node.
             try:
@@ -195,26 +203,72 @@ class _Network:
                     "'torch'"
                 ) from error
 
-    def _compile_from_cache(self, settings: Settings) -> Any:
+    def _compile_from_cache(self, settings: Settings, variant: str) -> Any:
         """Compile the graph that was kept, or build it and keep it.
+
+        A compiled graph is read only after its checksum was verified, and written in a folder of
+        its own: OpenVINO would write over a file that another process may be reading.
 
         Raises
         ------
         OSError, RuntimeError
             If there is no place to keep it, or OpenVINO fails.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        settings = {**settings, "CACHE_DIR": str(self.folder)}
-        if self._checkpoint.graph is not None:
-            return self._core.compile_model(_build(self._checkpoint), "CPU", settings)
-        path = self.folder / f"{self.name}.xml"
-        if path.is_file():
-            try:
-                return self._core.compile_model(str(path), "CPU", settings)
-            except RuntimeError:  # damaged: it was compiled when it was written
-                path.unlink()
-        _write_graph(path, self._checkpoint)
-        return self._core.compile_model(str(path), "CPU", settings)
+        folder = self.folder / self.name / variant
+        folder.mkdir(parents=True, exist_ok=True)
+        if _discard_damaged(folder):
+            with contextlib.suppress(RuntimeError):  # it cannot be read: it is compiled again
+                compiled = self._core.compile_model(
+                    self._source(), "CPU", {**settings, "CACHE_DIR": str(folder)}
+                )
+                if compiled.get_property("LOADED_FROM_CACHE"):
+                    return compiled
+            # Of another OpenVINO, or only now found to be damaged.
+            for blob in folder.glob(_BLOBS):
+                kept_files.discard(blob)
+        self._keep_graph()
+        with scratch_folder(folder / "compiled") as scratch:
+            compiled = self._core.compile_model(
+                self._source(), "CPU", {**settings, "CACHE_DIR": str(scratch)}
+            )
+            with contextlib.suppress(OSError):  # no room: it is compiled again at the next start
+                for blob in scratch.glob(_BLOBS):
+                    kept_files.keep(blob, folder / blob.name)
+        return compiled
+
+    @property
+    def _graph_file(self) -> Path:
+        """Where the graph is kept; its weights are next to it."""
+        return self.folder / f"{self.name}.xml"
+
+    def _source(self) -> Any:
+        """Return what is compiled: the file of the graph, or OpenVINO IR as a model."""
+        is_exported = self._checkpoint.graph is not None
+        return _build(self._checkpoint) if is_exported else str(self._graph_file)
+
+    def _keep_graph(self) -> None:
+        """Build the graph and keep it, unless that is done or it is a file already."""
+        path = self._graph_file
+        files = [path.with_suffix(suffix) for suffix in (".bin", ".xml")]
+        if self._checkpoint.graph is not None or all(map(kept_files.is_intact, files)):
+            return
+        # First, so that a folder that cannot be written to costs no building.
+        with scratch_folder(path) as scratch:
+            openvino.save_model(
+                _build(self._checkpoint), scratch / path.name, compress_to_fp16=False
+            )
+            # The weights first: the .xml is what says that the pair is complete.
+            for file in files:
+                kept_files.keep(scratch / file.name, file)
+
+
+def _discard_damaged(folder: Path) -> bool:
+    """Remove compiled graphs that are not as they were written; return whether others are left."""
+    blobs = list(folder.glob(_BLOBS))
+    damaged = [blob for blob in blobs if not kept_files.is_intact(blob)]
+    for blob in damaged:
+        kept_files.discard(blob)
+    return len(damaged) < len(blobs)
 
 
 def _build(checkpoint: Checkpoint) -> Any:
@@ -240,20 +294,6 @@ def _taking_pixels(model: Any) -> Any:
     steps.input().model().set_layout(openvino.Layout("NCHW"))
     steps.input().preprocess().convert_element_type(openvino.Type.f32).scale(255.0)
     return steps.build()
-
-
-def _write_graph(path: Path, checkpoint: Checkpoint) -> None:
-    """Build the graph into a file, written as a whole or not at all."""
-    # First, so that a folder that cannot be written to costs no building.
-    with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
-        part = Path(temporary) / path.name
-        openvino.save_model(_build(checkpoint), part, compress_to_fp16=False)
-        # The weights first: the .xml is what says that the pair is complete.
-        for suffix in (".bin", ".xml"):
-            written = part.with_suffix(suffix)
-            with written.open("rb") as file:
-                os.fsync(file.fileno())  # a name on the disk before its content would be trusted
-            os.replace(written, path.with_suffix(suffix))
 
 
 def _cache_name(checkpoint: Checkpoint) -> str:

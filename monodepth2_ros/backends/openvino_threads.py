@@ -12,7 +12,7 @@ answer is kept for the next such starts, with the load of the machine: see
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -80,9 +80,11 @@ def choose(
         threads = 1 if seconds["one"] <= _GAIN * seconds["all"] else 0
         return {"threads": threads, "seconds": seconds, "processor": processor_name()}, compiled
 
-    answer, compiled = kept_or_measured(
-        answers, question, lambda kept: kept.get("threads") in (0, 1), find, load, later
-    )
+    def is_known(kept: Mapping[str, Any]) -> bool:
+        threads = kept.get("threads")
+        return type(threads) is int and threads in (0, 1)  # True and 1.0 are equal to 1, too
+
+    answer, compiled = kept_or_measured(answers, question, is_known, find, load, later)
     threads = answer["threads"]
     if compiled is None:
         return threads, compile_graph(threads)

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from typing import Any
 import yaml
 
 from monodepth2_ros import __version__
+from monodepth2_ros.backends.kept_answers import user_cache
 from monodepth2_ros.command_line import CommandLine
 from monodepth2_ros.node.parameters import RENAMED
 from monodepth2_ros.option_fields import OptionError, check_options, option, shared_option
@@ -330,14 +330,18 @@ def own_recording() -> Path:
     DemoError
         If it cannot be rendered.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     # Another version may render another world.
     digest = hashlib.sha256(" ".join((__version__, *_OWN_RECORDING)).encode()).hexdigest()[:8]
-    path = cache / "monodepth2_ros" / f"demo_recording_{digest}"
+    path = user_cache() / f"demo_recording_{digest}"
     if (path / "metadata.yaml").is_file():
         return path
     print(f"No recording is given: rendering a short one into {path}", flush=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DemoError(
+            f"{path.parent} cannot be made ({error}); give a recording: depth_demo BAG"
+        ) from error
     command = [sys.executable, "-m", "training.synthesize", "--out", str(path), "--force"]
     status = subprocess.run([*command, *_OWN_RECORDING], check=False).returncode
     if status != 0 or not path.is_dir():

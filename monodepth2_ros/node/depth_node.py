@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import threading
 import time
 import traceback
@@ -573,7 +574,7 @@ def _read_through(checkpoint: str) -> None:
     """
     if checkpoint in ("", "default", "random"):
         return
-    path = Path(checkpoint).expanduser()
+    path = Path(os.path.expanduser(checkpoint))
     files = sorted(path.glob("*.pth")) if path.is_dir() else [path, path.with_suffix(".bin")]
     for file in files:
         # What cannot be read is reported by those who load it.

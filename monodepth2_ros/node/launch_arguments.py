@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -420,7 +421,7 @@ def check_params_file(text: str, namespace: str, name: str) -> Path:
     LaunchArgumentError
         If it cannot be read, or nothing in it is for the node.
     """
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     if not path.is_file():
         problem = "is a folder" if path.is_dir() else "does not exist"
         raise LaunchArgumentError(f"params_file:={path} {problem}; give a YAML file of parameters")
@@ -493,7 +494,7 @@ def read_cameras(
     """
     if not text:
         raise LaunchArgumentError("no list of cameras is given; add cameras:=<YAML file>")
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     if not path.is_file():
         raise LaunchArgumentError(f"cameras:={path} does not exist; give a YAML file of cameras")
     try:

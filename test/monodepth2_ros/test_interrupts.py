@@ -192,7 +192,7 @@ def output_of_interrupted(body: str, **environment: str) -> str:
         (
             "    module = importlib.import_module('swallows_everything')\n"
             "    print(module.is_whole, flush=True)",
-            ("", "True\n"),
+            ("", "True", "True\n"),  # print writes the end of the line by itself
         ),
         # In a destructor.
         ("    resource = Resource()\n    del resource", ("",)),

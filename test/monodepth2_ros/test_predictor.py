@@ -119,7 +119,7 @@ def test_openvino_starts_on_a_full_disk(checkpoint, image, tmp_path, predictor, 
     monkeypatch.setattr(openvino, "save_model", save_model)
     other = DepthPredictor(checkpoint, backend="openvino", cache_dir=tmp_path)
     np.testing.assert_allclose(other(image), predictor(image), rtol=1e-2)
-    assert list(tmp_path.iterdir()) == []
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 @pytest.mark.slow
@@ -129,7 +129,7 @@ def test_openvino_replaces_a_damaged_cache(checkpoint, image, tmp_path, predicto
     DepthPredictor(checkpoint, backend="openvino", cache_dir=tmp_path)
     [converted] = tmp_path.glob("*.xml")
     whole = converted.with_suffix(suffix).read_bytes()
-    for blob in tmp_path.glob("*.blob"):
+    for blob in tmp_path.rglob("*.blob"):
         blob.unlink()
     converted.with_suffix(suffix).write_bytes(whole[:size])
     other = DepthPredictor(checkpoint, backend="openvino", cache_dir=tmp_path)
@@ -506,6 +506,13 @@ def test_missing_openvino_names_the_alternative(checkpoint, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)
     with pytest.raises(BackendError, match="cannot be imported.*set backend to 'torch'"):
         create_backend(checkpoint, backend="openvino")
+
+
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+def test_only_what_is_installed_is_an_alternative(checkpoint, monkeypatch, backend):
+    monkeypatch.setattr(factory, "is_installed", lambda name: False)
+    with pytest.raises(BackendError, match=r"pip install 'monodepth2_ros\[\w+\]'$"):
+        create_backend(checkpoint, backend, device="cpu")
 
 
 @pytest.mark.slow

@@ -60,7 +60,7 @@ def test_the_compiled_graph_is_not_kept_twice(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     expected = openvino_backend.OpenVINOBackend(checkpoint, "fp32", 1, tmp_path)
     backend = openvino_backend.OpenVINOBackend(checkpoint, "fp32", 1, tmp_path)  # from the cache
-    (blob,) = tmp_path.glob("*.blob")
+    (blob,) = tmp_path.rglob("*.blob")
     assert blob.stat().st_size > 40 * MIB
     for thread in threading.enumerate():
         if thread.name == "page_release":
