@@ -346,7 +346,8 @@ def test_a_fresh_decoder_comes_after_the_start_was_judged_and_not_again_when_res
         started.append({k: v.clone() for k, v in model.depth.state_dict().items()})
 
     monkeypatch.setattr(trainer_module, "reset_decoder", begin)
-    # As where the checkpoint hardly knows the place, whatever it is in this test.
+    # As where the checkpoint hardly knows the place and sees a sky, whatever it is in this test.
+    monkeypatch.setattr(trainer_module, "FAR_SHARE", 0.0)
     monkeypatch.setattr(trainer_module, "hardly_knows", lambda *rest: True)
     monkeypatch.setattr(recipe_module, "FRESH_DECODER_STEPS", 3)
     assert main(arguments(tuned, tmp_path / "whole")) in COMPLETE
@@ -368,6 +369,32 @@ def test_a_fresh_decoder_comes_after_the_start_was_judged_and_not_again_when_res
     # What the run is measured against is the checkpoint itself.
     starts = [load_state(folder).history[0] for folder in (kept, fresh)]
     assert starts[0]["loss"] == starts[1]["loss"] and starts[0]["sparse"] == starts[1]["sparse"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sees_far", [True, False])
+def test_what_the_start_sees_far_is_held_far_by_the_same_start_when_resuming(
+    options, uninterrupted, one_process, tmp_path, monkeypatch, sees_far
+):
+    monkeypatch.setattr(trainer_module, "FAR_SHARE", 0.0 if sees_far else 1.1)
+    tuned = dataclasses.replace(
+        options, checkpoint=str(uninterrupted.source), pose="tracks", motion_steps=0, decoder="keep"
+    )
+    begun = Trainer(dataclasses.replace(tuned, out=str(tmp_path / "begun")), one_process)
+    assert begun.learner.far_weight == (0.05 if sees_far else 0.0)
+    assert (begun.learner.teacher is not None) == sees_far
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for folder, steps in ((whole, 2), (parts, 2)):
+        with monkeypatch.context() as patch:
+            if folder == parts:
+                stop_at(patch, step=1)
+            main(arguments(dataclasses.replace(tuned, steps=steps), folder))
+    # What was decided stays decided.
+    monkeypatch.setattr(trainer_module, "FAR_SHARE", 1.1 if sees_far else 0.0)
+    assert main(["--resume", str(parts)]) in COMPLETE
+    assert (parts / START_FILE).exists() == sees_far
+    first, second = (load_checkpoint(folder / "last.safetensors") for folder in (whole, parts))
+    assert_same_weights(first, second)
 
 
 @pytest.mark.slow

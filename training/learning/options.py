@@ -173,6 +173,13 @@ class TrainOptions:
         "image, where a run forgets it (0.05 where sky or bare walls come near).",
         least=0,
     )
+    far_weight: float = _option(
+        0.05,
+        "objective",
+        "Weight of what --checkpoint sees far, sky for example, staying far where motion needs no "
+        "network; nothing is held where it sees nothing far.",
+        least=0,
+    )
     keep_images: int = _option(
         4,
         "objective",

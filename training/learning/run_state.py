@@ -69,6 +69,8 @@ class RunState:
         Mean inverse depth that training is drawn to, where a checkpoint decides it.
     fresh_decoder : bool
         Whether a decoder that the options leave open got new weights.
+    keeps_far : bool or None
+        Whether what the start saw far is kept far; None before that is decided, and in older files.
     bfloat16, channels_last : bool or None
         How convolutions are computed, so that the run goes on as it began; None in older files.
     threads : int or None
@@ -91,6 +93,7 @@ class RunState:
     best: Finite | None = None
     anchor: Finite | None = None
     fresh_decoder: bool = False
+    keeps_far: bool | None = None
     bfloat16: bool | None = None
     channels_last: bool | None = None
     threads: Annotated[int, Meta(ge=1, le=4096)] | None = None

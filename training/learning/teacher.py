@@ -21,14 +21,14 @@ from torch.nn import functional
 from monodepth2_ros.checkpoint import CheckpointMetadata
 from monodepth2_ros.geometry import disparity_to_depth
 
-#: Weight of :func:`far_loss` where a decoder is learned from the beginning.
-FAR_WEIGHT = 0.05
-
 #: What the teacher sees beyond this share of its depth range is sky, or as far as that.
 _FAR = 0.5
 
 #: ... and stays at least this many times as far as the median of everything else.
 _FARTHER = 8.0
+
+#: Where the teacher sees less than this share of the pixels so far, nothing is held.
+FAR_SHARE = 0.01
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,19 @@ class Teacher:
 def make_teacher(model: nn.Module, metadata: CheckpointMetadata) -> Teacher:
     """Copy a model as it is now; see :class:`Teacher`."""
     return Teacher(copy.deepcopy(model).eval().requires_grad_(False), metadata)
+
+
+def far_share(depth: Tensor, max_depth: float) -> float:
+    """Return the share of the pixels that a teacher sees as far as the sky.
+
+    Parameters
+    ----------
+    depth : Tensor
+        Predicted by the teacher.
+    max_depth : float
+        Farthest depth that it can predict.
+    """
+    return (depth > _FAR * max_depth).float().mean().item()
 
 
 def keeping_loss(depth: Tensor, taught: Tensor) -> Tensor:

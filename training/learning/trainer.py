@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
@@ -117,7 +117,7 @@ from training.learning.size_choice import (
     shrunk,
     size_of_width,
 )
-from training.learning.teacher import FAR_WEIGHT, make_teacher
+from training.learning.teacher import FAR_SHARE, far_share, make_teacher
 from training.learning.threads import ThreadChoice, take_idle_cores
 from training.learning.timing import Duration, measure_duration, parse_duration
 from training.learning.validation import MOST_SPARSE, evenly, judge_at_size, validate
@@ -277,6 +277,7 @@ class Trainer:
         self.state = replace(state or RunState(fingerprint=fingerprint), networks={}, optimizer={})
         self.state.bfloat16 = self.learner.bfloat16
         self.state.channels_last = self.learner.channels_last
+        self._keep_far()
         if self.thread_choice is not None:
             self.state.threads = self.thread_choice.threads
         if options.pose in SOLVED and options.checkpoint and options.truth == "none":
@@ -318,18 +319,40 @@ class Trainer:
 
     def _may_need_start(self, state: RunState | None) -> bool:
         """Whether a teacher remembers the start; without a state the decoder may be undecided."""
-        is_fresh = self.options.decoder == "fresh" or (
-            self.options.decoder == "auto" and (state is None or state.fresh_decoder)
-        )
-        return bool(self.options.keep_weight) or is_fresh
+        if self.options.keep_weight:
+            return True
+        if state is not None and (state.step > 0 or state.keeps_far is not None):
+            return self._keeps_far(state)
+        is_fresh = self.options.decoder == "fresh"
+        is_alone = self.options.pose in WITHOUT_NETWORK and self.options.truth == "none"
+        return bool(self.options.far_weight) and (is_alone or is_fresh)
 
-    def _decide_decoder(self) -> None:
-        """Decide what the recipe left open; a decoder that forgets is told where the sky is."""
-        self.options = with_decoder(self.options, self.state.fresh_decoder)
-        if self.options.decoder == "fresh":
-            self.learner = replace(self.learner, far_weight=FAR_WEIGHT)
+    def _keep_far(self) -> None:
+        """Decide, before the first step, whether sky is held far, and do as was decided."""
+        if self.state.keeps_far is None:
+            is_new = self.state.step == 0
+            self.state.keeps_far = self._sees_far() if is_new else self._keeps_far(self.state)
+        if self.state.keeps_far:
+            self.learner = replace(self.learner, far_weight=self.options.far_weight)
         elif not self.options.keep_weight:
             self.learner = replace(self.learner, teacher=None)
+
+    def _keeps_far(self, state: RunState) -> bool:
+        """Whether a run that has begun holds sky far; before it was kept, new decoders did."""
+        if state.keeps_far is not None:
+            return state.keeps_far
+        return state.fresh_decoder or self.options.decoder == "fresh"
+
+    def _sees_far(self) -> bool:
+        """Whether the start sees anything far in what is learned from."""
+        teacher = self.learner.teacher
+        if teacher is None or self.options.keep_weight:
+            return False
+        far = [
+            far_share(teacher.depth(image, self.learner.bfloat16), teacher.metadata.max_depth)
+            for image in self._some_images()
+        ]
+        return sum(far) / len(far) >= FAR_SHARE
 
     def _save_start(self) -> None:
         """Keep the model that the run began with: resuming needs it, wherever it came from."""
@@ -445,22 +468,26 @@ class Trainer:
         self.determined_share = float(kept[asked].mean()) if len(asked) else 0.0
         return samples.select(kept)
 
-    def _mean_inverse_depth(self, most: int = 32) -> float:
+    def _mean_inverse_depth(self) -> float:
         """Return what the model predicts for training samples on average, 1 / metres."""
-        count = len(self.training)
-        chosen = np.unique(np.linspace(0, count - 1, min(most, count)).astype(np.int64))
         low, high = self.options.min_depth, self.options.max_depth
-        total = 0.0
+        means = []
         self.model.eval()
         with torch.no_grad():
-            for sample in chosen.tolist():
-                store = self.training.stores[int(self.training.store[sample])]
-                image = store.images[self.training.frames[sample, :1]]
-                inputs = to_network_input(torch.from_numpy(image).to(self.processes.device))
+            for inputs in self._some_images():
                 disparity = self.model(inputs, (), ()).disparities[0].float()
-                total += (1 / disparity_to_depth(disparity, low, high)).mean().item()
+                means.append((1 / disparity_to_depth(disparity, low, high)).mean().item())
         self.model.train()
-        return total / len(chosen)
+        return sum(means) / len(means)
+
+    def _some_images(self, most: int = 32) -> Iterator[Tensor]:
+        """Yield images that are learned from, one by one, spread over all of them."""
+        count = len(self.training)
+        chosen = np.unique(np.linspace(0, count - 1, min(most, count)).astype(np.int64))
+        for sample in chosen.tolist():
+            store = self.training.stores[int(self.training.store[sample])]
+            image = store.images[self.training.frames[sample, :1]]
+            yield to_network_input(torch.from_numpy(image).to(self.processes.device))
 
     def run(self) -> int:
         """Train to the end, or until asked to stop.
@@ -491,7 +518,7 @@ class Trainer:
             with self._stop, bar, self._verification() as verification:
                 if not self.state.history and self.state.step == 0 and len(self.validation):
                     self._validate(bar)
-                self._decide_decoder()
+                self.options = with_decoder(self.options, self.state.fresh_decoder)
                 if self.state.step == 0 and self.options.decoder == "fresh":
                     # Only now: what it replaces has been judged and kept as the start.
                     inverse_depth = self.state.anchor or self._mean_inverse_depth()

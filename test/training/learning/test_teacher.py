@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from monodepth2_ros.checkpoint import CheckpointMetadata
-from training.learning.teacher import far_loss, keeping_loss, make_teacher
+from training.learning.teacher import far_loss, far_share, keeping_loss, make_teacher
 
 
 class Said(NamedTuple):
@@ -69,6 +69,12 @@ def test_what_was_far_is_held_at_eight_times_the_rest() -> None:
     depth.grad[1, 0, 0] = 0
     assert depth.grad.abs().max() == 0
     assert far_loss(depth, torch.full_like(taught, 3.0), 100.0) == 0
+
+
+def test_share_of_what_is_as_far_as_the_sky() -> None:
+    depth = torch.tensor([[1.0, 49.0, 51.0, 100.0, 20.0]])
+    assert far_share(depth, 100.0) == pytest.approx(2 / 5)
+    assert far_share(depth, 1000.0) == 0
 
 
 def test_a_teacher_sees_its_own_image_size_and_never_learns() -> None:
