@@ -29,9 +29,9 @@ from monodepth2_ros.scale.factor import (
     REGIONS,
     WANDER,
     Measurement,
+    interpolated_weighted_median,
     middle,
     region_numbers,
-    relative_median,
 )
 from monodepth2_ros.scale.poses import PoseBuffer, invert_pose
 from monodepth2_ros.scale.tracking import (
@@ -86,6 +86,9 @@ _LEAST_ROTATION_NOISE = 0.0002
 
 # Where more than this share of corners is lost, they are looked for as if so many times nearer.
 _MANY_LOST, _NEARER = 0.33, 2.0
+
+# At a glance, what is by less than this share of the last factor counts like it.
+_LEAST_OF_FACTOR = 0.1
 
 # Reasons for which the corners of earlier frames are good enough.
 _FEW_NOW = ("too few corners are found again",)
@@ -181,7 +184,7 @@ class _Glance:
         Of the prediction.
     index : ndarray, shape (5, N)
         Its elements around each corner.
-    log_depth, noise : ndarray, shape (N,)
+    depth, noise : ndarray, shape (N,)
         See :class:`_Seen`.
     region : ndarray, shape (N,)
         Number of the region of the image.
@@ -190,7 +193,7 @@ class _Glance:
     shape: tuple[int, ...]
     camera: PinholeCamera
     index: NDArray[np.intp]
-    log_depth: NDArray[np.float64]
+    depth: NDArray[np.float64]
     noise: NDArray[np.float64]
     region: NDArray[np.intp]
 
@@ -396,17 +399,20 @@ class OdometryScale:
         around = inverse_depth.reshape(-1)[plan.index]
         low, high = around.min(axis=0), around.max(axis=0)
         predicted = around.sum(axis=0) * (1.0 / len(around))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            errors = plan.noise * factor / predicted
-            smooth = (high - low < _EDGE * high) & (low > 0.0)
-            good = (smooth & (errors < _LARGEST_ERROR)).nonzero()[0]
+        smooth = (high * (1.0 - _EDGE) < low).nonzero()[0]
+        predicted = predicted[smooth]
+        errors = plan.noise[smooth] * factor / predicted
+        good = (errors < _LARGEST_ERROR).nonzero()[0]
         # Too little parallax, as :meth:`measure` says of more than half of them.
-        if len(good) < max(_FEWEST_POINTS, 0.5 * np.count_nonzero(smooth)):
+        if len(good) < max(_FEWEST_POINTS, 0.5 * len(smooth)):
             return None
-        errors, region_of = errors[good], plan.region[good]
+        errors, some = errors[good], smooth[good]
+        region_of, ratios = plan.region[some], plan.depth[some] * predicted[good]
         weights = 1.0 / (MODEL_NOISE**2 + errors * errors)
         weights /= np.bincount(region_of, weights)[region_of]
-        return relative_median(plan.log_depth[good] + np.log(predicted[good]), weights)
+        # The smallest mean relative error, as relative_median has it.
+        weights /= ratios.clip(_LEAST_OF_FACTOR * factor, factor / _LEAST_OF_FACTOR)
+        return math.log(interpolated_weighted_median(ratios, weights))
 
     def measure(
         self, inverse_depth: NDArray[np.floating], camera: PinholeCamera
@@ -683,7 +689,7 @@ def _plan_glance(seen: _Seen, camera: PinholeCamera, shape: tuple[int, ...]) -> 
         shape=shape,
         camera=camera,
         index=y * width + x + around,
-        log_depth=np.log(seen.depth[some]),
+        depth=seen.depth[some],
         noise=seen.noise[some],
         region=region_numbers(seen.rays[some]),
     )
