@@ -292,7 +292,9 @@ class ScaleEstimator:
                 inverse_depth,
                 camera,
             )
-        return measure_ranges(ranges, inverse_depth, camera)
+        change = self._odometry.view_change(self._views.get(name))
+        _, variance = self._filters[name].at(stamp, change)
+        return measure_ranges(ranges, inverse_depth, camera, math.sqrt(variance))
 
     def _combine(self, stamp: int, reason: str) -> ScaleEstimate:
         """Average the sources, each weighted by 1 / variance."""

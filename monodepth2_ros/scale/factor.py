@@ -25,9 +25,10 @@ WANDER = 0.3
 # The least that is believed, and after how many new views half of what was seen is forgotten.
 _LEAST_CHANGE = 0.005
 _LEAST_WANDER, _VIEWS_TO_FORGET, _PRIOR_VIEWS = 0.08, 2.0, 0.2
-# One factor wanders by this share of it between the parts of one image that were compared and the
-# image as a whole; measured on rendered worlds and two recordings.
-_WITHIN_VIEW = 0.35
+# Between the parts of an image that were compared and the image as a whole the factor wanders by so
+# much times the square of WANDER. That explains both rendered worlds, where it is 0.13 to 0.22 and
+# little of it is within a view, and two recordings, where it is 0.28 and a third of it is.
+_WITHIN_VIEW = 1.15
 # A jump by more is a mismatch, not what a network does.
 _LARGEST_INNOVATION = 0.5
 
@@ -123,7 +124,7 @@ class Measurement:
 
     def variance(self, wander: float) -> float:
         """Return the variance of the factor of the whole image, by :attr:`FactorFilter.wander`."""
-        return self.deviation**2 + wander**2 * (self.unseen**2 + _WITHIN_VIEW**2)
+        return self.deviation**2 + wander**2 * (self.unseen**2 + (_WITHIN_VIEW * wander) ** 2)
 
     @cached_property
     def middle(self) -> float:

@@ -33,7 +33,7 @@ _CURVED = 0.25
 # Spread of the logarithm of distance about the image's usual one in which the ground counts.
 _NEAR_USUAL = 0.35
 # Relative error of the depth of a point, and of the ground as a whole against the image.
-_POINT_NOISE, _SHAPE_NOISE = 0.1, 0.03
+_POINT_NOISE, _SHAPE_NOISE = 0.1, 0.045
 # Error of the ground as a whole for each unit of its spread.
 _SHAPED = 0.5
 # Radians by which a body nods on its wheels or legs.

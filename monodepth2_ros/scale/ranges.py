@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -31,12 +32,14 @@ _SENSOR_NOISE = 0.01
 
 # Relative error of the factor of one place for the whole image: for points in one column, and at
 # best; measured on rendered worlds.
-_ONE_COLUMN, _SHAPE_NOISE = 0.08, 0.02
+_ONE_COLUMN, _SHAPE_NOISE = 0.2, 0.02
 _COLUMNS = 10
 # Standard deviation of NEAR_TOO_FAR between networks and places.
 _SLOPE_NOISE = 0.06
 # What is farther from the image's usual distance, by its logarithm, says too little of the image.
 _FARTHEST_APART = 0.85
+# Relative standard deviation above which points are refused.
+_MOST_UNSURE = 0.1
 
 
 def scan_points(
@@ -73,10 +76,12 @@ def measure_ranges(
     points: NDArray[np.float64],
     inverse_depth: NDArray[np.floating],
     camera: PinholeCamera,
+    held: float = math.inf,
 ) -> Measurement | str:
     """Compare predicted depth with measured points.
 
     Points outside the image, at edges of the prediction, and behind nearer ones are left out.
+    Points that say little of the image as a whole are refused, unless less is known without them.
 
     Parameters
     ----------
@@ -86,6 +91,8 @@ def measure_ranges(
         Predicted, in the inverse of the network's unit; NaN where unknown.
     camera : PinholeCamera
         Camera of the same field of view, any size.
+    held : float
+        Relative standard deviation of the factor without them; infinite before it is known.
 
     Returns
     -------
@@ -127,7 +134,13 @@ def measure_ranges(
         + (ELSEWHERE * mean_apart) ** 2
         + (_ONE_COLUMN * (1.0 - len(columns) / _COLUMNS)) ** 2
     )
-    return replace(found, deviation=float(np.hypot(found.deviation, alike)))
+    deviation = float(np.hypot(found.deviation, alike))
+    if deviation > _MOST_UNSURE and not deviation < held < math.inf:
+        return (
+            "the range sensor says too little of the image: its points are in "
+            f"{len(columns) / _COLUMNS:.0%} of the width, and tell the factor to {deviation:.0%}"
+        )
+    return replace(found, deviation=deviation)
 
 
 def _slope(

@@ -421,6 +421,20 @@ def test_scan_of_near_things_gives_the_factor_of_the_image(slope):
     assert np.exp(measurement.middle) == pytest.approx(UNIT, rel=0.02)
 
 
+def test_points_in_a_small_part_of_the_width_are_refused_where_more_is_known():
+    inverse = np.full((240, 320), UNIT / 3.0)
+    across = np.linspace(-1.7, 1.7, 60)  # metres at 3 m: the whole width
+    points = np.column_stack([across, np.full(60, 0.2), np.full(60, 3.0)])
+    few = points[np.abs(across + 1.0) < 0.6]
+    whole = measure_ranges(points, inverse, CAMERA)
+    assert np.exp(whole.middle) == pytest.approx(UNIT, rel=0.005) and whole.deviation < 0.05
+    for held in (np.inf, 0.05):  # nothing is known, or more than these points say
+        said = measure_ranges(few, inverse, CAMERA, held)
+        assert isinstance(said, str) and "40% of the width" in said
+    told = measure_ranges(few, inverse, CAMERA, held=0.3)
+    assert np.exp(told.middle) == pytest.approx(UNIT, rel=0.005) and 0.1 < told.deviation < 0.3
+
+
 @pytest.mark.slow
 def test_mounting_turns_the_motion_into_the_camera():
     # A body with x ahead, y left, z up, whose camera looks left: ahead is the camera's -x.
