@@ -439,7 +439,9 @@ def test_a_run_with_kept_images_resumes_exactly(
         checkpoint=str(uninterrupted.source),
         pose="flow",
         keep_data=(str(store),),
-        keep_images=3,
+        # Not 3, which makes seven images in a step: torch 2.14's oneDNN then corrupts the heap in
+        # the gradients of convolutions as narrow as those of the tests (not of the real ones).
+        keep_images=2,
         keep_weight=2.0,
         turn_degrees=10.0,
         motion_steps=0,
