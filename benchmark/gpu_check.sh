@@ -18,6 +18,22 @@ DRY=
 if [ "${1:-}" = --dry-run ]; then DRY=1; shift; fi
 OUT=${1:-gpu_check_output}
 PYTHON=${PYTHON:-python3}
+
+# Refused before 9 minutes are spent on it. 4 is the answer of the question, others are Python's.
+"$PYTHON" -c "import importlib.util as i, sys; sys.exit(0 if i.find_spec('torch') else 4)"
+if [ $? = 4 ]; then
+    echo "gpu_check.sh: torch is not installed for $PYTHON: pip install 'monodepth2_ros[train]', or" \
+        "name another Python with PYTHON=.venv/bin/python" >&2
+    exit 1
+fi
+if [ -z "$DRY" ]; then
+    "$PYTHON" -c "import sys, torch; sys.exit(0 if torch.cuda.is_available() else 4)"
+    if [ $? = 4 ]; then
+        echo "gpu_check.sh: torch finds no CUDA device; check the driver with nvidia-smi, or try the" \
+            "steps on the CPU with --dry-run" >&2
+        exit 1
+    fi
+fi
 mkdir -p "$OUT" || exit 1
 TEXT=$OUT/gpu_check.txt
 STEPS=$OUT/steps.tsv

@@ -133,6 +133,8 @@ def _explain(error: Exception) -> None:
     # Parameters and arguments of ROS that rcl or rclpy refuse; ValueError is the node's own.
     of_the_user = isinstance(error, ValueError) or type(error).__module__.startswith("rclpy")
     text = str(error).strip() if of_the_user else traceback.format_exc()
+    if "log directory" in text or "logging directory" in text:  # no home folder, or another's
+        text += "; set ROS_LOG_DIR to a folder that this user may write to"
     rclpy.logging.get_logger("depth").fatal(f"the node could not start: {text}")
 
 

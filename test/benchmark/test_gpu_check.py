@@ -48,3 +48,22 @@ def test_a_step_that_fails_is_counted_and_the_others_go_on(tmp_path):
     assert done.returncode == 4, done.stderr
     report = json.loads((tmp_path / "out" / "gpu_check.json").read_text())
     assert [step["status"] for step in report["steps"].values()] == [3, 3, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("refused", "arguments", "message"),
+    [
+        ("find_spec", ["--dry-run"], "pip install 'monodepth2_ros[train]'"),
+        ("find_spec", [], "pip install 'monodepth2_ros[train]'"),
+        ("is_available", [], "torch finds no CUDA device"),
+    ],
+)
+def test_what_it_cannot_do_without_is_said_in_one_line(tmp_path, refused, arguments, message):
+    """With a Python that answers one question with no, and succeeds at everything else."""
+    without = tmp_path / "python"
+    without.write_text(f'#!/bin/sh\ncase "$2" in *{refused}*) exit 4;; esac\n')
+    without.chmod(0o755)
+    done = run(tmp_path / "out", *arguments, PYTHON=str(without))
+    assert done.returncode == 1 and done.stdout == ""
+    assert message in done.stderr and len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()

@@ -109,6 +109,12 @@ monodepth2_ros.predictor.DepthPredictor = load
     assert "RuntimeError: a fault of a library" in log and "could not start" in log
 
 
+def test_a_user_who_has_no_place_for_logs_is_told_what_to_set(run):
+    status, log = run('os.environ["ROS_LOG_DIR"] = "/proc/nothing"\n')
+    assert status == 1 and "Traceback" not in log
+    assert "log directory" in log and "set ROS_LOG_DIR to a folder that this user may" in log
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_stops_the_loading_of_a_model(run, name):
     status, log = run(f"""
