@@ -60,11 +60,19 @@ class StateDicts(Mapping[str, "dict[str, Tensor]"]):
     arrays : mapping of str to mapping of str to ndarray
     file : Path, optional
         Where they come from.
+    header_digest : str, optional
+        Of that file's header, if a checksum of the whole file is in it and was verified.
     """
 
-    def __init__(self, arrays: Mapping[str, Arrays], file: Path | None = None) -> None:
+    def __init__(
+        self,
+        arrays: Mapping[str, Arrays],
+        file: Path | None = None,
+        header_digest: str | None = None,
+    ) -> None:
         self._arrays = arrays
         self._file = file
+        self._header_digest = header_digest
         self._tensors: dict[str, dict[str, Tensor]] = {}
 
     def __getitem__(self, network: str) -> dict[str, Tensor]:
@@ -95,6 +103,10 @@ class StateDicts(Mapping[str, "dict[str, Tensor]"]):
         """Return the file that holds all of this; None where nobody can be sure of it."""
         return None if self._tensors else self._file
 
+    def unchanged_digest(self) -> str | None:
+        """Return what names the content of the file; None where that is not known for sure."""
+        return None if self._tensors else self._header_digest
+
 
 def read_weights(path: Path, metadata_key: str) -> tuple[str | None, StateDicts]:
     """Read a safetensors file whose entries are named ``<network>.<state-dict key>``.
@@ -123,11 +135,13 @@ def read_weights(path: Path, metadata_key: str) -> tuple[str | None, StateDicts]
         with safe_open(path, framework="np") as file:  # checks that all is there
             metadata = file.metadata() or {}
         header = metadata.get(metadata_key)
-        if CHECKSUM_KEY in metadata and not _is_intact(path):
+        has_checksum = CHECKSUM_KEY in metadata
+        if has_checksum and not _is_intact(path):
             raise ValueError("its checksum differs: bytes were changed on the disk or on the way")
         with path.open("rb") as raw:
             length = int.from_bytes(raw.read(8), "little")
-            entries = json.loads(raw.read(length))
+            head = raw.read(length)
+        entries = json.loads(head)
         entries.pop("__metadata__", None)
         data = np.memmap(path, mode="r", offset=8 + length) if entries else np.empty(0, np.uint8)
         state: dict[str, Arrays] = {}
@@ -139,7 +153,9 @@ def read_weights(path: Path, metadata_key: str) -> tuple[str | None, StateDicts]
             f"checkpoint {path} is not a readable safetensors file ({error}); was it copied in "
             "full?"
         ) from error
-    return header, StateDicts(state, path)
+    return header, StateDicts(
+        state, path, hashlib.sha256(head).hexdigest() if has_checksum else None
+    )
 
 
 def with_checksum(content: bytes) -> bytes:
@@ -244,9 +260,13 @@ def random_weights(num_layers: int, seed: int) -> StateDicts:
 def digest(state: Mapping[str, Mapping[str, Any]], networks: tuple[str, ...]) -> str:
     """Name weights by their content.
 
-    A file whose weights nobody has changed is named by its bytes: it is read in blocks, which takes
+    A file whose weights nobody has changed is named by its header, if its checksum is in it, as
+    every start of a node would wait for more; else by its bytes: it is read in blocks, which takes
     no memory, and its weights need not be unpacked.
     """
+    known = state.unchanged_digest() if isinstance(state, StateDicts) else None
+    if known is not None:
+        return known
     sha = hashlib.sha256()
     file = state.unchanged_file() if isinstance(state, StateDicts) else None
     if file is not None:

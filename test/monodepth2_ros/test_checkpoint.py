@@ -9,8 +9,10 @@ import os
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors import numpy as arrays_format
 from safetensors.torch import save_file
 
 from full_disk import FullDisk
@@ -24,6 +26,7 @@ from monodepth2_ros.checkpoint import (
     save_checkpoint,
 )
 from monodepth2_ros.networks import DepthDecoder, ResnetEncoder
+from monodepth2_ros.weights import digest, read_weights, with_checksum
 
 METADATA = CheckpointMetadata(
     num_layers=18,
@@ -305,3 +308,21 @@ def test_files_without_a_checksum_are_read(tmp_path: Path) -> None:
     text = json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + length :])
     assert load_checkpoint(path).state["depth"]["a"][7] == 7.0
+
+
+@pytest.mark.parametrize("has_checksum", [True, False])
+def test_weights_are_named_by_their_content(tmp_path: Path, has_checksum: bool) -> None:
+    """Caches go by that name; the metadata are the same here."""
+
+    def name(file: str, value: float) -> str:
+        path = tmp_path / file
+        content = arrays_format.save({"depth.x": np.full(8, value, np.float32)}, {"key": "{}"})
+        path.write_bytes(with_checksum(content) if has_checksum else content)
+        return digest(read_weights(path, "key")[1], ("depth",))
+
+    first = name("first", 1.0)
+    assert name("copy", 1.0) == first
+    assert name("second", np.nextafter(np.float32(1.0), np.float32(2.0))) != first
+    loaded = read_weights(tmp_path / "first", "key")[1]
+    loaded["depth"]["x"] += 1.0
+    assert digest(loaded, ("depth",)) not in (first, name("other", 2.0))
