@@ -335,13 +335,14 @@ def own_recording() -> Path:
     path = user_cache() / f"demo_recording_{digest}"
     if (path / "metadata.yaml").is_file():
         return path
-    print(f"No recording is given: rendering a short one into {path}", flush=True)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DemoError(
-            f"{path.parent} cannot be made ({error}); give a recording: depth_demo BAG"
+            f"no recording is given, and {path.parent}, where one is rendered, cannot be made "
+            f"({error.strerror}); set XDG_CACHE_HOME to a folder, or give one: depth_demo BAG"
         ) from error
+    print(f"No recording is given: rendering a short one into {path}", flush=True)
     command = [sys.executable, "-m", "training.synthesize", "--out", str(path), "--force"]
     status = subprocess.run([*command, *_OWN_RECORDING], check=False).returncode
     if status != 0 or not path.is_dir():

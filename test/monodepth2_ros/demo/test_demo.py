@@ -405,6 +405,13 @@ def test_a_recording_is_rendered_once(tmp_path, monkeypatch):
         demo_options.own_recording()
 
 
+def test_without_a_place_for_a_recording_the_demo_asks_for_one(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(DemoError, match="cannot be made .* set XDG_CACHE_HOME .* depth_demo BAG"):
+        demo_options.own_recording()
+
+
 # The whole of it, over DDS
 
 # Importing it here would start pytest again.
