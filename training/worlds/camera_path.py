@@ -332,8 +332,14 @@ def _spread(k: int) -> float:
 
 
 def _drive(faces: Faces, times: Floats, points: Floats, yaws: Floats) -> Mover:
-    """Move a body over the ground."""
-    return Mover(faces, times, np.column_stack([points, np.zeros(len(points))]), yaws)
+    """Move a body over the ground; it turns no faster than a camera that looks around."""
+    turned = np.array(yaws)
+    for k, seconds in enumerate(np.diff(times), start=1):
+        # Where the route turns back, the body would turn round from one frame to the next.
+        most = _FASTEST_LOOK * seconds
+        if abs(turned[k] - turned[k - 1]) > most:
+            turned[k] = turned[k - 1] + math.copysign(most, turned[k] - turned[k - 1])
+    return Mover(faces, times, np.column_stack([points, np.zeros(len(points))]), turned)
 
 
 def _crossing(

@@ -120,6 +120,19 @@ def test_what_drives_ahead_keeps_its_place_in_the_image():
     assert np.abs(frames[0].image.astype(int) - frames[1].image)[ground].mean() > 5.0
 
 
+def test_what_drives_ahead_turns_round_in_more_than_a_frame():
+    """The route turns back at its end."""
+    there = np.column_stack([np.arange(0.0, 12.1, 0.25), np.zeros(49)])
+    there_and_back = Route(np.concatenate([there, there[::-1] + [0.0, 0.05]]))
+    world = dataclasses.replace(empty_world(), route=there_and_back)
+    path = camera_path(there_and_back, 60, speed=3.0, sway=0.0)
+    (mover,) = add_moving_objects(world, path, 1, seed=3).movers
+    change = np.abs(np.diff(mover.yaws))
+    assert abs(mover.yaws[-1] - mover.yaws[0]) == pytest.approx(np.pi, abs=1e-6)
+    assert change.max() == pytest.approx(np.radians(120.0) * 0.1)
+    assert np.ptp(mover.positions[:, 0]) > 3.0
+
+
 def test_who_crosses_passes_from_one_side_to_the_other_during_the_standstill():
     world = empty_world()
     path = camera_path(world.route, 100, speed=6.0, standstill=4.0, sway=0.0)
