@@ -123,7 +123,7 @@ def test_what_drives_ahead_keeps_its_place_in_the_image():
 def test_what_drives_ahead_turns_round_in_more_than_a_frame():
     """The route turns back at its end."""
     there = np.column_stack([np.arange(0.0, 12.1, 0.25), np.zeros(49)])
-    there_and_back = Route(np.concatenate([there, there[::-1] + [0.0, 0.05]]))
+    there_and_back = Route(np.concatenate([there, there[::-1] + np.array([0.0, 0.05])]))
     world = dataclasses.replace(empty_world(), route=there_and_back)
     path = camera_path(there_and_back, 60, speed=3.0, sway=0.0)
     (mover,) = add_moving_objects(world, path, 1, seed=3).movers
