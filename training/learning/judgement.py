@@ -79,19 +79,27 @@ def choose_measure(best_by: str, entry: Mapping[str, Any]) -> Measure:
     return "loss"
 
 
-def may_replace_start(entry: Mapping[str, Any], start: Mapping[str, Any], measure: Measure) -> bool:
+def may_replace_start(
+    entry: Mapping[str, Any], start: Mapping[str, Any], measure: Measure, is_chosen: bool = False
+) -> bool:
     """Tell whether a validation may take the place of the trained model that a run began with.
 
     It must be better than the best constant depth, where that is known, and without ground truth
     it must not be flat: a model that judges badly on few corners may be full of right structure
-    elsewhere (the sky, the road); one that lost most of the spread of log depth has none.
+    elsewhere (the sky, the road); one that lost most of the spread of log depth has none. The
+    photometric loss tells nothing about depth: by it alone nothing takes that place, unless the
+    user has chosen it.
 
     Parameters
     ----------
     entry, start : mapping
         A validation, and the first one, with the baselines.
     measure : Measure
+    is_chosen : bool
+        Whether the measure is what ``--best-by`` asks for.
     """
+    if measure == "loss" and not is_chosen:
+        return False
     constant = _constant(start, measure)
     figure = entry.get(measure)
     left = entry.get("spread", 1.0) / max(start.get("spread", 1.0), 1e-9)
@@ -197,7 +205,10 @@ _CAUSES = (
 
 
 def conclude(
-    history: Sequence[Mapping[str, Any]], measure: Measure, from_checkpoint: bool
+    history: Sequence[Mapping[str, Any]],
+    measure: Measure,
+    from_checkpoint: bool,
+    is_chosen: bool = False,
 ) -> RunOutcome:
     """Compare the best validation with the start and with a constant depth.
 
@@ -209,6 +220,8 @@ def conclude(
     from_checkpoint : bool
         Whether the start was a trained model: then it is what must be beaten. Otherwise a constant
         depth must be beaten, too.
+    is_chosen : bool
+        Whether the measure is what ``--best-by`` asks for.
     """
     known = [entry for entry in history if entry.get(measure) is not None]
     if not known or known[0]["step"] != 0 or measure == "train_loss":
@@ -216,7 +229,7 @@ def conclude(
     start = known[0]
     rest = known[1:]
     if from_checkpoint:
-        rest = [entry for entry in rest if may_replace_start(entry, start, measure)]
+        rest = [entry for entry in rest if may_replace_start(entry, start, measure, is_chosen)]
     best = min([start, *rest], key=lambda entry: float(entry[measure]))
     name, began, came = _NAMES[measure], start[measure], best[measure]
     figures = f"{name} {began:.4f} at the start"
@@ -231,6 +244,16 @@ def conclude(
             "judged by the photometric loss alone, which a flat depth can satisfy: there is "
             "neither ground truth nor measurable parallax in what was held out"
         )
+        if from_checkpoint and not is_chosen and len(known) > 1:
+            last = known[-1][measure]
+            return RunOutcome(
+                False,
+                f"it cannot be told whether anything was learned: {name} {began:.4f} at the start, "
+                f"{last:.4f} at the end ({hint}). best.safetensors is the model that training "
+                "began with, last.safetensors the trained one. Hold out more "
+                "(--validation-fraction), record more of the camera moving, or choose by the "
+                "loss all the same: --best-by loss",
+            )
         if gain < LEAST_GAIN:
             return RunOutcome(False, f"nothing was learned: {figures} ({hint})")
         return RunOutcome(True, f"better by {100 * gain:.0f} %: {figures} ({hint})")

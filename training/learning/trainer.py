@@ -731,7 +731,8 @@ class Trainer:
         figure = own[measure] if keeps_size else figure
         is_best = figure is not None and (self.state.best is None or figure < self.state.best)
         if is_best and step and options.checkpoint:
-            is_best = may_replace_start(entry, self.state.history[0], measure)
+            is_chosen = options.best_by == measure
+            is_best = may_replace_start(entry, self.state.history[0], measure, is_chosen)
         size = (own["width"], own["height"]) if keeps_size else None
         is_open = step == 0 and options.decoder == "auto"
         if is_open:
@@ -811,7 +812,9 @@ class Trainer:
     @property
     def outcome(self) -> RunOutcome:
         """What the run has come to."""
-        return conclude(self.state.history, self.measure, bool(self.options.checkpoint))
+        options, measure = self.options, self.measure
+        is_chosen = options.best_by == measure
+        return conclude(self.state.history, measure, bool(options.checkpoint), is_chosen)
 
     def _save(
         self,

@@ -91,9 +91,16 @@ def test_from_random_weights_a_constant_depth_must_be_beaten():
 
 def test_the_loss_alone_is_called_what_it_is():
     history = [{"step": 0, "loss": 0.10}, {"step": 9, "loss": 0.05}]
-    outcome = conclude(history, "loss", from_checkpoint=True)
+    outcome = conclude(history, "loss", from_checkpoint=True, is_chosen=True)
     assert outcome.has_learned and "a flat depth can satisfy" in outcome.text
-    assert not conclude([history[0], {"step": 9, "loss": 0.11}], "loss", True).has_learned
+    assert not conclude([history[0], {"step": 9, "loss": 0.11}], "loss", True, True).has_learned
+    # Nobody asked for it: whatever it says, a trained model stays.
+    unknown = conclude(history, "loss", from_checkpoint=True)
+    assert not unknown.has_learned and "cannot be told" in unknown.text
+    assert "--best-by loss" in unknown.text
+    assert not may_replace_start(history[1], history[0], "loss")
+    assert may_replace_start(history[1], history[0], "loss", is_chosen=True)
+    assert conclude(history, "loss", from_checkpoint=False).has_learned
     assert (
         "nothing was held out"
         in conclude([{"step": 5, "train_loss": 1.0}], "train_loss", True).text
