@@ -448,14 +448,14 @@ def cloud_array(message: PointCloud2) -> np.ndarray:
     return np.frombuffer(message.data, layout).reshape(message.height, message.width)
 
 
-def write_model(path: Path, width: int, height: int) -> None:
+def write_model(path: Path, width: int, height: int, seed: int = 4) -> None:
     """Write a small model with random weights whose depth is not flat."""
     from monodepth2_ros.checkpoint import CheckpointMetadata, random_checkpoint, save_checkpoint
     from monodepth2_ros.weights import StateDicts
 
-    drawn = random_checkpoint(18, width, height, seed=4).state
+    drawn = random_checkpoint(18, width, height, seed=seed).state
     state = {name: dict(drawn.arrays(name)) for name in ("encoder", "depth")}
     head = state["depth"]["decoder.10.conv.weight"]
-    values = 3.0 * np.random.default_rng(4).standard_normal(head.shape)
+    values = 3.0 * np.random.default_rng(seed).standard_normal(head.shape)
     state["depth"]["decoder.10.conv.weight"] = values.astype(np.float32)
     save_checkpoint(path, CheckpointMetadata(18, width, height), StateDicts(state))
