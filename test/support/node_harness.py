@@ -394,7 +394,10 @@ class Peer:
         self.diagnostics.clear()
         request = ChangeState.Request()
         request.transition.label = label
-        return self.call(ChangeState, "/depth/change_state", request, node).success
+        is_done = self.call(ChangeState, "/depth/change_state", request, node).success
+        if not is_done:
+            print(f"{label} failed:\n{node.log()}")  # shown where the test did not expect it
+        return is_done
 
     def state(self, node: NodeProcess) -> str:
         answer = self.call(GetState, STATE, GetState.Request(), node)
