@@ -11,7 +11,6 @@ installed ROS 2, and keeps pictures.
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -41,6 +40,7 @@ from monodepth2_ros.node.launch_arguments import (
     read_boolean,
     read_number,
 )
+from monodepth2_ros.user_paths import user_path
 
 DEPTH_LAUNCH = Path(__file__).parent / "depth.launch.py"
 
@@ -219,7 +219,7 @@ def _find_bag(text: str) -> Path:
     """Return what the player is to open: the folder of a recording, or a single file of it."""
     if not text:
         raise LaunchArgumentError("no recording is given; add bag:=<folder or file>")
-    bag = Path(os.path.expanduser(text))
+    bag = user_path(text)
     if not bag.exists():
         raise LaunchArgumentError(f"bag:={text} does not exist (looked from {Path.cwd()})")
     if bag.name == "metadata.yaml":

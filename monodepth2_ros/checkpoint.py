@@ -40,6 +40,7 @@ from monodepth2_ros.typed_files import (
     as_structure,
     parse_json,
 )
+from monodepth2_ros.user_paths import user_path
 from monodepth2_ros.weights import (
     StateDicts,
     arrays_of,
@@ -301,7 +302,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     CheckpointError
         If it is missing, damaged, unsafe, of a newer format or not a depth model.
     """
-    path = Path(os.path.expanduser(path))  # as it is where there is no such home folder
+    path = user_path(path)
     if path.name.endswith(KITTI_STEREO):
         folder = path.with_name(path.name.removesuffix(KITTI_STEREO))
         if not folder.is_dir():

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -40,6 +39,7 @@ from monodepth2_ros.option_fields import (
     flag,
     without_none,
 )
+from monodepth2_ros.user_paths import user_path
 
 _Options = TypeVar("_Options")
 
@@ -270,7 +270,7 @@ class CommandLine(Generic[_Options]):
             name, assigned, text = word.partition("=")
             if name != "--config" or (not assigned and place + 1 == len(given)):
                 continue
-            path = Path(os.path.expanduser(text if assigned else given[place + 1]))
+            path = user_path(text if assigned else given[place + 1])
             try:
                 content = yaml.safe_load(path.read_text(encoding="utf-8"))
             except (OSError, ValueError, yaml.YAMLError) as error:
@@ -365,7 +365,7 @@ def _as_type(hint: Any, value: Any) -> Any:
         member = get_args(hint)[0]
         return tuple(_as_type(member, item) for item in value)
     if hint is Path:
-        return Path(os.path.expanduser(value))
+        return user_path(value)
     if hint is float:
         return float(value)
     return value

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import threading
 import time
 import traceback
@@ -45,6 +44,7 @@ from monodepth2_ros.node.qos import check_overrides, override_names, overriding_
 from monodepth2_ros.node.shutdown import BackgroundCall, EndSignals
 from monodepth2_ros.node.together import process_together
 from monodepth2_ros.options import BackendError, CheckpointError
+from monodepth2_ros.user_paths import user_path
 
 if TYPE_CHECKING:
     from monodepth2_ros.camera_batch import CameraBatch
@@ -574,7 +574,7 @@ def _read_through(checkpoint: str) -> None:
     """
     if checkpoint in ("", "default", "random"):
         return
-    path = Path(os.path.expanduser(checkpoint))
+    path = user_path(checkpoint)
     files = sorted(path.glob("*.pth")) if path.is_dir() else [path, path.with_suffix(".bin")]
     for file in files:
         # What cannot be read is reported by those who load it.

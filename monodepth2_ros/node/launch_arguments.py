@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import difflib
 import math
-import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,6 +22,7 @@ from typing import Any
 import yaml
 
 from monodepth2_ros.node.parameters import BY_NAME, PARAMETERS, Parameter
+from monodepth2_ros.user_paths import user_path
 
 #: Start of the parameters with which ROS changes the QoS of a topic; their names are not declared.
 QOS_OVERRIDES = "qos_overrides."
@@ -421,7 +421,7 @@ def check_params_file(text: str, namespace: str, name: str) -> Path:
     LaunchArgumentError
         If it cannot be read, or nothing in it is for the node.
     """
-    path = Path(os.path.expanduser(text))
+    path = user_path(text)
     if not path.is_file():
         problem = "is a folder" if path.is_dir() else "does not exist"
         raise LaunchArgumentError(f"params_file:={path} {problem}; give a YAML file of parameters")
@@ -494,7 +494,7 @@ def read_cameras(
     """
     if not text:
         raise LaunchArgumentError("no list of cameras is given; add cameras:=<YAML file>")
-    path = Path(os.path.expanduser(text))
+    path = user_path(text)
     if not path.is_file():
         raise LaunchArgumentError(f"cameras:={path} does not exist; give a YAML file of cameras")
     try:
