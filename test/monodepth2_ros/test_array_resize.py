@@ -67,7 +67,7 @@ def test_values_are_those_of_the_definition(before, after, resize_pixels):
     assert resized.shape == (*after, 3) and resized.dtype == np.uint8
     error = np.abs(resized - definition(image, after[1], after[0]))
     assert error.max() <= 1.0 + 1e-3  # rounded twice
-    assert error.size < 30 or error.mean() <= 0.4  # a mean of three values says nothing
+    assert error.mean() <= 0.4
     pillow = Image.fromarray(image).resize((after[1], after[0]), Image.Resampling.BILINEAR)
     assert np.abs(resized.astype(int) - np.asarray(pillow)).max() <= 1
 

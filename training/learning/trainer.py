@@ -318,7 +318,7 @@ class Trainer:
         return replace(learner, teacher=teacher, keep_weight=options.keep_weight)
 
     def _may_need_start(self, state: RunState | None) -> bool:
-        """Whether a teacher remembers the start; without a state the decoder may be undecided."""
+        """Whether a teacher is to remember the start, or has to be asked whether it sees far."""
         if self.options.keep_weight:
             return True
         if state is not None and (state.step > 0 or state.keeps_far is not None):
@@ -358,7 +358,7 @@ class Trainer:
         """Keep the model that the run began with: resuming needs it, wherever it came from."""
         path = self.folder / run_state.START_FILE
         teacher = self.learner.teacher
-        if teacher is None or path.exists() or not self._may_need_start(self.state):
+        if teacher is None or path.exists():
             return
         networks = {name: teacher.model.get_submodule(name) for name in _TAUGHT}
         save_checkpoint(path, teacher.metadata, networks)
