@@ -84,7 +84,6 @@ def replay(
         )
         estimator.add_ranges(frame.stamp, transformed(points, scan.mounting))
         # As the node does: what is known before this frame is measured, but for the first factor.
-        estimator.look(frame.stamp, frame.camera)
         applied = estimator.glance(frame.stamp, 1.0 / depth, frame.camera)
         was_known = bool(estimator.estimate.source)
         measured = estimator.update(

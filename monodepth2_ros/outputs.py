@@ -8,7 +8,11 @@ Written once, for NumPy arrays on a CPU and torch tensors on a GPU.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from monodepth2_ros.arrays import (
     Array,
@@ -25,6 +29,35 @@ from monodepth2_ros.checkpoint import CheckpointMetadata
 from monodepth2_ros.coloring import adapt_limits, colorize, disparity_limits
 from monodepth2_ros.options import OutputOptions
 from monodepth2_ros.point_cloud import depth_edges, pack_points
+
+
+@dataclass(frozen=True)
+class UnscaledDepth:
+    """Inverse depth before it is known what to multiply depth by; computed where it is wanted.
+
+    Valid until the network runs again.
+
+    Attributes
+    ----------
+    sigmoid : ndarray, shape (h, w), float32
+        The network's output.
+    metadata : CheckpointMetadata
+    scale : float
+        As in :class:`OutputOptions`.
+    """
+
+    sigmoid: NDArray[np.float32]
+    metadata: CheckpointMetadata
+    scale: float
+
+    def take(self, index: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Return elements (N,) of the flat array."""
+        values = self.sigmoid.reshape(-1).take(index)
+        return np.asarray(inverse_depth(values, self.metadata, self.scale))
+
+    def whole(self) -> NDArray[np.float32]:
+        """Return all of it, (h, w), in memory of its own."""
+        return np.asarray(inverse_depth(self.sigmoid, self.metadata, self.scale))
 
 
 def make_outputs(

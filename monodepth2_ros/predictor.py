@@ -26,7 +26,7 @@ from monodepth2_ros.backends import Backend, create_backend
 from monodepth2_ros.camera import PinholeCamera
 from monodepth2_ros.checkpoint import Checkpoint, open_checkpoint
 from monodepth2_ros.options import OutputOptions as OutputOptions
-from monodepth2_ros.outputs import has_fixed_colors, inverse_depth, make_outputs
+from monodepth2_ros.outputs import UnscaledDepth, has_fixed_colors, inverse_depth, make_outputs
 from monodepth2_ros.pipeline import HostPipeline, Lap, Pipeline, Stopwatch
 from monodepth2_ros.preprocessing import (
     Crop,
@@ -41,7 +41,7 @@ _Ticket = TypeVar("_Ticket")
 _Result = TypeVar("_Result")
 
 #: Says what depth is to be multiplied by, given its inverse (h, w) before that.
-FindFactor = Callable[[NDArray[np.float32]], float]
+FindFactor = Callable[[UnscaledDepth], float]
 
 #: What :meth:`DepthPredictor.predict` can produce.
 OUTPUTS = ("depth", "color", "points")
@@ -511,7 +511,7 @@ class DepthPredictor:
         """
         network_image, sigmoid = self._run_network(pixels, lap)
         if find_factor is not None:
-            factor = find_factor(inverse_depth(sigmoid, self.checkpoint.metadata, options.scale))
+            factor = find_factor(UnscaledDepth(sigmoid, self.checkpoint.metadata, options.scale))
             options = dataclasses.replace(options, scale=options.scale * factor)
         return self.make_outputs(pixels, network_image, sigmoid, camera, options, outputs)
 

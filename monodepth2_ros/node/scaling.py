@@ -4,7 +4,8 @@
 
 The factor is found by :class:`monodepth2_ros.scale.ScaleEstimator`, in a thread of its own, once
 depth is published: following corners while the network runs would slow it down where cores are few.
-A frame's depth is multiplied by the newest factor, brought up to date by a glance at known corners.
+A frame's depth is multiplied by the newest factor, brought up to date by a glance at known corners,
+for which everything was made ready after the frame before.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ from monodepth2_ros.conversions import stamp_ns
 from monodepth2_ros.node.qos import profile
 from monodepth2_ros.node.static_frames import StaticFrames
 from monodepth2_ros.options import OutputOptions, read_scale_sources
+from monodepth2_ros.outputs import UnscaledDepth
 from monodepth2_ros.scale.estimator import ScaleEstimator, ScaleOptions
 from monodepth2_ros.scale.factor import ScaleEstimate
 from monodepth2_ros.scale.mounting import OPTICAL, mounting_pose
+from monodepth2_ros.scale.odometry import Take
 from monodepth2_ros.scale.poses import invert_pose
 from monodepth2_ros.scale.range_messages import (
     read_beam,
@@ -66,7 +69,7 @@ class _Predicted:
     image : ndarray, shape (H, W, 3), uint8
     image_camera : PinholeCamera or None
         Camera of the image.
-    inverse_depth : ndarray, shape (h, w)
+    inverse_depth : ndarray or UnscaledDepth, shape (h, w)
         In the inverse of the network's unit.
     camera : PinholeCamera or None
         Camera of its field of view.
@@ -76,8 +79,14 @@ class _Predicted:
     stamp: int
     image: NDArray[np.uint8]
     image_camera: PinholeCamera | None
-    inverse_depth: NDArray[np.float32]
+    inverse_depth: NDArray[np.float32] | UnscaledDepth
     camera: PinholeCamera | None
+
+    def kept(self) -> _Predicted:
+        """Return what stays valid when the network runs again."""
+        if isinstance(self.inverse_depth, np.ndarray):
+            return self
+        return dataclasses.replace(self, inverse_depth=self.inverse_depth.whole())
 
 
 class Scaling:
@@ -95,8 +104,7 @@ class Scaling:
         self._values = values
         self._waiting: deque[tuple[str, Any]] = deque(maxlen=_MOST_WAITING)
         self._executor: ThreadPoolExecutor | None = None
-        # Both for the newest image; everything of the estimator happens in the executor's thread.
-        self._looking: Future[None] | None = None
+        # Of the newest image; all of the estimator but a glance happens in the executor's thread.
         self._measuring: Future[None] | None = None
         self._to_measure: _Predicted | None = None
         self._fault = ""
@@ -109,6 +117,8 @@ class Scaling:
         self._asks_range_frames = not any(values["scaling.range_mounting"])
         self.frames = StaticFrames()
         self._range_camera: PinholeCamera | None = None
+        # The last camera, and that of its part that the network sees.
+        self._cameras: tuple[PinholeCamera, PinholeCamera] | None = None
         if self.sources:
             self._executor = ThreadPoolExecutor(1, "scale_tracker")
             self._estimator = self._create()
@@ -191,20 +201,16 @@ class Scaling:
         Prediction
             Without depth and points if the factor is not known well enough (scaling.require).
         """
-        stamp = stamp_ns(header)
-        self._begin(header, camera)
         if predictor.backend.device.type == "cuda":
             prediction = self._predict_and_multiply(
                 predictor, header, image, camera, options, outputs
             )
         else:
-            part = None if camera is None else predictor.network_camera(camera)
+            stamp, part = stamp_ns(header), self._network_camera(predictor, camera)
 
-            def find_factor(inverse_depth: NDArray[np.float32]) -> float:
-                self._to_measure = _Predicted(
-                    header.frame_id, stamp, image, camera, inverse_depth, part
-                )
-                self.estimate = self._find(self._to_measure)
+            def find_factor(depth: UnscaledDepth) -> float:
+                self._to_measure = _Predicted(header.frame_id, stamp, image, camera, depth, part)
+                self.estimate = self._find(self._to_measure, depth.sigmoid.shape, depth.take)
                 return _limited(self.estimate.factor)
 
             prediction = predictor.predict(image, camera, options, outputs, find_factor)
@@ -218,37 +224,32 @@ class Scaling:
         if predicted is None or self._executor is None or self._estimator is None:
             return
         # Too slow a machine measures fewer frames, and never falls behind.
-        if not self._is_busy and self._estimator.is_due(predicted.stamp):
-            self._measuring = self._executor.submit(self._measure, self._estimator, predicted)
+        if not self._is_busy and not self._estimator.is_idle(predicted.stamp):
+            self._measuring = self._executor.submit(
+                self._measure, self._estimator, predicted.kept()
+            )
 
-    def _begin(self, header: Any, camera: PinholeCamera | None) -> None:
-        """Begin to take what was heard, and to see where known corners are; returns at once."""
-        self._looking = None
-        estimator, executor, stamp = self._estimator, self._executor, stamp_ns(header)
-        if estimator is None or executor is None or camera is None or self._is_busy:
-            return
-        if not estimator.is_fresh(stamp):
-            self._looking = executor.submit(self._look, estimator, header.frame_id, stamp, camera)
+    def _network_camera(
+        self, predictor: DepthPredictor, camera: PinholeCamera | None
+    ) -> PinholeCamera | None:
+        """Return the camera of what the network sees; the same object for the same camera."""
+        if camera is None:
+            return None
+        if self._cameras is None or self._cameras[0] != camera:
+            self._cameras = camera, predictor.network_camera(camera)
+        return self._cameras[1]
 
     @property
     def _is_busy(self) -> bool:
         """Whether an image is being measured."""
         return self._measuring is not None and not self._measuring.done()
 
-    def _look(
-        self, estimator: ScaleEstimator, frame: str, stamp: int, camera: PinholeCamera
-    ) -> None:
-        """Take what was heard, and see where corners are, in the thread of the estimator."""
-        self._fault = ""
-        self._take_messages(estimator, frame, camera)
-        with self._held_at_fault():
-            estimator.look(stamp, camera)
-
     def _measure(self, estimator: ScaleEstimator, predicted: _Predicted) -> None:
-        """Follow corners and measure, in the thread of the estimator."""
+        """Take what was heard, follow corners and measure, in the thread of the estimator."""
+        self._fault = ""
         if predicted.camera is None or predicted.image_camera is None:
             return
-        # Odometry that came while the network ran.
+        assert isinstance(predicted.inverse_depth, np.ndarray)
         self._take_messages(estimator, predicted.frame, predicted.image_camera)
         with self._held_at_fault():
             estimator.update(
@@ -267,24 +268,21 @@ class Scaling:
         except Exception as error:  # whatever it is, the node is to survive it
             self._fault = f"measuring failed: {error}"
 
-    def _find(self, predicted: _Predicted) -> ScaleEstimate:
+    def _find(self, predicted: _Predicted, shape: tuple[int, ...], take: Take) -> ScaleEstimate:
         """Return the newest factor, without waiting once there is one."""
         estimator, camera = self._estimator, predicted.camera
         assert estimator is not None
         if camera is None:
             return dataclasses.replace(estimator.newest(predicted.stamp), reason="no camera_info")
-        if self._looking is None and not estimator.is_fresh(predicted.stamp):
-            return estimator.newest(predicted.stamp)
-        if self._looking is not None and not estimator.estimate.source:
+        if not estimator.estimate.source and not self._is_busy:
             # Nothing is known yet: the first factor is worth waiting for.
-            self._looking.result()
-            self._measure(estimator, predicted)
+            self._measure(estimator, predicted.kept())
             self._to_measure = None
             return estimator.newest(predicted.stamp)
-        if self._looking is None or self._looking.done():
-            with self._held_at_fault():
-                return estimator.glance(predicted.stamp, predicted.inverse_depth, camera)
-        return estimator.newest(predicted.stamp)
+        found = None
+        with self._held_at_fault():
+            found = estimator.glance_at(predicted.stamp, shape, take, camera)
+        return found or estimator.newest(predicted.stamp)
 
     def _predict_and_multiply(
         self,
@@ -319,7 +317,7 @@ class Scaling:
         self._to_measure = _Predicted(
             header.frame_id, stamp_ns(header), image, camera, inverse, prediction.camera
         )
-        self.estimate = self._find(self._to_measure)
+        self.estimate = self._find(self._to_measure, inverse.shape, inverse.reshape(-1).take)
         return multiply(prediction, _limited(self.estimate.factor), options)
 
     @property
@@ -339,16 +337,16 @@ class Scaling:
         return message
 
     def diagnostics(self) -> dict[str, str]:
-        """Return what diagnostics show."""
+        """Return what diagnostics show: the factor of the last depth, and why it is held if so."""
         if self._estimator is None:
             return {"scale source": "fixed"}
-        estimate = self._estimator.estimate
+        estimate, newest = self.estimate, self._estimator.estimate
         return {
             "scale source": estimate.source or "none yet",
             "scale factor": f"{estimate.factor:.4f}",
             "scale deviation": f"{estimate.deviation:.1%}",
             "scale age (s)": f"{estimate.age_s:.2f}",
-            "scale held because": self._fault or estimate.reason,
+            "scale held because": self._fault or newest.reason,
         }
 
     def problem(self) -> str:

@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,6 +39,10 @@ _NEW_VIEW_S = 2.0
 # Error of the image's factor for each unit of the spread between regions with points.
 _UNSEEN = 0.15
 
+# Cells across the image, as many as corners are looked for in; those without points go with the
+# nearest ones.
+_CELL_COLUMNS = 12
+
 # Values of a measurement that are kept.
 _MOST_VALUES = 100
 
@@ -51,6 +56,26 @@ NEAR_TOO_FAR = 0.1
 #: Relative error, for the image as a whole, of a factor measured on what is e times nearer or
 #: farther than the image usually is, once this is corrected; measured on rendered worlds.
 ELSEWHERE = 0.12
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Parts of the image, each with the points that it is nearest to.
+
+    Attributes
+    ----------
+    index : ndarray, shape (N,)
+        Which cell each point is in.
+    area : ndarray, shape (M,)
+        How much of the image is nearer to the points of a cell than to others, in cells.
+    """
+
+    index: NDArray[np.intp]
+    area: NDArray[np.float64]
+
+    def weigh(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Scale weights (N,) so that those of each cell add up to its area."""
+        return np.asarray(weights * (self.area / np.bincount(self.index, weights))[self.index])
 
 
 @dataclass(frozen=True)
@@ -83,6 +108,7 @@ class Measurement:
         model_noise: float = MODEL_NOISE,
         importance: NDArray[np.float64] | None = None,
         regions: int = 0,
+        cells: Cells | None = None,
     ) -> Measurement:
         """Weigh points, and tell from the differences between regions how sure they are.
 
@@ -98,13 +124,19 @@ class Measurement:
             Factors of the weights, once all regions count the same.
         regions : int
             How many regions the image has; those without points may have another factor.
+        cells : Cells, optional
+            Weigh points by the area they are nearest to; without it all regions with points count
+            the same.
         """
         weights = 1.0 / (model_noise**2 + errors**2)
         total = float(weights.sum())
-        # Regions count the same, however many points they have: the factor is for the whole image.
+        # Not as many points as a part of the image has, but its area: the factor is for the whole.
         region_of = region_numbers(places)
         count = int(np.count_nonzero(np.bincount(region_of)))
-        weights = weights / np.bincount(region_of, weights)[region_of]
+        if cells is None:
+            weights = weights / np.bincount(region_of, weights)[region_of]
+        else:
+            weights = cells.weigh(weights)
         if importance is not None:
             weights = weights * importance
         weights = weights * (total / float(weights.sum()))
@@ -301,6 +333,40 @@ def region_numbers(places: NDArray[np.float64]) -> NDArray[np.intp]:
     cell = np.floor(places * REGIONS).astype(np.intp)
     cell -= cell.min(axis=0)
     return np.asarray(cell[:, 0] * (int(cell[:, 1].max()) + 1) + cell[:, 1])
+
+
+def nearest_cells(pixels: NDArray[np.float64], size: tuple[int, int]) -> Cells:
+    """Divide an image among points.
+
+    Corners are on doors and posters, hardly any on a plain wall, whose factor is another one where
+    the network's shape is wrong: what has no points goes with those that are nearest.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (N, 2)
+        x, y; N at least 1.
+    size : tuple of int
+        Width and height of the image in pixels.
+    """
+    width, height = size
+    columns = _CELL_COLUMNS
+    rows = max(1, round(columns * height / width))
+    x = (pixels[:, 0] * (columns / width)).astype(np.intp).clip(0, columns - 1)
+    y = (pixels[:, 1] * (rows / height)).astype(np.intp).clip(0, rows - 1)
+    empty = np.ones((rows, columns), np.uint8)
+    empty[y, x] = 0
+    _, labels = cv2.distanceTransformWithLabels(
+        empty, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    cell, index = np.unique(labels[y, x], return_inverse=True)
+    return Cells(index, np.bincount(labels.ravel(), minlength=cell[-1] + 1)[cell].astype(float))
+
+
+def area_weights(
+    weights: NDArray[np.float64], pixels: NDArray[np.float64], size: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Return weights (N,) of points by themselves and by area; see :func:`nearest_cells`."""
+    return nearest_cells(pixels, size).weigh(weights)
 
 
 def relative_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,9 +29,9 @@ from monodepth2_ros.scale.factor import (
     REGIONS,
     WANDER,
     Measurement,
-    interpolated_weighted_median,
+    area_weights,
     middle,
-    region_numbers,
+    nearest_cells,
 )
 from monodepth2_ros.scale.poses import PoseBuffer, invert_pose
 from monodepth2_ros.scale.tracking import (
@@ -40,6 +40,9 @@ from monodepth2_ros.scale.tracking import (
     tracking_camera,
     tracking_image,
 )
+
+#: Returns elements (N,) of a flat inverse depth by their indices (N,).
+Take = Callable[[NDArray[np.intp]], NDArray[np.floating]]
 
 _NANOSECONDS = 1_000_000_000
 
@@ -55,9 +58,9 @@ _FRAMES = 40
 _WINDOW_S = 2.5
 # Frames whose triangulated corners are compared with the newest prediction.
 _MAP = 20
-# Of their corners at most about twice so many are compared, and at a glance.
+# Of their corners at most about twice so many are compared, and so many at a glance.
 _MOST_COMPARED = 700
-_MOST_GLANCED = 600
+_MOST_GLANCED = 250
 #: Images that follow each other faster are not followed, and slower ones always are.
 INTERVAL_NS, LONGEST_INTERVAL_NS = 90_000_000, 270_000_000
 # Between the two an image is worth it when so much of it is new.
@@ -93,8 +96,10 @@ _LEAST_OF_FACTOR = 0.1
 # Reasons for which the corners of earlier frames are good enough.
 _FEW_NOW = ("too few corners are found again",)
 
-# A relative difference between neighbours that is an edge of the prediction.
+# A relative difference between neighbours that is an edge of the prediction. A corner is a patch
+# that reaches so far, as a share of the image width: with an edge in it, it belongs to both sides.
 _EDGE = 0.25
+_PATCH = 5.5 / 320.0
 
 _LARGEST_ERROR = 0.3  # of the median corner, relative
 
@@ -110,6 +115,8 @@ _FEWEST_INLIERS = 0.5
 
 #: Poses are continued at constant velocity for so long.
 AHEAD_S = 0.12
+# And up to the next image, where a glance needs them roughly.
+_EXPECTED_AHEAD_S = 0.3
 
 
 @dataclass
@@ -173,29 +180,53 @@ class _Seen:
 
 
 @dataclass(frozen=True)
-class _Glance:
-    """Where a prediction is read at a glance, and what is compared with it there.
+class GlancePlan:
+    """Where the next prediction is read at a glance, and what is compared with it there.
 
     Attributes
     ----------
+    stamp : int
+        Nanoseconds, when the next image is expected.
     shape : tuple of int
         Of the prediction.
     camera : PinholeCamera
         Of the prediction.
-    index : ndarray, shape (5, N)
-        Its elements around each corner.
-    depth, noise : ndarray, shape (N,)
-        See :class:`_Seen`.
-    region : ndarray, shape (N,)
-        Number of the region of the image.
+    index : ndarray, shape (N,)
+        Its element at each corner.
+    depth : ndarray, shape (N,)
+        Metres.
+    weights : ndarray, shape (N,)
+    least : float
+        What is nearer than this times its predicted depth counts like that.
     """
 
+    stamp: int
     shape: tuple[int, ...]
     camera: PinholeCamera
     index: NDArray[np.intp]
     depth: NDArray[np.float64]
-    noise: NDArray[np.float64]
-    region: NDArray[np.intp]
+    weights: NDArray[np.float64]
+    least: float
+
+    def read(self, take: Take) -> float | None:
+        """Return the logarithm of the factor that a prediction asks for; None if it has NaN there.
+
+        This is all that is computed between the network and the depth: few calls, as each takes
+        long after the network has filled the caches.
+
+        Parameters
+        ----------
+        take : callable
+            Returns elements of the inverse depth.
+        """
+        ratios = take(self.index) * self.depth
+        # The smallest mean relative error, as relative_median has it.
+        weights = self.weights / np.maximum(ratios, self.least)
+        order = ratios.argsort()
+        cumulative = weights.take(order).cumsum()
+        middle = order[min(cumulative.searchsorted(0.5 * cumulative[-1]), len(order) - 1)]
+        factor = float(ratios[middle])
+        return math.log(factor) if 0.0 < factor < math.inf else None
 
 
 @dataclass(frozen=True)
@@ -250,9 +281,6 @@ class OdometryScale:
         self._some: _Corners | None = None
         self._reason = "no odometry"
         self._seen: _Seen | None = None
-        self._glance: _Glance | None = None
-        # Camera and shape of the last prediction.
-        self._predicted: tuple[PinholeCamera, tuple[int, ...]] | None = None
         self._view: CameraView | None = None
         self._tracked: CameraView | None = None  # view of the last image that was tracked
         # Distance between two frames at which there is good parallax; learned from the last pair.
@@ -299,6 +327,7 @@ class OdometryScale:
             return False
         if self._reason or self._corners is None or self._view is None:
             return True
+        self._view = self._view_at(stamp)
         change = self.view_change(self._tracked)
         return change is None or change > _MUCH_NEW
 
@@ -329,23 +358,43 @@ class OdometryScale:
         self._see(stamp, self._merged)
         self._tracked = self._view
 
-    def look(self, stamp: int, camera: PinholeCamera) -> None:
-        """Get ready for a :meth:`glance` at an image that is not tracked yet, in little time.
+    def plan_glance(
+        self,
+        now: int,
+        expected: int,
+        inverse_depth: NDArray[np.floating],
+        camera: PinholeCamera,
+    ) -> GlancePlan | None:
+        """Get ready for a glance at the next prediction, before its image is there.
+
+        Corners are taken to be where the camera will see them if it goes on as it does: from one
+        image to the next that is off by less than a network sees.
 
         Parameters
         ----------
-        stamp : int
-            Nanoseconds.
+        now, expected : int
+            Stamps of the newest image and of the next one, nanoseconds.
+        inverse_depth : ndarray, shape (h, w)
+            Predicted for the newest image; it says where the edges are.
         camera : PinholeCamera
-            Camera of the image.
+            Of the predictions.
+
+        Returns
+        -------
+        GlancePlan or None
+            None if there is nothing to compare with.
         """
-        self._seen = self._glance = None
-        if self._reason or not self._frames or self._small_camera(camera) != self._camera:
-            return
-        if 0 <= stamp - self._frames[-1].stamp <= _NANOSECONDS and not self._locate(stamp):
-            seen = self._see(stamp, self._some)
-            if seen is not None and self._predicted is not None:
-                self._glance = _plan_glance(seen, *self._predicted)
+        factor, corners = self._factor, self._some
+        if self._reason or not self._frames or factor is None or not self._is_measured:
+            return None
+        if not 0 <= now - self._frames[-1].stamp <= _NANOSECONDS or self._locate(now):
+            return None
+        if corners is None or self._some is None:  # the odometry jumped
+            return None
+        pose = self.poses.at([expected], _EXPECTED_AHEAD_S)[0] @ self.mounting
+        if not np.isfinite(pose).all():
+            return None
+        return _plan_glance(_seen_from(corners, pose), expected, inverse_depth, camera, factor)
 
     def _small_camera(self, camera: PinholeCamera) -> PinholeCamera:
         """Return the camera of the images that corners are followed on."""
@@ -353,13 +402,12 @@ class OdometryScale:
             self._cameras = camera, tracking_camera(camera)
         return self._cameras[1]
 
-    def _see(self, stamp: int, corners: _Corners | None) -> _Seen | None:
-        """Say where known corners are seen at a stamp."""
+    def _see(self, stamp: int, corners: _Corners | None) -> None:
+        """Find where known corners are seen at a stamp."""
         self._view = self._view_at(stamp)
-        self._seen = self._glance = None
+        self._seen = None
         if not self._reason and corners is not None and self._view is not None:
             self._seen = _seen_from(corners, self._view.pose)
-        return self._seen
 
     @property
     def view(self) -> CameraView | None:
@@ -376,43 +424,6 @@ class OdometryScale:
         field_of_view = 2.0 * float(np.arctan(0.5 * camera.width / camera.fx))
         moved = float(np.linalg.norm(now.pose[:3, 3] - since.pose[:3, 3]))
         return min(1.0, angle / field_of_view + moved * max(now.nearness, since.nearness))
-
-    def glance(self, inverse_depth: NDArray[np.floating], camera: PinholeCamera) -> float | None:
-        """Say quickly what :meth:`measure` would find; changes nothing, for use in another thread.
-
-        Parameters
-        ----------
-        inverse_depth, camera
-            See :meth:`measure`.
-
-        Returns
-        -------
-        float or None
-            Logarithm of the factor; None if there is nothing to compare with.
-        """
-        seen, plan, factor = self._seen, self._glance, self._factor
-        if seen is None or factor is None or not self._is_measured:
-            return None
-        if plan is None or plan.shape != inverse_depth.shape or plan.camera != camera:
-            plan = _plan_glance(seen, camera, inverse_depth.shape)
-        # Few calls, as each takes long after the network has filled the caches.
-        around = inverse_depth.reshape(-1)[plan.index]
-        low, high = around.min(axis=0), around.max(axis=0)
-        predicted = around.sum(axis=0) * (1.0 / len(around))
-        smooth = (high * (1.0 - _EDGE) < low).nonzero()[0]
-        predicted = predicted[smooth]
-        errors = plan.noise[smooth] * factor / predicted
-        good = (errors < _LARGEST_ERROR).nonzero()[0]
-        # Too little parallax, as :meth:`measure` says of more than half of them.
-        if len(good) < max(_FEWEST_POINTS, 0.5 * len(smooth)):
-            return None
-        errors, some = errors[good], smooth[good]
-        region_of, ratios = plan.region[some], plan.depth[some] * predicted[good]
-        weights = 1.0 / (MODEL_NOISE**2 + errors * errors)
-        weights /= np.bincount(region_of, weights)[region_of]
-        # The smallest mean relative error, as relative_median has it.
-        weights /= ratios.clip(_LEAST_OF_FACTOR * factor, factor / _LEAST_OF_FACTOR)
-        return math.log(interpolated_weighted_median(ratios, weights))
 
     def measure(
         self, inverse_depth: NDArray[np.floating], camera: PinholeCamera
@@ -432,7 +443,6 @@ class OdometryScale:
             The reason why there is none.
         """
         self._keep_nodes(inverse_depth, camera)
-        self._predicted = camera, inverse_depth.shape
         self._is_measured = False
         if self._reason or self._merged is None:
             return self._reason or "no image"
@@ -442,7 +452,7 @@ class OdometryScale:
         height, width = inverse_depth.shape
         scaled = camera.resized(width, height)
         pixels = rays * (scaled.fx, scaled.fy) + (scaled.cx, scaled.cy)
-        predicted = sample_smooth(inverse_depth, pixels)
+        predicted = sample_smooth(inverse_depth, pixels, reach=_PATCH)
         usable = np.isfinite(predicted) & (depth > 1e-3)
         if usable.sum() < _FEWEST_POINTS:
             return "too few corners with parallax"
@@ -460,7 +470,11 @@ class OdometryScale:
         # As many regions as the image could have points in.
         regions = math.ceil(REGIONS * width / scaled.fx) * math.ceil(REGIONS * height / scaled.fy)
         found = Measurement.of_points(
-            values[good], errors[good], rays[usable][good], regions=regions
+            values[good],
+            errors[good],
+            rays[usable][good],
+            regions=regions,
+            cells=nearest_cells(pixels[usable][good], (width, height)),
         )
         if math.sqrt(found.variance(WANDER)) > _MOST_UNSURE:
             return "the corners say too little of the image as a whole"
@@ -576,7 +590,7 @@ class OdometryScale:
         self._corners = _Corners(base.stamp, base.pose, at_home, inverse, solution.noise[good])
         self._map.append(self._corners)
         self._merged = _merge(self._map, _MOST_COMPARED)
-        self._some = _merge([self._merged], _MOST_GLANCED)
+        self._some = _merge([self._merged], 2 * _MOST_GLANCED)
         return ""
 
     def _find_again(
@@ -667,38 +681,56 @@ def _seen_from(corners: _Corners, pose: NDArray[np.float64]) -> _Seen:
     return _Seen(ahead / inverse, points[:, :2] / ahead[:, None], noise)
 
 
-def _plan_glance(seen: _Seen, camera: PinholeCamera, shape: tuple[int, ...]) -> _Glance:
-    """Say where to look at a prediction.
+def _plan_glance(
+    seen: _Seen,
+    expected: int,
+    inverse_depth: NDArray[np.floating],
+    camera: PinholeCamera,
+    factor: float,
+) -> GlancePlan | None:
+    """Say where to look at the next prediction; see :meth:`OdometryScale.plan_glance`.
 
     Parameters
     ----------
     seen : _Seen
-    camera : PinholeCamera
-        Camera of the prediction's field of view, any size.
-    shape : tuple of int
-        Of the prediction.
+        As the next image will show it.
+    expected, inverse_depth, camera
+        See there.
+    factor : float
+        The last one that was measured.
     """
-    height, width = shape
+    height, width = inverse_depth.shape
     scaled = camera.resized(width, height)
-    pixels = np.rint(seen.rays * (scaled.fx, scaled.fy) + (scaled.cx, scaled.cy))
-    inside = (pixels >= 1.0) & (pixels <= (width - 2.0, height - 2.0))
-    some = (inside[:, 0] & inside[:, 1]).nonzero()[0]
-    x, y = pixels[some].astype(np.intp).T
-    around = np.array([[-width], [-1], [0], [1], [width]])
-    return _Glance(
-        shape=shape,
+    pixels = seen.rays * (scaled.fx, scaled.fy) + (scaled.cx, scaled.cy)
+    predicted = sample_smooth(inverse_depth, pixels, reach=_PATCH)
+    smooth = np.isfinite(predicted).nonzero()[0]
+    errors = seen.noise[smooth] * factor / predicted[smooth]
+    good = errors < _LARGEST_ERROR
+    # Too little parallax, as :meth:`OdometryScale.measure` says of more than half of them.
+    if np.count_nonzero(good) < max(_FEWEST_POINTS, 0.5 * len(smooth)):
+        return None
+    errors, some = errors[good], smooth[good]
+    step = max(1, len(some) // _MOST_GLANCED)
+    errors, some = errors[::step], some[::step]
+    x, y = np.rint(pixels[some]).astype(np.intp).T
+    return GlancePlan(
+        stamp=expected,
+        shape=inverse_depth.shape,
         camera=camera,
-        index=y * width + x + around,
+        index=y * width + x,
         depth=seen.depth[some],
-        noise=seen.noise[some],
-        region=region_numbers(seen.rays[some]),
+        weights=area_weights(1.0 / (MODEL_NOISE**2 + errors**2), pixels[some], (width, height)),
+        least=_LEAST_OF_FACTOR * factor,
     )
 
 
 def sample_smooth(
-    values: NDArray[np.floating], pixels: NDArray[np.float64], edge: float = _EDGE
+    values: NDArray[np.floating],
+    pixels: NDArray[np.float64],
+    edge: float = _EDGE,
+    reach: float = 0.0,
 ) -> NDArray[np.float64]:
-    """Read an image between its pixels, and NaN where it has an edge.
+    """Read an image at its pixels, and NaN where it has an edge.
 
     Parameters
     ----------
@@ -707,21 +739,24 @@ def sample_smooth(
         x, y.
     edge : float
         A relative difference between the neighbours that is one.
+    reach : float
+        How far off the neighbours are, as a share of the width; one pixel at least.
 
     Returns
     -------
     ndarray, shape (N,)
     """
     height, width = values.shape
+    off = max(1, min(round(reach * width), (min(height, width) - 1) // 2))
     x, y = np.rint(pixels).astype(int).T
     inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
-    x, y = x.clip(1, max(1, width - 2)), y.clip(1, max(1, height - 2))
+    x, y = x.clip(off, max(off, width - 1 - off)), y.clip(off, max(off, height - 1 - off))
     around = np.stack(
-        [values[y + j, x + i] for i, j in ((-1, 0), (1, 0), (0, -1), (0, 1), (0, 0))]
+        [values[y + j, x + i] for i, j in ((-off, 0), (off, 0), (0, -off), (0, off), (0, 0))]
     ).astype(np.float64)
     low, high = around.min(axis=0), around.max(axis=0)
     smooth = inside & (high - low < edge * high) & (low > 0.0)
-    return np.where(smooth, around.mean(axis=0), np.nan)
+    return np.where(smooth, around[-1] if off > 1 else around.mean(axis=0), np.nan)
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,11 @@ _BACK_LEVELS = 1
 _BACK_OFF = 6.0  # pixels
 _BORDER = 4  # pixels
 _BLOCK = 3
-# Smallest eigenvalue of the gradients' covariance that makes a corner: 2 grey levels per pixel in
-# its weaker direction. OpenCV divides gradients of bytes by 255 and by 4 · block, over the sum.
-_TEXTURE = 2.0**2 * 64.0 * _BLOCK**2 / (4.0 * _BLOCK * 255.0) ** 2
+# Smallest eigenvalue of the gradients' covariance that makes a corner: 1 grey level per pixel in
+# its weaker direction. With more, plain walls have none, and their share of the image no say; noise
+# of a few grey levels is not found again. OpenCV divides gradients of bytes by 255 and by
+# 4 · block, over the sum.
+_TEXTURE = 1.0**2 * 64.0 * _BLOCK**2 / (4.0 * _BLOCK * 255.0) ** 2
 # The way back from the new image must lead home within so many pixels.
 _RETURN = 0.7
 

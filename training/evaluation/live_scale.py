@@ -123,7 +123,6 @@ def replay(
                 seen = live.ranges(stamp) if live.ranges is not None else None
                 if seen is not None:
                     estimator.add_ranges(*seen)
-                estimator.look(stamp, camera)
                 applied = estimator.glance(stamp, inverse, camera)
                 was_known = bool(estimator.estimate.source)
                 image = np.asarray(store.images[frame])

@@ -26,7 +26,7 @@ IMAGE = np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8)
 
 
 class Estimator:
-    """Stands for the estimator: its look ends when it is told to."""
+    """Stands for the estimator: an update ends when it is told to."""
 
     def __init__(self, factor: float | None) -> None:
         self.estimate = ScaleEstimate()
@@ -35,27 +35,25 @@ class Estimator:
         self.go_on = threading.Event()
         self.measured: list[int] = []
         self.fails = False
+        self.at_a_glance = 1.0
 
-    def look(self, stamp, camera):
-        assert self.go_on.wait(60.0)
-        if self.fails:
-            raise RuntimeError("no memory")
-
-    def is_due(self, stamp):
-        return True
-
-    def is_fresh(self, stamp):
+    def is_idle(self, stamp):
         return False
 
     def newest(self, stamp):
         return self.estimate
 
-    def glance(self, stamp, inverse_depth, camera):
-        return dataclasses.replace(self.estimate, factor=1.5 * self.estimate.factor)
+    def glance_at(self, stamp, shape, take, camera):
+        self.shape, self.taken = shape, take(np.arange(5))
+        if self.fails:
+            raise RuntimeError("no memory")
+        return dataclasses.replace(self.estimate, factor=self.at_a_glance * self.estimate.factor)
 
     def update(self, stamp, image, image_camera, inverse_depth, camera):
         assert image is IMAGE and image_camera is CAMERA
+        assert self.go_on.wait(60.0)
         self.measured.append(stamp)
+        self.inverse_depth = inverse_depth
         self.estimate = ScaleEstimate(3.0, 0.05, "odometry", 0.0, "")
         return self.estimate
 
@@ -93,32 +91,39 @@ def predict(scaling: Scaling, predictor: DepthPredictor, stamp: int = 1):
 
 def test_depth_waits_for_no_measurement_once_a_factor_is_known(make, predictor):
     scaling = make(2.0)
-    # The look is not done, and would not be for as long as one waits for it.
     np.testing.assert_allclose(predict(scaling, predictor), 2.0 * predictor(IMAGE), rtol=1e-5)
     scaling.measure()
-    # While the last frame is measured the next one is not looked at, so nothing piles up.
-    np.testing.assert_allclose(predict(scaling, predictor, 2), 2.0 * predictor(IMAGE), rtol=1e-5)
-    assert scaling._looking is None
-    scaling.measure()
+    # The first image is measured, and would be for as long as one waits for it: the next ones are
+    # not, so nothing piles up.
+    for stamp in (2, 3):
+        depth = predict(scaling, predictor, stamp)
+        np.testing.assert_allclose(depth, 2.0 * predictor(IMAGE), rtol=1e-5)
+        scaling.measure()
     scaling._estimator.go_on.set()
     scaling._measuring.result(60.0)
     assert scaling._estimator.measured == [1]
+    # Diagnostics are about the last depth, and the newest factor is for the next one.
+    assert scaling.diagnostics()["scale factor"] == "2.0000"
+    np.testing.assert_allclose(predict(scaling, predictor, 4), 3.0 * predictor(IMAGE), rtol=1e-5)
     assert scaling.diagnostics()["scale factor"] == "3.0000"
-    scaling._estimator.go_on.set()
 
 
-def test_corners_that_are_there_bring_the_factor_up_to_date(make, predictor):
+def test_corners_at_a_glance_bring_the_factor_up_to_date(make, predictor):
     scaling = make(2.0)
-    scaling._estimator.go_on.set()
-    predict_and_wait = scaling._begin
-
-    def begin(*arguments):
-        predict_and_wait(*arguments)
-        scaling._looking.result(60.0)
-
-    scaling._begin = begin
-    np.testing.assert_allclose(predict(scaling, predictor), 3.0 * predictor(IMAGE), rtol=1e-5)
+    scaling._estimator.at_a_glance = 1.5
+    depth = predict(scaling, predictor)
+    np.testing.assert_allclose(depth, 3.0 * predictor(IMAGE), rtol=1e-5)
     assert scaling.message(header(1)).vector.x == pytest.approx(3.0)
+    # What is read of the inverse depth is what is measured later.
+    expected = 1.0 / predictor(IMAGE)
+    assert scaling._estimator.shape == expected.shape
+    np.testing.assert_allclose(scaling._estimator.taken, expected.reshape(-1)[:5], rtol=1e-5)
+    scaling.measure()
+    # The network's own output may be another one by then.
+    predictor(IMAGE[::-1].copy())
+    scaling._estimator.go_on.set()
+    scaling._measuring.result(60.0)
+    np.testing.assert_allclose(scaling._estimator.inverse_depth, expected, rtol=1e-5)
 
 
 def test_the_first_factor_is_waited_for(make, predictor):
@@ -134,9 +139,12 @@ def test_depth_goes_on_when_measuring_fails(make, predictor):
     scaling._estimator.fails = True
     scaling._waiting.append(("cloud", SimpleNamespace(header=header(0))))  # a damaged message
     scaling._estimator.go_on.set()
-    assert np.isfinite(predict(scaling, predictor)).any()
-    scaling._looking.result(60.0)
+    np.testing.assert_allclose(predict(scaling, predictor), 2.0 * predictor(IMAGE), rtol=1e-5)
     assert "no memory" in scaling.diagnostics()["scale held because"]
+    scaling.measure()
+    scaling._measuring.result(60.0)
+    assert "measuring failed" in scaling.diagnostics()["scale held because"]
+    assert scaling._estimator.measured == [1]
 
 
 def test_multiplied_outputs_are_those_that_are_computed_with_the_factor(predictor):
@@ -151,8 +159,8 @@ def test_multiplied_outputs_are_those_that_are_computed_with_the_factor(predicto
         found = multiply(predictor.predict(IMAGE, CAMERA, unit, wanted), 2.5, options)
         shapes = []
 
-        def factor(inverse_depth, shapes=shapes):
-            shapes.append(inverse_depth.shape)
+        def factor(depth, shapes=shapes):
+            shapes.append(depth.whole().shape)
             return 2.5
 
         expected = predictor.predict(IMAGE, CAMERA, options, wanted, factor)

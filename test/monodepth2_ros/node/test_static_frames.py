@@ -79,8 +79,7 @@ def seen(one: Scaling, *messages):
     """Let an image come after messages; return the estimator."""
     for kind, message in messages:
         one._waiting.append((kind, message))
-    one._begin(header("camera_optical"), CAMERA)
-    one._looking.result()
+    one._take_messages(one._estimator, "camera_optical", CAMERA)
     one.close()
     return one._estimator
 

@@ -17,7 +17,9 @@ from monodepth2_ros.scale import Beam, ScaleEstimator, ScaleOptions, odometry
 from monodepth2_ros.scale.factor import (
     FactorFilter,
     Measurement,
+    area_weights,
     interpolated_weighted_median,
+    nearest_cells,
 )
 from monodepth2_ros.scale.ground import measure_height
 from monodepth2_ros.scale.mounting import OPTICAL, mounting_pose
@@ -226,6 +228,7 @@ def test_a_glance_says_what_measuring_would_and_changes_nothing(moved):
     image, inverse = walls(ride.position)
     # The unit of the network has changed by a tenth since the last image.
     inverse *= 1.1
+    ride.estimator.expect(ride.stamp - STEP_NS, ride.stamp, walls(ride.position)[1], CAMERA)
     ride.estimator.track(ride.stamp, image, CAMERA)
     before = ride.estimator.estimate
     seen = ride.estimator.glance(ride.stamp, inverse, CAMERA)
@@ -252,7 +255,6 @@ def test_images_of_a_fast_camera_are_followed_as_often_as_they_show_something_ne
         image, inverse = walls(ride.position)
         # The unit of the network changes, and each frame is given its own at a glance.
         inverse *= 1.0 + 0.003 * i
-        estimator.look(stamp, CAMERA)
         seen = estimator.glance(stamp, inverse, CAMERA)
         assert seen.factor == pytest.approx(UNIT * (1.0 + 0.003 * i), rel=0.03)
         if estimator.is_due(stamp):
@@ -268,11 +270,10 @@ def test_a_glance_is_not_believed_where_corners_show_too_little_parallax(moved):
     odometry, stamp = ride.estimator._odometry, ride.stamp + STEP_NS // 2
     ride.estimator.add_odometry(stamp, tuple(ride.position), LEVEL)
     _, inverse = walls(ride.position)
-    ride.estimator.look(stamp, CAMERA)
-    assert odometry.glance(inverse, CAMERA) is not None
+    assert odometry.plan_glance(ride.stamp, stamp, inverse, CAMERA) is not None
     odometry._some = dataclasses.replace(odometry._some, noise=100.0 * odometry._some.noise)
-    ride.estimator.look(stamp, CAMERA)
-    assert odometry.glance(inverse, CAMERA) is None
+    assert odometry.plan_glance(ride.stamp, stamp, inverse, CAMERA) is None
+    ride.estimator.expect(ride.stamp, stamp, inverse, CAMERA)
     held = ride.estimator.glance(stamp, 0.5 * inverse, CAMERA)
     assert held.factor == ride.estimator.estimate.factor
 
@@ -283,15 +284,15 @@ def test_factor_is_held_where_corners_are_in_a_small_part_of_the_image(moved):
     odometry, stamp = ride.estimator._odometry, ride.stamp + STEP_NS // 2
     ride.estimator.add_odometry(stamp, tuple(ride.position), LEVEL)
     _, inverse = walls(ride.position)
-    known = odometry._some
+    known = odometry._merged
     here = np.argsort(np.linalg.norm(known.points - known.points[0], axis=1))[:40]
-    odometry._some = dataclasses.replace(
+    odometry._merged = dataclasses.replace(
         known,
         points=known.points[here],
         inverse_depth=known.inverse_depth[here],
         noise=known.noise[here],
     )
-    ride.estimator.look(stamp, CAMERA)
+    odometry._see(stamp, odometry._merged)
     estimate = ride.estimator.measure(stamp, 1.5 * inverse, CAMERA)
     assert "too little of the image" in estimate.reason
     assert estimate.factor == pytest.approx(before, rel=1e-12)
@@ -331,17 +332,45 @@ def test_a_road_is_followed_though_its_patches_change_their_shape():
     assert estimate.reason == "" and estimate.age_s == 0.0
 
 
-@pytest.mark.parametrize("share, wall", [(1.0, 6.0), (odometry._MANY_LOST, 1.8)])
-def test_things_much_nearer_than_predicted_are_found_again(monkeypatch, share, wall):
+def test_things_much_nearer_than_predicted_are_found_again(monkeypatch):
     """Most of the image is 1.8 m away, and the network takes it for the wall behind, at 6 m."""
-    monkeypatch.setattr(odometry, "_MANY_LOST", share)
-    scale = odometry.OdometryScale()
-    for k in range(4):
-        scale.poses.add(k * STEP_NS, (0.4 * k, 0.0, 0.0), LEVEL)
-        image, _ = walls(np.array([0.4 * k - 0.5, 0.0, 0.0]), nearest=1.8)
-        scale.track(k * STEP_NS, image, CAMERA)
-        found = scale.measure(np.full((240, 320), UNIT / 6.0), CAMERA)
-    assert np.exp(found.middle) == pytest.approx(UNIT * wall / 6.0, rel=0.02)
+    found_near = {}
+    for share in (1.0, odometry._MANY_LOST):  # with 1.0 nothing is looked for once more
+        monkeypatch.setattr(odometry, "_MANY_LOST", share)
+        scale = odometry.OdometryScale()
+        for k in range(3):
+            scale.poses.add(k * STEP_NS, (0.4 * k, 0.0, 0.0), LEVEL)
+            image, _ = walls(np.array([0.4 * k - 0.5, 0.0, 0.0]), nearest=1.8)
+            scale.track(k * STEP_NS, image, CAMERA)
+            found = scale.measure(np.full((240, 320), UNIT / 6.0), CAMERA)
+        found_near[share] = np.count_nonzero(scale._corners.inverse_depth > 1.0 / 3.0)
+    assert np.exp(found.middle) == pytest.approx(UNIT * 1.8 / 6.0, rel=0.02)
+    assert found_near[odometry._MANY_LOST] > 3 * found_near[1.0]
+
+
+def test_parts_of_the_image_count_by_their_area():
+    """All corners but two are on a poster of a plain wall, whose factor is another one."""
+    rng = np.random.default_rng(0)
+    poster = rng.uniform((10.0, 10.0), (90.0, 90.0), (60, 2))
+    pixels = np.concatenate([poster, [[120.0, 180.0], [230.0, 110.0]]])
+    values = np.where(np.arange(62) < 60, 0.3, 0.0)
+    errors, rays = np.full(62, 0.01), (pixels - (159.5, 119.5)) / 260.0
+    cells = nearest_cells(pixels, (320, 240))
+    counted = Measurement.of_points(values, errors, rays, cells=cells)
+    assert counted.middle < 0.06
+    assert Measurement.of_points(values, errors, rays).middle > 0.2
+    # The poster has a twelfth of the image, and what is nearer to it than to the other two.
+    weights = area_weights(np.ones(62), pixels, (320, 240))
+    assert 0.3 < weights[:60].sum() / weights.sum() < 0.42
+    assert weights.sum() == pytest.approx(12 * 9)
+
+
+def test_corners_whose_patch_has_an_edge_are_left_out():
+    inverse = np.where(np.arange(320) < 160, 1.0, 0.5)[None].repeat(240, 0)
+    pixels = np.array([[100.0, 100.0], [157.0, 100.0], [163.0, 100.0], [200.0, 100.0]])
+    by_patch = odometry.sample_smooth(inverse, pixels, reach=5.5 / 320.0)
+    assert np.isnan(by_patch).tolist() == [False, True, True, False]
+    np.testing.assert_array_equal(odometry.sample_smooth(inverse, pixels), [1.0, 1.0, 0.5, 0.5])
 
 
 def test_error_of_a_corner_in_metres_stays_as_the_camera_moves():
