@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from monodepth2_ros.options import read_scale_sources
 from monodepth2_ros.predictor import DepthPredictor
-from monodepth2_ros.scale import ScaleEstimate, ScaleEstimator, ScaleOptions
+from monodepth2_ros.scale import Beam, ScaleEstimate, ScaleEstimator, ScaleOptions
 from monodepth2_ros.scale.factor import relative_median
 from monodepth2_ros.scale.poses import quaternion
 from monodepth2_ros.scale.range_messages import transformed
@@ -48,6 +48,13 @@ _BOUND = "bound: least abs_rel by ground truth"
 
 #: Seconds, for odometry of motion, after which the factor should be right.
 _SETTLED_S = 3.0
+
+#: Kinds of range sensors, with the half angle of a scan in degrees or the range of others in metres:
+#: a cone of 15°, scans at a height of their own, 60 points within 15° of the horizon, and a depth
+#: camera of 40° × 30°.
+SENSORS = {
+    "scan": 180.0, "scan-60": 30.0, "scan-20": 10.0, "beam": 8.0, "cloud": 20.0, "depth-camera": 6.0
+}  # fmt: skip
 
 # A camera moves if what it sees is displaced, by its way and not by its rotation, by so many
 # radians per second, and by more than this share of the rotation; else it turns on the spot.
@@ -77,12 +84,7 @@ def replay(
         for stamp, pose in [one for one in waiting if one[0] <= frame.stamp]:
             estimator.add_odometry(stamp, tuple(pose[:3, 3]), quaternion(pose[:3, :3]))
         waiting = [one for one in waiting if one[0] > frame.stamp]
-        scan = frame.scan
-        assert scan is not None
-        points = scan_points(
-            scan.ranges, scan.angle_min, scan.angle_increment, scan.range_min, scan.range_max
-        )
-        estimator.add_ranges(frame.stamp, transformed(points, scan.mounting))
+        estimator.add_ranges(frame.stamp, sensed(arguments.sensor, frame))
         # As the node does: what is known before this frame is measured, but for the first factor.
         applied = estimator.glance(frame.stamp, 1.0 / depth, frame.camera)
         was_known = bool(estimator.estimate.source)
@@ -91,6 +93,35 @@ def replay(
         )
         estimates.append(applied if was_known else measured)
     return estimates
+
+
+def sensed(sensor: str, frame: SyntheticFrame) -> Floats | Beam:
+    """Return what a range sensor of a kind sees: a beam, or points in the camera's frame (N, 3).
+
+    All but the scan sit where the camera does and see what it sees, up to a range of their own.
+    """
+    if sensor.startswith("scan"):
+        scan = frame.scan
+        assert scan is not None
+        points = scan_points(
+            scan.ranges, scan.angle_min, scan.angle_increment, scan.range_min, scan.range_max
+        )
+        bearing = np.degrees(np.abs(np.arctan2(points[:, 1], points[:, 0])))
+        return transformed(points[bearing < SENSORS[sensor]], scan.mounting)
+    camera = frame.camera.resized(*frame.depth.shape[::-1])
+    columns, rows = np.meshgrid(*(np.arange(side) for side in frame.depth.shape[::-1]))
+    x, y = (columns - camera.cx) / camera.fx, (rows - camera.cy) / camera.fy
+    wide, high = (np.degrees(np.arctan(np.abs(one))) for one in (x, y))
+    if sensor == "beam":
+        inside = (np.hypot(wide, high) < 7.5) & np.isfinite(frame.depth)
+        distance = float((frame.depth * np.sqrt(1.0 + x**2 + y**2))[inside].min(initial=np.inf))
+        distance = distance if distance < SENSORS[sensor] else np.nan
+        return Beam(distance, np.zeros(3), np.array([0.0, 0.0, 1.0]), np.radians(15.0))
+    seen = frame.depth < SENSORS[sensor]
+    seen &= high < 15.0 if sensor == "cloud" else (wide < 20.0) & (high < 15.0)
+    points = np.stack([x, y, np.ones_like(x)], axis=-1)[seen] * frame.depth[seen][:, None]
+    count = min(len(points), 60 if sensor == "cloud" else 600)
+    return points[np.random.default_rng(frame.stamp).permutation(len(points))[:count]]
 
 
 def abs_rel(depth: NDArray[np.float32], truth: NDArray[Any], factor: float) -> float:
@@ -227,6 +258,7 @@ def main() -> None:
     parser.add_argument("--pitch", type=float, default=5.0, help="degrees down")
     parser.add_argument("--scan-height", type=float, default=0.5)
     parser.add_argument("--odometry", default="slip=0.02,delay=0.02")
+    parser.add_argument("--sensor", default="scan", choices=SENSORS, help="for the source range")
     arguments = parser.parse_args()
     print(
         "| world | source | median-scaled abs_rel | live abs_rel | factor against that of the "

@@ -380,9 +380,16 @@ class ScaleEstimator:
                 inverse_depth,
                 camera,
             )
-        change = self._odometry.view_change(self._views.get(name))
-        _, variance = self._filters[name].at(stamp, change)
-        return measure_ranges(ranges, inverse_depth, camera, math.sqrt(variance))
+        wander = self._filters[name].wander
+        return measure_ranges(ranges, inverse_depth, camera, self._deviation(stamp), wander)
+
+    def _deviation(self, stamp: int) -> float:
+        """Return the relative standard deviation of what is held of all sources together."""
+        weight = 0.0
+        for name, running in self._filters.items():
+            change = self._odometry.view_change(self._views.get(name))
+            weight += 1.0 / running.at(stamp, change)[1]
+        return math.inf if weight == 0.0 else math.sqrt(1.0 / weight)
 
     def _combine(self, stamp: int, reason: str) -> ScaleEstimate:
         """Average the sources, each weighted by 1 / variance."""

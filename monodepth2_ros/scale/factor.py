@@ -92,12 +92,16 @@ class Measurement:
         Standard deviation of their median, as errors of neighbouring points agree.
     unseen : float
         Share of the image without points, where the factor may be another one.
+    teaches : bool
+        Whether a jump to or from it tells how much the network's factor wanders; one that says
+        little of the image jumps by itself.
     """
 
     values: NDArray[np.float64]
     weights: NDArray[np.float64]
     deviation: float
     unseen: float = 0.0
+    teaches: bool = True
 
     @classmethod
     def of_points(
@@ -241,7 +245,7 @@ class FactorFilter:
         """
         if self._kept and stamp < self._kept[-1][0]:
             self._kept.clear()
-        elif self._kept:
+        elif self._kept and measurement.teaches and self._kept[-1][1].teaches:
             self._learn(
                 measurement.middle - self._kept[-1][1].middle, self._share_new(stamp, change)
             )

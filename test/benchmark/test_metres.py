@@ -27,14 +27,11 @@ def test_live_metres_are_right_and_say_how_right_they_are(layout):
     arguments = SimpleNamespace(
         checkpoint="default", layouts=[layout], seeds=[9611], sources=sources, frames=44,
         width=192, height=128, pitch=5.0, scan_height=0.5, odometry="slip=0.02,delay=0.02",
+        sensor="scan",
     )  # fmt: skip
     rows = [row.split("|")[2:-1] for row in metres.rows(arguments)]
     found = {row[0].strip(): row[1:] for row in rows}
     for source in sources:
-        if found[source][1].strip() == "refused":
-            assert source == "range" and layout == "street"
-            continue
-        assert (source, layout) != ("range", "street"), "a scan of 8 m says too little of a street"
         scaled, live = (float(value) for value in found[source][:2])
         error = float(found[source][3].split()[0])
         square, measured = float(found[source][6]), float(found[source][7].split()[0])
@@ -45,6 +42,9 @@ def test_live_metres_are_right_and_say_how_right_they_are(layout):
             "camera_height": (1.3, 10.0, 0.2, 2.5),
             "range": (1.1, 5.0, 0.02, 2.5),
         }[source]
+        if (source, layout) == ("range", "street"):
+            # A scan of 8 m says little of a street: better than nothing, and it says so.
+            ratio, most, sure = 1.6, 20.0, 1.0
         assert live < ratio * scaled and error < most, (source, found[source])
         assert unsure < square < sure, (source, found[source])
         assert measured == 100.0 or source == "range"

@@ -457,11 +457,67 @@ def test_points_in_a_small_part_of_the_width_are_refused_where_more_is_known():
     few = points[np.abs(across + 1.0) < 0.6]
     whole = measure_ranges(points, inverse, CAMERA)
     assert np.exp(whole.middle) == pytest.approx(UNIT, rel=0.005) and whole.deviation < 0.05
-    for held in (np.inf, 0.05):  # nothing is known, or more than these points say
-        said = measure_ranges(few, inverse, CAMERA, held)
-        assert isinstance(said, str) and "40% of the width" in said
-    told = measure_ranges(few, inverse, CAMERA, held=0.3)
-    assert np.exp(told.middle) == pytest.approx(UNIT, rel=0.005) and 0.1 < told.deviation < 0.3
+    said = measure_ranges(few, inverse, CAMERA, held=0.05)
+    assert isinstance(said, str) and "40% of the image's width" in said and "held to 5%" in said
+    for held in (np.inf, 0.3):  # nothing is known, or less than these points say
+        told = measure_ranges(few, inverse, CAMERA, held)
+        assert np.exp(told.middle) == pytest.approx(UNIT, rel=0.005) and 0.1 < told.deviation < 0.3
+
+
+def sensed(kind: str) -> np.ndarray | Beam:
+    """Return what a range sensor sees of :func:`walls` from where the camera is, or near."""
+    if kind == "beam":
+        ahead = np.array([0.3, 0.0, 1.0])
+        return Beam(6.0 * float(np.linalg.norm(ahead)), np.zeros(3), ahead, 0.05)
+    if kind == "depth of another camera":  # of a narrow one, 5 cm to the right
+        camera = PinholeCamera(160, 120, 260.0, 260.0, 79.5, 59.5)
+        place = np.array([0.05, 0.0, 0.0])
+        points = depth_image_points((UNIT / walls(place)[1])[60:180, 80:240], camera)
+        return points + place
+    if kind == "sparse cloud":
+        x, y = np.random.default_rng(0).uniform((-0.6, -0.45), (0.6, 0.45), (40, 2)).T
+    else:
+        x = np.tan(
+            np.radians(np.arange(*{"20°": (5, 25), "60°": (-30, 30), "full": (-90, 90)}[kind]))
+        )
+        y = np.full(len(x), 0.1)
+    depth = np.where(x < 0.0, 4.0, 6.0)
+    return np.column_stack([x * depth, y * depth, depth])
+
+
+@pytest.mark.parametrize(
+    ("kind", "least", "most"),
+    [
+        ("beam", 0.18, 0.22),
+        ("20°", 0.15, 0.22),
+        ("60°", 0.1, 0.12),
+        ("full", 0.1, 0.12),
+        ("sparse cloud", 0.1, 0.12),
+        ("depth of another camera", 0.13, 0.17),
+    ],
+)
+def test_any_range_sensor_gives_the_first_factor_and_says_how_well(moved, kind, least, most):
+    _, inverse = walls(np.zeros(3))
+    estimator = ScaleEstimator(ScaleOptions(("range",)))
+    estimator.add_ranges(0, sensed(kind))
+    first = estimator.measure(0, inverse, CAMERA)
+    assert first.reason == "" and first.factor == pytest.approx(UNIT, rel=0.03)
+    assert least < first.deviation < most
+    # The same sensor keeps it up to date, as what is held is never surer than what it says.
+    estimator.add_ranges(STEP_NS, sensed(kind))
+    again = estimator.measure(STEP_NS, 1.2 * inverse, CAMERA)
+    assert again.reason == "" and again.factor > 1.1 * UNIT
+    # Where odometry knows more, the deviation decides.
+    ride = copy.deepcopy(moved)
+    both = ScaleEstimator(ScaleOptions(("odometry", "range")))
+    both._odometry = ride.estimator._odometry
+    both._filters["odometry"] = ride.estimator._filters["odometry"]
+    known = both._deviation(ride.stamp)
+    assert known < 0.09
+    both.add_ranges(ride.stamp, sensed(kind))
+    both.measure(ride.stamp, walls(ride.position)[1], CAMERA)
+    taken = both._filters["range"].stamp is not None
+    assert taken == (kind != "20°")
 
 
 @pytest.mark.slow
