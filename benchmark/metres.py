@@ -12,6 +12,11 @@ or turns on the spot, nothing can be measured, and a row of its own says what th
 worth. The other sources are judged from 3 s on.
 
     python benchmark/metres.py --layouts street room corridor --seeds 9001 9002 9003
+
+Recordings with poses of the camera and ground-truth depth, and the factor of the first one over
+time as a picture:
+
+    python benchmark/metres.py --recordings BAG --picture docs/images/metres_factor.png
 """
 
 from __future__ import annotations
@@ -19,7 +24,9 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
+import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +36,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from monodepth2_ros.checkpoint import open_checkpoint
 from monodepth2_ros.options import read_scale_sources
 from monodepth2_ros.predictor import DepthPredictor
 from monodepth2_ros.scale import Beam, ScaleEstimate, ScaleEstimator, ScaleOptions
@@ -36,6 +44,7 @@ from monodepth2_ros.scale.factor import relative_median
 from monodepth2_ros.scale.poses import quaternion
 from monodepth2_ros.scale.range_messages import transformed
 from monodepth2_ros.scale.ranges import scan_points
+from monodepth2_ros.scale.tracking import TRACKING_WIDTH
 from training.worlds.camera_path import MANNERS
 from training.worlds.film import SyntheticFrame, synthesize
 from training.worlds.odometry import OdometryRecorder, read_errors
@@ -49,9 +58,9 @@ _BOUND = "bound: least abs_rel by ground truth"
 #: Seconds, for odometry of motion, after which the factor should be right.
 _SETTLED_S = 3.0
 
-#: Kinds of range sensors, with the half angle of a scan in degrees or the range of others in metres:
-#: a cone of 15°, scans at a height of their own, 60 points within 15° of the horizon, and a depth
-#: camera of 40° × 30°.
+#: Kinds of range sensors, with the half angle of a scan in degrees or the range of others in
+#: metres: scans at a height of their own, a cone of 15°, 60 points within 15° of the horizon, and a
+#: depth camera of 40° × 30°.
 SENSORS = {
     "scan": 180.0, "scan-60": 30.0, "scan-20": 10.0, "beam": 8.0, "cloud": 20.0, "depth-camera": 6.0
 }  # fmt: skip
@@ -178,9 +187,10 @@ def rows(arguments: argparse.Namespace) -> Iterator[str]:
             best, least = [], []
             for depth, truth in zip(depths, truths, strict=True):
                 known = np.isfinite(truth) & (truth < 80.0)
-                best.append(float(np.median(truth[known]) / np.median(depth[known])))
-                logs = np.log(truth[known] / depth[known]).astype(np.float64)
-                least.append(float(np.exp(relative_median(logs, np.ones(len(logs))))))
+                for factors, factor in zip(
+                    (best, least), _best_factors(depth, truth, known), strict=True
+                ):
+                    factors.append(factor)
             scaled = [abs_rel(d, t, f) for d, t, f in zip(depths, truths, best, strict=True)]
             for k in np.flatnonzero(judged(_BOUND, frames)[0][1]).tolist():
                 figures.setdefault(_BOUND, []).append(
@@ -241,6 +251,96 @@ def _row(layout: str, name: str, values: Floats) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """What was found on a recording, frame by frame.
+
+    Attributes
+    ----------
+    seconds : ndarray, shape (N,)
+    estimates : list of ScaleEstimate
+    medians : ndarray, shape (N,)
+        Ratio of the medians of ground truth and prediction.
+    figures : ndarray, shape (N, 7)
+        See :func:`_row`.
+    """
+
+    seconds: Floats
+    estimates: list[ScaleEstimate]
+    medians: Floats
+    figures: Floats
+
+
+def replay_recording(checkpoint_name: str, recording: Path) -> Recorded:
+    """Run the estimator over a recording, as the node does with odometry of the camera."""
+    from training.evaluation.live_scale import LiveScale
+    from training.evaluation.live_scale import replay as replay_store
+    from training.evaluation.predictors import depth_predictor
+    from training.evaluation.protocol import Protocol
+    from training.extraction.open_frames import open_frames
+
+    checkpoint = open_checkpoint(checkpoint_name)
+    metadata = checkpoint.metadata
+    # Corners are followed on images larger than the network's.
+    times = max(1, round(TRACKING_WIDTH / metadata.width))
+    size = (times * metadata.width, times * metadata.height)
+    with tempfile.TemporaryDirectory(prefix="metres.") as scratch:
+        store = open_frames(recording, Path(scratch) / recording.stem, size, metadata.crop)
+        predict = depth_predictor(checkpoint, "cpu", Protocol(scaling="live"))
+        estimates = replay_store(LiveScale(predict, metadata.crop), store)
+        chosen, medians, figures = [], [], []
+        for k, estimate in enumerate(estimates):
+            truth = np.asarray(store.truth[k], np.float32)
+            depth = predict(store, np.array([k]))[0]
+            known = np.isfinite(truth) & (truth > 0.0) & (truth < 80.0)
+            if np.count_nonzero(known) < 50:
+                continue
+            median, least = _best_factors(depth, truth, known)
+            chosen.append(k)
+            medians.append(median)
+            figures.append(
+                [
+                    abs_rel(depth, truth, median),
+                    *_figures(estimate, depth, truth, median, least),
+                ]
+            )
+        seconds = 1e-9 * (store.stamps[chosen] - store.stamps[0])
+    return Recorded(seconds, [estimates[k] for k in chosen], np.array(medians), np.array(figures))
+
+
+def draw(found: Recorded, path: Path) -> None:
+    """Draw the live factor over time with its deviation, and the ratio of the medians."""
+    from matplotlib.figure import Figure
+
+    factors = np.array([one.factor if one.source else np.nan for one in found.estimates])
+    spread = factors * np.array([one.deviation for one in found.estimates])
+    figure = Figure(figsize=(9.0, 3.4), layout="constrained")
+    axes = figure.subplots()
+    label = "± 1 standard deviation"
+    axes.fill_between(
+        found.seconds, factors - spread, factors + spread, color="C1", alpha=0.3, lw=0, label=label
+    )
+    axes.plot(found.seconds, found.medians, color="0.3", label="ratio of the medians, ground truth")
+    axes.plot(found.seconds, factors, color="C1", label="live, from odometry")
+    axes.set(
+        xlabel="time (s)",
+        ylabel="metres per unit of depth",
+        xlim=(found.seconds[0], found.seconds[-1]),
+        ylim=np.quantile(found.medians, (0.005, 0.995)) * (0.7, 1.3),
+    )
+    axes.legend(ncols=3, loc="upper center", frameon=False, fontsize="small")
+    figure.savefig(path, dpi=100)
+
+
+def _best_factors(
+    depth: NDArray[np.float32], truth: NDArray[Any], known: NDArray[np.bool_]
+) -> tuple[float, float]:
+    """Return the ratio of the medians, and the factor of the least abs_rel."""
+    logs = np.log(truth[known] / depth[known]).astype(np.float64)
+    median = float(np.median(truth[known]) / np.median(depth[known]))
+    return median, float(np.exp(relative_median(logs, np.ones(len(logs)))))
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -252,6 +352,10 @@ def main() -> None:
         nargs="+",
         default=["odometry", "camera_height", "range", "odometry+camera_height"],
     )
+    parser.add_argument(
+        "--recordings", nargs="+", type=Path, default=[], help="in the place of worlds"
+    )
+    parser.add_argument("--picture", type=Path, help="factor over time, of the first recording")
     parser.add_argument("--frames", type=int, default=60, help="at 10 Hz")
     parser.add_argument("--width", type=int, default=320)
     parser.add_argument("--height", type=int, default=192)
@@ -266,8 +370,14 @@ def main() -> None:
         "| normalised error squared, of the first | of the second | measured in | frames |"
     )
     print("|" + 11 * "---|")
-    for row in rows(arguments):
-        print(row, flush=True)
+    for recording in arguments.recordings:
+        found = replay_recording(arguments.checkpoint, recording)
+        print(_row(recording.stem, "odometry", found.figures), flush=True)
+        if arguments.picture is not None and recording == arguments.recordings[0]:
+            draw(found, arguments.picture)
+    if not arguments.recordings:
+        for row in rows(arguments):
+            print(row, flush=True)
 
 
 if __name__ == "__main__":

@@ -65,9 +65,9 @@ class Cells:
     Attributes
     ----------
     index : ndarray, shape (N,)
-        Which cell each point is in.
-    area : ndarray, shape (M,)
-        How much of the image is nearer to the points of a cell than to others, in cells.
+        Number of the cell that each point is in.
+    area : ndarray, shape (N,)
+        How much of the image is nearer to the points of that cell than to others, in cells.
     """
 
     index: NDArray[np.intp]
@@ -75,7 +75,7 @@ class Cells:
 
     def weigh(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Scale weights (N,) so that those of each cell add up to its area."""
-        return np.asarray(weights * (self.area / np.bincount(self.index, weights))[self.index])
+        return np.asarray(weights * self.area / np.bincount(self.index, weights)[self.index])
 
 
 @dataclass(frozen=True)
@@ -362,8 +362,8 @@ def nearest_cells(pixels: NDArray[np.float64], size: tuple[int, int]) -> Cells:
     _, labels = cv2.distanceTransformWithLabels(
         empty, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    cell, index = np.unique(labels[y, x], return_inverse=True)
-    return Cells(index, np.bincount(labels.ravel(), minlength=cell[-1] + 1)[cell].astype(float))
+    index = labels[y, x]
+    return Cells(index, np.bincount(labels.reshape(-1))[index].astype(np.float64))
 
 
 def area_weights(

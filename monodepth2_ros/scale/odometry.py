@@ -60,7 +60,7 @@ _WINDOW_S = 2.5
 _MAP = 20
 # Of their corners at most about twice so many are compared, and so many at a glance.
 _MOST_COMPARED = 700
-_MOST_GLANCED = 250
+_MOST_GLANCED = 300
 #: Images that follow each other faster are not followed, and slower ones always are.
 INTERVAL_NS, LONGEST_INTERVAL_NS = 90_000_000, 270_000_000
 # Between the two an image is worth it when so much of it is new.
@@ -590,7 +590,7 @@ class OdometryScale:
         self._corners = _Corners(base.stamp, base.pose, at_home, inverse, solution.noise[good])
         self._map.append(self._corners)
         self._merged = _merge(self._map, _MOST_COMPARED)
-        self._some = _merge([self._merged], 2 * _MOST_GLANCED)
+        self._some = _merge([self._merged], _MOST_GLANCED)
         return ""
 
     def _find_again(
@@ -710,8 +710,6 @@ def _plan_glance(
     if np.count_nonzero(good) < max(_FEWEST_POINTS, 0.5 * len(smooth)):
         return None
     errors, some = errors[good], smooth[good]
-    step = max(1, len(some) // _MOST_GLANCED)
-    errors, some = errors[::step], some[::step]
     x, y = np.rint(pixels[some]).astype(np.intp).T
     return GlancePlan(
         stamp=expected,
@@ -751,9 +749,8 @@ def sample_smooth(
     x, y = np.rint(pixels).astype(int).T
     inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
     x, y = x.clip(off, max(off, width - 1 - off)), y.clip(off, max(off, height - 1 - off))
-    around = np.stack(
-        [values[y + j, x + i] for i, j in ((-off, 0), (off, 0), (0, -off), (0, off), (0, 0))]
-    ).astype(np.float64)
+    neighbours = np.array([[-off], [off], [-off * width], [off * width], [0]])
+    around = values.reshape(-1).take(y * width + x + neighbours).astype(np.float64)
     low, high = around.min(axis=0), around.max(axis=0)
     smooth = inside & (high - low < edge * high) & (low > 0.0)
     return np.where(smooth, around[-1] if off > 1 else around.mean(axis=0), np.nan)
