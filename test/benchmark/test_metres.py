@@ -8,9 +8,12 @@ import importlib.util
 import sys
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
+from monodepth2_ros.camera import PinholeCamera
+from monodepth2_ros.scale import ScaleEstimate
 from paths import REPOSITORY
 
 pytest.importorskip("torch", reason="torch is not installed")
@@ -72,3 +75,41 @@ def test_odometry_is_judged_while_the_camera_moves():
     assert np.flatnonzero(rest).tolist() == list(range(40, 50))
     ((_, every),) = metres.judged("range", frames)
     assert np.flatnonzero(every).tolist() == list(range(30, 60))
+
+
+def _room(depth=3.0):
+    camera = PinholeCamera(40, 24, 24.0, 24.0, 19.5, 11.5)
+    return SimpleNamespace(
+        stamp=5, camera=camera, depth=np.full((24, 40), depth, np.float32), scan=SimpleNamespace(
+            ranges=np.full(361, 2.0), angle_min=-np.pi, angle_increment=np.pi / 180.0,
+            range_min=0.1, range_max=8.0, mounting=np.eye(4),
+        ),
+    )  # fmt: skip
+
+
+def test_range_sensors_see_what_their_kind_sees():
+    assert len(metres.sensed("scan", _room())) > 350
+    narrow = metres.sensed("scan-20", _room())
+    bearing = np.degrees(np.arctan2(narrow[:, 1], narrow[:, 0]))
+    assert 15 <= len(narrow) <= 21 and np.abs(bearing).max() < 10.0
+    beam = metres.sensed("beam", _room())
+    assert beam.distance == pytest.approx(3.0, abs=0.01)
+    assert np.isnan(metres.sensed("beam", _room(depth=9.0)).distance)
+    cloud, depth_camera = (metres.sensed(kind, _room()) for kind in ("cloud", "depth-camera"))
+    assert len(cloud) == 60 and np.allclose(cloud[:, 2], 3.0)
+    assert np.abs(depth_camera[:, 0] / 3.0).max() < np.tan(np.radians(20.0))
+    assert not len(metres.sensed("depth-camera", _room(depth=7.0)))
+
+
+def test_the_factor_of_a_recording_is_drawn(tmp_path):
+    estimates = [
+        ScaleEstimate(),
+        *[ScaleEstimate(1.0 + 0.1 * k, 0.1, "odometry") for k in range(9)],
+    ]
+    found = metres.Recorded(
+        np.arange(10.0), estimates, np.linspace(1.0, 2.0, 10), np.zeros((10, 7))
+    )
+    metres.draw(found, tmp_path / "factor.png")
+    picture = cv2.imread(str(tmp_path / "factor.png"))
+    assert picture.shape == (340, 900, 3)
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
