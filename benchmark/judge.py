@@ -30,7 +30,7 @@ from training.evaluation.protocol import Protocol
 from training.frames.store import FrameStore
 from training.learning.baselines import FARTHEST, sparse_error
 from training.learning.dataset import Samples, find_samples, split_samples
-from training.learning.motion_from_tracks import SparseGeometry, remember_tracks, sample_at
+from training.learning.motion_from_tracks import SparseGeometry, read_around, remember_tracks
 from training.learning.validation import evenly
 from training.metrics import evaluate_frame
 
@@ -110,7 +110,7 @@ def _figures(
     depth: Depth,
     geometries: Sequence[SparseGeometry | None],
 ) -> tuple[float, float]:
-    """Return the mean abs_rel against ground truth and against triangulated depth."""
+    """Return the mean errors against ground truth (abs_rel) and against triangulated depth."""
     assert store.truth is not None
     exact, sparse = [], []
     for frame, image, geometry in zip(frames.tolist(), depth, geometries, strict=True):
@@ -123,7 +123,7 @@ def _figures(
         if geometry is not None:
             size = (store.height, store.width)
             small = torch.nn.functional.interpolate(tensor, size, mode="bilinear")
-            read = sample_at(small, torch.from_numpy(geometry.points[None, :, :2]))
+            read = read_around(small, torch.from_numpy(geometry.points[None]))
             sparse.append(sparse_error(geometry, read[0].numpy()))
     return float(np.mean(exact)), float(np.mean(sparse))
 

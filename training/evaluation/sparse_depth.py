@@ -64,8 +64,9 @@ def sparse_depth(store: FrameStore, frame: int) -> NDArray[np.float16]:
     sources = neighbours_of(store, frame)
     found = triangulate_frames(store, frame, sources) if sources else None
     if found is not None and is_determined(found):
-        x, y = np.round(found.points).astype(int).T
-        image[y, x] = found.depth
+        kept = found.is_certain
+        x, y = np.round(found.points[kept]).astype(int).T
+        image[y, x] = found.depth[kept]
     return image
 
 

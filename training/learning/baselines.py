@@ -11,10 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from training.learning.dataset import Samples
-from training.learning.motion_from_tracks import SparseGeometry
+from training.learning.motion_from_tracks import (
+    CERTAIN_WEIGHT,
+    SparseGeometry,
+    corner_errors,
+)
 from training.metrics import evaluate_frame, valid_mask, weighted_median
 
 Floats = NDArray[np.float64]
@@ -90,24 +95,36 @@ def measure_baselines(
 
 
 def sparse_error(geometry: SparseGeometry, prediction: NDArray[np.floating]) -> float:
-    """Return abs_rel of predicted depth at the triangulated points, each counting by its area.
+    """Return the error of predicted depth at the triangulated points, each counting by its area.
 
-    Scaled by the median ratio. Without the areas, crowded corners decide and what lies between
-    them hardly counts: the order of models then differs from that by dense ground truth.
+    Scaled by the median ratio at the points whose depth can be told. Without the areas, crowded
+    corners decide and what lies between them hardly counts: the order of models then differs from
+    that by dense ground truth.
 
     Parameters
     ----------
     geometry : SparseGeometry
         Geometry of P points.
-    prediction : ndarray, shape (P,)
-        Positive.
+    prediction : ndarray, shape (P,) or (P, 9)
+        Positive; at the points, or around them as
+        :func:`training.learning.motion_from_tracks.read_around` reads it.
+
+    Returns
+    -------
+    float
+        Mean of :func:`training.learning.motion_from_tracks.corner_errors`.
     """
     kept = geometry.points[:, 3] > 0
-    true, found = geometry.points[kept, 2].astype(float), np.asarray(prediction, float)[kept]
-    areas = geometry.areas[kept].astype(float)
-    ratio = found / true
-    middle = weighted_median(ratio, areas)
-    return float(np.average(np.abs(ratio / middle - 1.0), weights=areas))
+    points, areas = geometry.points[kept].astype(float), geometry.areas[kept].astype(float)
+    read = np.asarray(prediction, float)[kept].reshape(len(points), -1)
+    told = points[:, 3] >= CERTAIN_WEIGHT
+    factor = weighted_median(read[told, 0] / points[told, 2], areas[told])
+    errors = corner_errors(
+        torch.from_numpy(points)[None],
+        torch.from_numpy(read)[None],
+        torch.tensor([factor], dtype=torch.float64).log(),
+    )
+    return float(np.average(errors[0].numpy(), weights=areas))
 
 
 def _mean(values: list[float]) -> float | None:
@@ -185,11 +202,13 @@ def _best_plane(geometry: SparseGeometry) -> Floats:
     points = geometry.points.astype(float)
     design = np.column_stack([points[:, :2] / 100.0, np.ones(len(points))])
     target, weight = 1.0 / points[:, 2], len(points) * geometry.areas.astype(float)
+    # Far corners count by what is known of their inverse depth, near ones relative to it.
+    sharpness = points[:, 2] * np.sqrt(points[:, 3])
     plane = np.zeros(3)
     robust = np.ones(len(points))
     for _ in range(10):
-        weighted = design * (weight * robust * points[:, 2] ** 2)[:, None]
+        weighted = design * (weight * robust * sharpness**2)[:, None]
         plane = np.linalg.solve(weighted.T @ design + 1e-9 * np.eye(3), weighted.T @ target)
-        error = np.abs(design @ plane - target) * points[:, 2]
+        error = np.abs(design @ plane - target) * sharpness
         robust = 1.0 / np.maximum(error, 0.05)
     return np.asarray(1.0 / np.clip(design @ plane, 0.02, 50.0))

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-#: Figures that can decide which model is the best; "sparse" is abs_rel against triangulated depth.
+#: Figures that can decide which model is the best; "sparse" is the error at triangulated corners.
 Measure = Literal["abs_rel", "sparse", "loss", "train_loss"]
 
 #: What is learned must lower the measure by this share, or it is within the noise.
@@ -32,9 +32,13 @@ _MUCH_WORSE, WORSE_PATIENCE = 1.25, 4
 #: Without ground truth, a model whose spread is at most this share of the start's is not better.
 _SPREAD_KEPT = 0.5
 
+#: Two models that are as good away from the corners as at them differ there by less than this share
+#: of both errors; by all of it only if they err to opposite sides.
+_EXPLAINED = 0.75
+
 _NAMES = {
     "abs_rel": "abs_rel",
-    "sparse": "abs_rel against triangulated depth",
+    "sparse": "error against triangulated depth",
     "loss": "validation loss",
     "train_loss": "training loss",
 }
@@ -86,7 +90,8 @@ def may_replace_start(
 
     It must be better than the best constant depth, where that is known, and without ground truth
     it must not be flat: a model that judges badly on few corners may be full of right structure
-    elsewhere (the sky, the road); one that lost most of the spread of log depth has none. The
+    elsewhere (the sky, the road); one that lost most of the spread of log depth has none. Nor may
+    it have changed, where no corner judges, by more than the errors at the corners explain. The
     photometric loss tells nothing about depth: by it alone nothing takes that place, unless the
     user has chosen it.
 
@@ -105,7 +110,24 @@ def may_replace_start(
     left = entry.get("spread", 1.0) / max(start.get("spread", 1.0), 1e-9)
     if measure != "abs_rel" and left <= _SPREAD_KEPT:
         return False
+    if measure == "sparse" and not changes_as_it_may(entry, start):
+        return False
     return constant is None or figure is None or bool(figure <= (1 - LEAST_GAIN) * constant)
+
+
+def changes_as_it_may(entry: Mapping[str, Any], start: Mapping[str, Any]) -> bool:
+    """Whether what has changed away from the corners is explained by the errors at the corners.
+
+    Parameters
+    ----------
+    entry, start : mapping
+        A validation, and the first one.
+    """
+    figures = entry.get("changed"), entry.get("sparse"), start.get("sparse")
+    changed, error, began = figures
+    if changed is None or error is None or began is None:
+        return True
+    return bool(changed <= _EXPLAINED * (error + began))
 
 
 def describe_entry(entry: Mapping[str, Any], start: Mapping[str, Any] | None) -> str:
@@ -134,6 +156,9 @@ def describe_entry(entry: Mapping[str, Any], start: Mapping[str, Any] | None) ->
         beside += [f"{word} {baselines[key]:.3f}" for word, key in others if baselines.get(key)]
         compared = f" ({', '.join(beside)})" if beside else ""
         parts.append(f"{_NAMES[name]} {entry[name]:.3f}{compared}")
+    if entry.get("changed") is not None:
+        doubt = "" if start is None or changes_as_it_may(entry, start) else ", too much"
+        parts.append(f"changed away from corners by {entry['changed']:.3f}{doubt}")
     own = entry.get("own_size")
     if own is not None and own.get("abs_rel", own.get("sparse")) is not None:
         figure = own.get("abs_rel", own.get("sparse"))
@@ -264,7 +289,8 @@ def conclude(
         kept = "is the model that training began with"
         if len(rest) < len(known) - 1:
             kept += (
-                ", as later ones are no better than a constant depth, or flat (where sky or bare "
+                ", as later ones are no better than a constant depth, flat, or changed more where "
+                "no corner judges than their errors at corners explain (where sky, roads or bare "
                 "walls have come near, --keep-weight 0.05 holds them)"
             )
         if came < began:

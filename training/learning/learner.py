@@ -144,8 +144,9 @@ class Learner:
     constant : float or None
         Sigmoid disparity to take in place of a predicted one.
     anchor : float or None
-        Mean inverse depth that training is drawn to. Motion that is solved for any depth leaves
-        nothing to hold the scale, and a scale that drifts ends at the limits of the range.
+        Geometric mean of the inverse depth that training is drawn to. Motion that is solved for any
+        depth leaves nothing to hold the scale, and a scale that drifts ends at the limits of the
+        range.
     truth_weight : float
         Weight of :func:`training.learning.truth_loss.truth_loss`, where views come with truth.
     sparse_weight : float
@@ -276,7 +277,8 @@ class Learner:
             output = replace(output, loss=output.loss + kept)
         if self.anchor is not None and self.model.training:
             depth = self._depth(predictions.disparities[0])
-            drift = torch.log(depth.reciprocal().mean() / self.anchor)
+            # Of the logarithm: a mean of inverse depth is held by making bare near ground nearer.
+            drift = -torch.log(depth * self.anchor).mean()
             output = replace(output, loss=output.loss + ANCHOR_WEIGHT * drift.square())
         return predictions, output
 

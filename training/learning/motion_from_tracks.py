@@ -24,6 +24,7 @@ from torch.nn import functional
 
 from training.frames.store import FrameStore
 from training.learning.triangulation import (
+    CERTAIN,
     FEWEST,
     Triangulation,
     median_parallax,
@@ -44,6 +45,19 @@ _FARTHER = ((2, 2.5), (3, 1.0))
 # A triangulated depth counts by its precision; none counts as more precise than this.
 _LEAST_DEVIATION = 0.05
 
+# The share of a depth that counts as much as a standard deviation of a far corner's inverse depth.
+_SHARPEST = 0.1
+
+# No corner counts as more wrong than this.
+_LARGEST_ERROR = 0.5
+
+#: Corners of at least this weight have a depth that can be told.
+CERTAIN_WEIGHT = (_LEAST_DEVIATION / CERTAIN) ** 2
+
+
+# A corner is compared with the predictions at its pixel and around it, the pixel itself first.
+_AROUND = ((0, 0), (-1, -1), (0, -1), (1, -1), (-1, 0), (1, 0), (-1, 1), (0, 1), (1, 1))
+
 
 class TrackedMotion(NamedTuple):
     """Motion and sparse depth of a batch.
@@ -53,7 +67,8 @@ class TrackedMotion(NamedTuple):
     transforms : Tensor, shape (B, S, 4, 4), float32
         From the target's camera to each source's, up to a factor for each sample.
     points : Tensor, shape (B, P, 4), float32
-        x and y in pixels, depth in the unit of the transforms, and weight; weight 0 fills up.
+        x and y in pixels, depth in the unit of the transforms, and weight: the squared ratio of
+        0.05 and the standard deviation of log depth, at most 1; weight 0 fills up.
     """
 
     transforms: Tensor
@@ -130,7 +145,7 @@ def is_determined(found: Triangulation | None) -> bool:
     """Tell whether the motion of a sample is known well enough to train with."""
     return (
         found is not None
-        and len(found.points) >= FEWEST_POINTS
+        and found.is_certain.sum() >= FEWEST_POINTS
         and found.explained >= LEAST_EXPLAINED
         and found.parallax >= LEAST_PARALLAX
     )
@@ -301,6 +316,65 @@ def sample_at(values: Tensor, points: Tensor) -> Tensor:
     return read[:, 0, 0]
 
 
+def read_around(depth: Tensor, points: Tensor) -> Tensor:
+    """Read depth at points and one pixel to all sides of them.
+
+    Parameters
+    ----------
+    depth : Tensor, shape (B, 1, H, W)
+    points : Tensor, shape (B, P, 2 or more)
+        Begin with x and y.
+
+    Returns
+    -------
+    Tensor, shape (B, P, 9)
+        At the points themselves first.
+    """
+    offsets = torch.tensor(_AROUND, dtype=points.dtype, device=points.device)
+    places = (points[..., None, :2] + offsets).flatten(1, 2)
+    return sample_at(depth, places).unflatten(1, (-1, len(_AROUND)))
+
+
+def corner_errors(points: Tensor, read: Tensor, length: Tensor) -> Tensor:
+    """Return the errors of predicted depth at triangulated corners, up to a factor.
+
+    With the inverse depth w and its standard deviation s, both of the triangulation, and the
+    predicted inverse depth v in the same unit::
+
+        |asinh(c v / s) - asinh(c w / s)|, c = 0.1
+
+    Where the triangulation is certain, that is |log(v / w)|. Where it cannot tell the depth from
+    infinity it is c |v - w| / s: a far corner says that depth is large, not how large. It is the
+    transform after which errors of the size s and of c v together count the same everywhere.
+
+    No corner counts more than 0.5: those on a car that drives along seem to be infinitely far, and
+    a few of them would decide.
+
+    A corner on an outline belongs to what is in front, and a prediction that is right may show
+    that a pixel beside it. So the best of the pixels around it counts.
+
+    Parameters
+    ----------
+    points : Tensor, shape (B, P, 4)
+        See :class:`TrackedMotion`.
+    read : Tensor, shape (B, P, K)
+        Predicted depth at each point, and perhaps around it.
+    length : Tensor, shape (B,)
+        Log of the factor from triangulated to predicted depth.
+
+    Returns
+    -------
+    Tensor, shape (B, P)
+        0 where the weight is 0.
+    """
+    known, weight = points[..., 2].reciprocal(), points[..., 3]
+    # c / s: packed() has put the deviation of log depth, s / w, into the weight.
+    slope = (_SHARPEST / _LEAST_DEVIATION * weight.sqrt() / known)[..., None]
+    nearness = torch.exp(length)[:, None, None] / read
+    error = torch.asinh(slope * nearness) - torch.asinh(slope * known[..., None])
+    return error.abs().amin(dim=-1).clamp(max=_LARGEST_ERROR)
+
+
 def weighted_medians(values: Tensor, weights: Tensor) -> Tensor:
     """Return the weighted median of each row.
 
@@ -364,6 +438,9 @@ def factor_loss(log_ratio: Tensor, weights: Tensor, length: Tensor) -> Tensor:
 def sparse_loss(log_ratio: Tensor, weights: Tensor, length: Tensor) -> Tensor:
     """Return the error against triangulated depth, up to each sample's factor.
 
+    Only corners whose depth can be told teach. What shows no parallax may be far, but it may as
+    well be a car ahead that drives as fast: that it must be far made cars holes in the image.
+
     Parameters
     ----------
     log_ratio, weights : Tensor, shape (B, P)
@@ -374,7 +451,8 @@ def sparse_loss(log_ratio: Tensor, weights: Tensor, length: Tensor) -> Tensor:
     Returns
     -------
     Tensor, scalar
-        Weighted mean of |log ratio − length|, which is robust against corners on things that move.
+        Weighted mean of |log ratio - length|, which is robust against corners on things that move.
     """
+    weights = torch.where(weights >= CERTAIN_WEIGHT, weights, 0.0)
     error = (log_ratio - length[:, None]).abs()
     return (weights * error).sum() / weights.sum().clamp_min(1e-6)

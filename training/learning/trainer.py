@@ -117,7 +117,7 @@ from training.learning.size_choice import (
     shrunk,
     size_of_width,
 )
-from training.learning.teacher import FAR_SHARE, far_share, make_teacher
+from training.learning.teacher import FAR_SHARE, Teacher, far_share, make_teacher
 from training.learning.threads import ThreadChoice, take_idle_cores
 from training.learning.timing import Duration, measure_duration, parse_duration
 from training.learning.validation import MOST_SPARSE, evenly, judge_at_size, validate
@@ -268,7 +268,11 @@ class Trainer:
                     "again from its last.safetensors with --checkpoint"
                 )
             _load(self.model.load_state_dict, state.networks, "networks")
-        self.learner = self._with_teacher(self.learner, state)
+        self._start = self._remembered_start(state)
+        if self._may_hold(state):
+            self.learner = replace(
+                self.learner, teacher=self._start, keep_weight=options.keep_weight
+            )
         self.learner = self._with_fastest_arithmetic(state)
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = EagerAdam(parameters, lr=1e-4, fused=True)
@@ -301,24 +305,31 @@ class Trainer:
         self._unsaved_best: tuple[int, float, tuple[int, int] | None] | None = None
         self._told = time.monotonic()
 
-    def _with_teacher(self, learner: Learner, state: RunState | None) -> Learner:
-        """Let the learner remember what the run began with, where it is to be kept."""
+    def _remembered_start(self, state: RunState | None) -> Teacher | None:
+        """Return the trained model that the run began with, if it did."""
         options = self.options
-        resumed = state is not None
-        if not options.checkpoint or not self._may_need_start(state):
-            return learner
+        if not options.checkpoint:
+            return None
         path = self.folder / run_state.START_FILE
-        is_saved = resumed and path.exists()
-        start = load_checkpoint(path) if is_saved else open_checkpoint(options.checkpoint)
+        is_saved = state is not None and path.exists()
+        try:
+            start = load_checkpoint(path) if is_saved else open_checkpoint(options.checkpoint)
+        except (OSError, ValueError):
+            # A run of an older version kept no start, unless it was held near it.
+            if self._may_hold(state):
+                raise
+            return None
         teacher = make_teacher(self.model, start.metadata)
-        if resumed:
+        if state is not None:
             for name in _TAUGHT:
                 taught = teacher.model.get_submodule(name)
                 _load(taught.load_state_dict, start.state[name], path.name)
-        return replace(learner, teacher=teacher, keep_weight=options.keep_weight)
+        return teacher
 
-    def _may_need_start(self, state: RunState | None) -> bool:
-        """Whether a teacher is to remember the start, or has to be asked whether it sees far."""
+    def _may_hold(self, state: RunState | None) -> bool:
+        """Whether depth is held near the start, or the start has to be asked if it sees far."""
+        if not self.options.checkpoint:
+            return False
         if self.options.keep_weight:
             return True
         if state is not None and (state.step > 0 or state.keeps_far is not None):
@@ -357,7 +368,7 @@ class Trainer:
     def _save_start(self) -> None:
         """Keep the model that the run began with: resuming needs it, wherever it came from."""
         path = self.folder / run_state.START_FILE
-        teacher = self.learner.teacher
+        teacher = self._start
         if teacher is None or path.exists():
             return
         networks = {name: teacher.model.get_submodule(name) for name in _TAUGHT}
@@ -469,16 +480,16 @@ class Trainer:
         return samples.select(kept)
 
     def _mean_inverse_depth(self) -> float:
-        """Return what the model predicts for training samples on average, 1 / metres."""
+        """Return what the model predicts for training samples, as a geometric mean, 1 / metres."""
         low, high = self.options.min_depth, self.options.max_depth
         means = []
         self.model.eval()
         with torch.no_grad():
             for inputs in self._some_images():
                 disparity = self.model(inputs, (), ()).disparities[0].float()
-                means.append((1 / disparity_to_depth(disparity, low, high)).mean().item())
+                means.append(disparity_to_depth(disparity, low, high).log().mean().item())
         self.model.train()
-        return sum(means) / len(means)
+        return math.exp(-sum(means) / len(means))
 
     def _some_images(self, most: int = 32) -> Iterator[Tensor]:
         """Yield images that are learned from, one by one, spread over all of them."""
@@ -699,6 +710,7 @@ class Trainer:
                 seed=options.seed,
                 keep_picture=options.tensorboard,
                 measure_tracks=self._measure_tracks,
+                start=self._start if step else None,
             )
             entry |= {
                 "loss": result.loss,
@@ -708,6 +720,8 @@ class Trainer:
             }
             if result.scale is not None:
                 entry |= {"scale": result.scale, "scale_spread": result.scale_spread}
+            if result.changed is not None:
+                entry["changed"] = result.changed
             if not self.state.history:
                 entry["baselines"] = self._baselines()
                 own_size = self._at_own_size()

@@ -54,6 +54,9 @@ _LEAST_NOISE = 0.08
 #: A corner is at most this many times as uncertain along an edge as across it.
 _MOST_ALONG = 6.0
 
+#: A depth can be told where its logarithm is less uncertain than this.
+CERTAIN = 0.25
+
 # A source from which the motion is guessed shows at least this share of the most that one shows.
 _ENOUGH_SEEN = 0.6
 
@@ -93,11 +96,13 @@ class Triangulation:
     Attributes
     ----------
     points : ndarray, shape (N, 2), float64
-        Pixels of the corners that the motion explains and whose parallax is measurable.
+        Pixels of the corners that the motion explains, near and far ones alike.
     depth : ndarray, shape (N,), float64
-        Along the optical axis; its median over all corners is 1.
+        Along the optical axis; its median over all corners is 1. A corner without parallax has a
+        large depth with a large deviation: that it is far is known, how far is not.
     deviation : ndarray, shape (N,), float64
-        Standard deviation of log depth.
+        Standard deviation of log depth. That of inverse depth, this / `depth`, hardly depends on
+        the depth itself.
     transforms : ndarray, shape (S, 4, 4), float64
         From the frame's camera to each source's, in the unit of the depth.
     parallax : float
@@ -116,6 +121,11 @@ class Triangulation:
     parallax: float
     explained: float
     residual: float
+
+    @property
+    def is_certain(self) -> NDArray[np.bool_]:
+        """Which corners have a depth that can be told, shape (N,)."""
+        return self.deviation < CERTAIN
 
 
 def track_corners(image: NDArray[np.uint8], sources: Sequence[NDArray[np.uint8]]) -> CornerTracks:
@@ -360,7 +370,7 @@ def _linear_inverse_depth(
 
 
 def _summarize(tracks: CornerTracks, data: Observed, found: Guesses) -> Triangulation:
-    """Keep the corners that are explained and whose parallax is measurable."""
+    """Keep the corners that are explained and whose parallax would be measurable."""
     moved, seen = project(found, data.rays)
     rotations, translations = found.rotations[0], found.translations[0]
     inverse_depth = found.inverse_depth[0]
@@ -379,8 +389,10 @@ def _summarize(tracks: CornerTracks, data: Observed, found: Guesses) -> Triangul
     residual = float(np.median(worst[explained])) if explained.any() else float("inf")
     noise = max(_LEAST_NOISE, residual)
     deviation = noise / np.sqrt(np.maximum(information, 1e-12))
-    inside = (inverse_depth > 2e-3) & (inverse_depth < 49.0)
-    kept = explained & inside & (deviation < 0.25)
+    # By the uncertainty of the inverse depth, where the median is 1. If the depth itself had to be
+    # certain, a far corner would stay only where an error made it come near.
+    kept = explained & (inverse_depth < 49.0)
+    kept &= deviation * inverse_depth < CERTAIN * np.maximum(1.0, inverse_depth)
     transforms = np.tile(np.eye(4), (len(data.ends), 1, 1))
     transforms[:, :3, :3] = rotations
     transforms[:, :3, 3] = translations

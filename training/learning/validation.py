@@ -20,8 +20,10 @@ from training.learning.dataset import Samples, iterate_batches
 from training.learning.depth_and_motion import Predictions
 from training.learning.learner import Learner, TrainingViews, prepare
 from training.learning.logbook import training_picture
-from training.learning.motion_from_tracks import MeasureTracks, sample_at, weighted_medians
+from training.learning.motion_from_tracks import MeasureTracks, read_around, weighted_medians
 from training.learning.processes import Processes
+from training.learning.teacher import Teacher
+from training.learning.unjudged import change_away
 from training.metrics import evaluate_frame
 
 #: At most this many held-out samples are triangulated, and fewer than this do not judge a model.
@@ -47,6 +49,9 @@ class Validation:
     scale, scale_spread : float or None
         For a model in metres with recorded poses, what its depth must be multiplied by to fit
         them (the geometric mean over samples), and the standard deviation of its logarithm.
+    changed : float or None
+        How much depth has changed from the start's where no corner judges it
+        (:func:`training.learning.unjudged.change_away`).
     picture : Tensor or None
         What :func:`training.learning.logbook.training_picture` shows of the first samples.
     """
@@ -58,6 +63,7 @@ class Validation:
     picture: Tensor | None
     scale: float | None = None
     scale_spread: float | None = None
+    changed: float | None = None
 
 
 def evenly(count: int, most: int) -> NDArray[np.int64]:
@@ -75,6 +81,7 @@ def validate(
     seed: int = 0,
     keep_picture: bool = False,
     measure_tracks: MeasureTracks | None = None,
+    start: Teacher | None = None,
 ) -> Validation:
     """Evaluate on held-out samples, shared among the processes.
 
@@ -97,6 +104,8 @@ def validate(
         Make a picture.
     measure_tracks : callable, optional
         Triangulates samples, to compare depth with.
+    start : Teacher, optional
+        The model that training began with.
     """
     chosen = evenly(len(samples), most)
     compared = set(chosen[evenly(len(chosen), MOST_SPARSE)].tolist())
@@ -105,8 +114,9 @@ def validate(
     chunks = [samples.arranged(chosen[i : i + batch]) for i in range(0, len(chosen), batch)]
     generator = torch.Generator(processes.device).manual_seed(seed)
     # Sums over samples: loss, their number, abs_rel, images with truth, error against triangulated
-    # depth, images with that, spread, samples with a scale, its logarithm, and the square of that.
-    sums = torch.zeros(10, dtype=torch.float64)
+    # depth, images with that, spread, samples with a scale, its logarithm, and the square of that,
+    # change away from corners, images with that.
+    sums = torch.zeros(12, dtype=torch.float64)
     picture = None
     model = learner.model
     was_training = model.training
@@ -132,6 +142,11 @@ def validate(
                     errors = _sparse_errors(tracked, chunk, depth, compared)
                     sums[4] += sum(errors)
                     sums[5] += len(errors)
+                    if start is not None:
+                        images = views.images[:, 0]
+                        changes = _changes(tracked, chunk, depth, images, start, compared)
+                        sums[10] += sum(changes)
+                        sums[11] += len(changes)
                 if wants_picture and output.images:
                     picture = training_picture(
                         views.images[:, 0], predictions.disparities[0], output
@@ -139,7 +154,7 @@ def validate(
     finally:
         model.train(was_training)
     totals = processes.total(sums.to(processes.device)).tolist()
-    loss, count, abs_rel, images, sparse, points, spread, scales, logs, squares = totals
+    loss, count, abs_rel, with_truth, sparse, points, spread, scales, logs, squares = totals[:10]
     scale = scale_spread = None
     if scales >= FEWEST_SPARSE:
         mean = logs / scales
@@ -147,12 +162,13 @@ def validate(
         scale_spread = math.sqrt(max(0.0, squares / scales - mean**2))
     return Validation(
         loss / count,
-        abs_rel / images if images else None,
+        abs_rel / with_truth if with_truth else None,
         sparse / points if points >= FEWEST_SPARSE else None,
         spread / count,
         picture,
         scale,
         scale_spread,
+        totals[10] / totals[11] if totals[11] >= FEWEST_SPARSE else None,
     )
 
 
@@ -248,17 +264,38 @@ def _full_depth(learner: Learner, disparity: Tensor) -> Tensor:
 def _sparse_errors(
     samples: Samples, chunk: NDArray[np.int64], depth: Tensor, compared: set[int]
 ) -> list[float]:
-    """abs_rel against triangulated depth, of each compared image whose motion is determined."""
+    """Error against triangulated depth of each compared image whose motion is determined."""
     errors = []
     for row, sample in enumerate(chunk.tolist()):
         if sample not in compared:
             continue
         geometry = samples.geometries(np.array([sample]))[0]
         if geometry is not None:
-            points = torch.from_numpy(geometry.points[None, :, :2]).to(depth.device)
-            read = sample_at(depth[row : row + 1], points)[0].cpu().numpy()
+            points = torch.from_numpy(geometry.points[None]).to(depth.device)
+            read = read_around(depth[row : row + 1], points)[0].cpu().numpy()
             errors.append(sparse_error(geometry, read))
     return errors
+
+
+def _changes(
+    samples: Samples,
+    chunk: NDArray[np.int64],
+    depth: Tensor,
+    images: Tensor,
+    start: Teacher,
+    compared: set[int],
+) -> list[float]:
+    """Compare each image with the start, away from corners, where that can be told."""
+    changes = []
+    for row, sample in enumerate(chunk.tolist()):
+        if sample not in compared:
+            continue
+        geometry = samples.geometries(np.array([sample]))[0]
+        if geometry is not None:
+            own = slice(row, row + 1)
+            change = change_away(depth[own], start.depth(images[own], bfloat16=False), geometry)
+            changes += [] if change is None else [change]
+    return changes
 
 
 def _depth_errors(

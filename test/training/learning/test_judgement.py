@@ -166,6 +166,26 @@ def test_without_ground_truth_a_model_that_went_flat_is_not_the_better_one(sprea
 
 
 @pytest.mark.parametrize(
+    ("changed", "may"), [(None, True), (0.1, True), (0.22, True), (0.23, False), (1.7, False)]
+)
+def test_what_no_corner_judges_may_not_change_by_more_than_the_errors_explain(changed, may):
+    """A city: 0.20 and then 0.10 at the corners, and a road that rose to the camera."""
+    history = run(0.20, 0.10, measure="sparse")
+    history[1]["changed"] = changed
+    assert may_replace_start(history[1], history[0], "sparse") == may
+    outcome = conclude(history, "sparse", from_checkpoint=True)
+    assert outcome.has_learned == may
+    assert may or "where no corner judges" in outcome.text
+    line = describe_entry(history[1], history[0])
+    assert ("away from corners" in line) == (changed is not None)
+    assert ("too much" in line) == (not may)
+    # Ground truth judges everywhere.
+    exact = run(0.20, 0.10)
+    exact[1]["changed"] = changed
+    assert may_replace_start(exact[1], exact[0], "abs_rel")
+
+
+@pytest.mark.parametrize(
     ("start", "expected"),
     [
         ({"sparse": 0.45, "baselines": {"sparse_constant": 0.5}}, True),

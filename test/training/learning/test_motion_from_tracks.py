@@ -17,12 +17,15 @@ from training.frames.writer import write_frame_store
 from training.learning.augmentation import mirror_samples
 from training.learning.baselines import sparse_error
 from training.learning.motion_from_tracks import (
+    CERTAIN_WEIGHT,
     MOST_POINTS,
     TrackedMotion,
+    corner_errors,
     factor_loss,
     factors_of_samples,
     nearest_areas,
     packed,
+    read_around,
     sample_at,
     sparse_geometry,
     sparse_loss,
@@ -86,8 +89,55 @@ def test_loss_is_zero_for_the_right_depth_at_any_scale_and_ignores_weight_zero(d
     weights[:, :5] = 0
     ratio = TrackedMotion(tracked.transforms, wrong).log_ratio(depth)
     assert sparse_loss(ratio, weights, weighted_medians(ratio, weights)) < 1e-5
+    # A corner without parallax teaches nothing: it may be on a car that drives along.
+    weights[:, :5] = 0.5 * CERTAIN_WEIGHT
+    assert sparse_loss(ratio, weights, weighted_medians(ratio, weights)) < 1e-5
     nothing = torch.zeros_like(weights)
     assert sparse_loss(ratio, nothing, weighted_medians(ratio, nothing)) == 0
+
+
+def corner(depth, deviation):
+    """Pack one corner at the origin, with a standard deviation of log depth."""
+    found = Triangulation(
+        np.zeros((1, 2)), np.array([depth]), np.array([deviation]), np.eye(4)[None], 2.0, 1.0, 0.1
+    )
+    return torch.from_numpy(packed(found)[None, :1])
+
+
+def test_a_certain_corner_counts_by_the_ratio_of_depths_and_by_no_more_than_a_half():
+    for predicted in (1.4, 1.8, 2.0, 2.5, 3.0, 30.0, 0.01):
+        read = torch.full((1, 1, 1), 3 * predicted)
+        error = corner_errors(corner(2.0, 0.01), read, torch.tensor([3.0]).log())
+        ratio = min(abs(math.log(predicted / 2.0)), 0.5)
+        # Farther away it begins to matter that no corner is certain beyond 5 %.
+        assert error.item() == pytest.approx(ratio, rel=0.2, abs=1e-6)
+
+
+def test_a_far_corner_says_that_depth_is_large_and_not_how_large():
+    # Its inverse depth is 0.002 with a standard deviation of 0.1, where the median is 1.
+    far = corner(500.0, 50.0)
+    read = torch.tensor([[[1e4], [100.0], [20.0], [4.0], [1.0]]])
+    errors = corner_errors(far.expand(1, 5, 4), read, torch.zeros(1))[0]
+    assert (errors.diff()[1:] > 0).all() and errors[0] < 0.01
+    # All of 20 and farther is within half a standard deviation.
+    assert errors[:3].max() < 0.1 * 0.5
+    # Another hundredth of the inverse depth costs as much as the first one.
+    near = corner_errors(far, torch.tensor([[[1 / 0.05]]]), torch.zeros(1))
+    more = corner_errors(far, torch.tensor([[[1 / 0.10]]]), torch.zeros(1))
+    assert (more / near).item() == pytest.approx(0.098 / 0.048, rel=0.01)
+
+
+def test_a_corner_on_an_outline_is_met_by_the_pixel_beside_it():
+    """What is in front ends one pixel to the right of the corner, or to its left."""
+    depth = torch.full((1, 1, HEIGHT, WIDTH), 30.0)
+    depth[..., : WIDTH // 2] = 2.0
+    for x, error in ((WIDTH // 2 - 1, 0.0), (WIDTH // 2, 0.0), (WIDTH // 2 + 2, 0.5)):
+        points = corner(2.0, 0.05)
+        points[..., 0], points[..., 1] = x, 5
+        read = read_around(depth, points)
+        assert read.shape == (1, 1, 9)
+        assert read[0, 0, 0] == depth[0, 0, 5, x]
+        assert corner_errors(points, read, torch.zeros(1)).item() == pytest.approx(error, abs=1e-6)
 
 
 def test_depth_in_metres_is_drawn_to_a_factor_of_one_and_its_shape_is_left_alone() -> None:
@@ -186,7 +236,9 @@ def test_a_lonely_corner_counts_as_much_as_the_crowd_that_covers_as_much():
     found = Triangulation(points, depth, np.full(len(points), 0.05), np.eye(4)[None], 2.0, 1.0, 0.1)
     geometry = sparse_geometry(found, found.transforms, (96, 64))
     flat = sparse_error(geometry, np.ones(len(geometry.points)))
-    assert flat > 0.25
+    # Half as near is wrong by more than what a corner counts at most.
+    lonely = geometry.areas[len(poster) : len(points)].sum()
+    assert lonely > 0.45 and flat == pytest.approx(0.5 * lonely, rel=1e-4)
     right = np.ones(len(geometry.points))
     right[: len(depth)] = 3.0 * depth
     assert sparse_error(geometry, right) == pytest.approx(0.0, abs=1e-6)

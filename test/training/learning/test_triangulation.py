@@ -37,11 +37,12 @@ def make_transform(motion):
     return transform
 
 
-def make_tracks(motions, noise=0.0, wrong=0.0, count=250, seed=0):
-    """Project random points; a share of the tracks leads to random places."""
+def make_tracks(motions, noise=0.0, wrong=0.0, count=250, seed=0, far=0.0):
+    """Project random points; a share of the tracks leads to random places, one is of far things."""
     generator = np.random.default_rng(seed)
     points = generator.uniform((2, 2), (WIDTH - 3, HEIGHT - 3), (count, 2))
     depth = np.exp(generator.uniform(np.log(4), np.log(20), count))
+    depth[: round(far * count)] *= 100
     rays = np.column_stack([points, np.ones(count)]) @ np.linalg.inv(INTRINSICS).T
     ends = []
     for motion in motions:
@@ -96,6 +97,23 @@ def test_motion_and_depth_are_found_up_to_one_factor(motions, noise, wrong):
     if noise:
         assert 0.4 < np.median(error / found.deviation) < 1.5
     assert len(found.points) > 0.5 * (1 - 1.3 * wrong) * len(tracks.points)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_far_corners_are_kept_whether_noise_makes_them_near_or_not(seed):
+    """If only those stayed whose depth is certain, the mean of what stays would come near."""
+    tracks, depth = make_tracks((SIDEWAYS, FORWARD), noise=0.15, count=400, seed=seed, far=0.4)
+    found = triangulate(tracks, INTRINSICS)
+    place = {tuple(point): index for index, point in enumerate(tracks.points)}
+    truth = depth[[place[tuple(point)] for point in found.points]]
+    is_far = truth > 300
+    assert is_far.sum() > 0.8 * 160
+    scale = np.median(found.depth[~is_far] / truth[~is_far])
+    error = (1 / found.depth - 1 / (scale * truth)) / (found.deviation / found.depth)
+    assert abs(np.median(error[is_far])) < 0.5
+    # Hardly any looks as if its depth could be told.
+    assert (found.is_certain & is_far).sum() <= 0.05 * is_far.sum()
+    assert found.is_certain[~is_far].mean() > 0.8
 
 
 def test_what_turns_without_moving_is_not_determined():
