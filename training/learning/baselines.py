@@ -19,6 +19,7 @@ from training.learning.motion_from_tracks import (
     CERTAIN_WEIGHT,
     SparseGeometry,
     corner_errors,
+    corner_noise,
 )
 from training.metrics import evaluate_frame, valid_mask, weighted_median
 
@@ -45,6 +46,9 @@ class Baselines:
         stretch; both scaled by the medians.
     sparse_constant, sparse_plane, sparse_mean_image : float or None
         Against triangulated depth: the same, and the plane that fits each frame's points best.
+    sparse_noise : float or None
+        The error against triangulated depth that right depth would have, by the uncertainty of the
+        triangulation alone.
     """
 
     constant: float | None = None
@@ -52,6 +56,7 @@ class Baselines:
     sparse_constant: float | None = None
     sparse_plane: float | None = None
     sparse_mean_image: float | None = None
+    sparse_noise: float | None = None
 
 
 def measure_baselines(
@@ -91,6 +96,7 @@ def measure_baselines(
         _mean([sparse_error(g, np.ones(len(g.points))) for g in found]),
         _mean([sparse_error(g, _best_plane(g)) for g in found]),
         None if grid is None else _mean([sparse_error(g, _at(grid, g, *size)) for g in found]),
+        _mean([_noise(g) for g in found]),
     )
 
 
@@ -125,6 +131,12 @@ def sparse_error(geometry: SparseGeometry, prediction: NDArray[np.floating]) -> 
         torch.tensor([factor], dtype=torch.float64).log(),
     )
     return float(np.average(errors[0].numpy(), weights=areas))
+
+
+def _noise(geometry: SparseGeometry) -> float:
+    """Return what :func:`sparse_error` is of right depth, by the stated uncertainty."""
+    kept = geometry.points[:, 3] > 0
+    return float(np.average(corner_noise(geometry.points[kept]), weights=geometry.areas[kept]))
 
 
 def _mean(values: list[float]) -> float | None:

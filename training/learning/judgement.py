@@ -36,6 +36,10 @@ _SPREAD_KEPT = 0.5
 #: of both errors; by all of it only if they err to opposite sides.
 _EXPLAINED = 0.75
 
+#: A start whose error at corners is at most so many times what right depth would have there is as
+#: good as corners can tell.
+_TOLD = 1.5
+
 _NAMES = {
     "abs_rel": "abs_rel",
     "sparse": "error against triangulated depth",
@@ -91,7 +95,8 @@ def may_replace_start(
     It must be better than the best constant depth, where that is known, and without ground truth
     it must not be flat: a model that judges badly on few corners may be full of right structure
     elsewhere (the sky, the road); one that lost most of the spread of log depth has none. Nor may
-    it have changed, where no corner judges, by more than the errors at the corners explain. The
+    it have changed, where no corner judges, by more than the errors at the corners explain. And
+    where the start is as good as corners can tell, they cannot tell what is better. The
     photometric loss tells nothing about depth: by it alone nothing takes that place, unless the
     user has chosen it.
 
@@ -110,9 +115,24 @@ def may_replace_start(
     left = entry.get("spread", 1.0) / max(start.get("spread", 1.0), 1e-9)
     if measure != "abs_rel" and left <= _SPREAD_KEPT:
         return False
-    if measure == "sparse" and not changes_as_it_may(entry, start):
+    is_told = not is_beyond_judging(start) and changes_as_it_may(entry, start)
+    if measure == "sparse" and not is_chosen and not is_told:
         return False
     return constant is None or figure is None or bool(figure <= (1 - LEAST_GAIN) * constant)
+
+
+def is_beyond_judging(start: Mapping[str, Any]) -> bool:
+    """Whether triangulated corners cannot tell the start from right depth.
+
+    Parameters
+    ----------
+    start : mapping
+        The first validation, with the baselines.
+    """
+    noise, error = start.get("baselines", {}).get("sparse_noise"), start.get("sparse")
+    if noise is None or error is None:
+        return False
+    return bool(min(error, start.get("own_size", {}).get("sparse", error)) <= _TOLD * noise)
 
 
 def changes_as_it_may(entry: Mapping[str, Any], start: Mapping[str, Any]) -> bool:
@@ -285,13 +305,23 @@ def conclude(
     constant = _constant(start, measure)
     if constant is not None:
         figures += f", {constant:.4f} for the best constant depth"
+    if measure == "sparse" and from_checkpoint and not is_chosen and is_beyond_judging(start):
+        return RunOutcome(
+            False,
+            f"it cannot be told whether anything was learned: {figures}. Right depth would have "
+            f"about {start['baselines']['sparse_noise']:.4f}, so uncertain are the corners: the "
+            "start is as good as they can tell, and best.safetensors is the start, "
+            "last.safetensors the trained model. Choose by the corners all the same: "
+            "--best-by sparse",
+        )
     if gain < LEAST_GAIN:
         kept = "is the model that training began with"
         if len(rest) < len(known) - 1:
             kept += (
                 ", as later ones are no better than a constant depth, flat, or changed more where "
                 "no corner judges than their errors at corners explain (where sky, roads or bare "
-                "walls have come near, --keep-weight 0.05 holds them)"
+                "walls have come near, --keep-weight 0.05 holds them; --best-by sparse does not "
+                "ask)"
             )
         if came < began:
             kept = "is better by less than the noise"

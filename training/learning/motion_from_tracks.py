@@ -32,6 +32,8 @@ from training.learning.triangulation import (
     triangulate,
 )
 
+Floats = NDArray[np.float64]
+
 #: Triangulated corners that a sample carries; more are thinned out evenly.
 MOST_POINTS = 512
 
@@ -373,6 +375,28 @@ def corner_errors(points: Tensor, read: Tensor, length: Tensor) -> Tensor:
     nearness = torch.exp(length)[:, None, None] / read
     error = torch.asinh(slope * nearness) - torch.asinh(slope * known[..., None])
     return error.abs().amin(dim=-1).clamp(max=_LARGEST_ERROR)
+
+
+def corner_noise(points: NDArray[np.floating]) -> Floats:
+    """Return the error that a prediction without fault has on average at triangulated corners.
+
+    By what the triangulation says of its own uncertainty; not of corners on things that move.
+
+    Parameters
+    ----------
+    points : ndarray, shape (P, 4)
+        See :class:`TrackedMotion`; all weights above 0.
+
+    Returns
+    -------
+    ndarray, shape (P,)
+        The mean of :func:`corner_errors` over normally distributed inverse depths.
+    """
+    steps, shares = np.polynomial.hermite_e.hermegauss(15)
+    certain = (_SHARPEST / _LEAST_DEVIATION * np.sqrt(points[:, 3].astype(float)))[:, None]
+    found = np.arcsinh(np.maximum(certain + _SHARPEST * steps, 0.0))
+    error = np.abs(found - np.arcsinh(certain)).clip(max=_LARGEST_ERROR)
+    return np.asarray(error @ shares / shares.sum())
 
 
 def weighted_medians(values: Tensor, weights: Tensor) -> Tensor:

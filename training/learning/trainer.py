@@ -83,6 +83,7 @@ from training.learning.judgement import (
     conclude,
     describe_entry,
     hardly_knows,
+    is_beyond_judging,
     may_replace_start,
 )
 from training.learning.kept_images import KeptImages, kept_images, with_kept
@@ -757,6 +758,16 @@ class Trainer:
             if "scale" in entry:
                 shown += f", scale {entry['scale']:.3f} ± {entry['scale_spread']:.1%}"
             bar.write(f"step {step}: {shown}{' (best)' if is_best and step else ''}")
+            if (
+                step == 0
+                and options.checkpoint
+                and measure == "sparse"
+                and is_beyond_judging(entry)
+            ):
+                bar.write(
+                    "the start is as good as triangulated corners can tell; by them alone nothing "
+                    "will take its place (--truth, where there is some, or --best-by sparse)"
+                )
             if is_open and self.state.fresh_decoder:
                 bar.write(
                     "the checkpoint hardly knows this place: its decoder gets new weights, and the "

@@ -165,6 +165,23 @@ def test_without_ground_truth_a_model_that_went_flat_is_not_the_better_one(sprea
     assert may_replace_start(exact[1], exact[0], "abs_rel")
 
 
+def test_where_the_start_is_as_good_as_corners_can_tell_they_decide_nothing():
+    for noise, may in ((None, True), (0.04, True), (0.06, False)):
+        history = run(0.08, 0.06, measure="sparse")
+        history[0]["baselines"] = history[0]["baselines"] | {"sparse_noise": noise}
+        assert may_replace_start(history[1], history[0], "sparse") == may
+        assert may_replace_start(history[1], history[0], "sparse", is_chosen=True)
+        outcome = conclude(history, "sparse", from_checkpoint=True)
+        assert outcome.has_learned == may
+        assert may or ("cannot be told" in outcome.text and "0.0600" in outcome.text)
+        assert conclude(history, "sparse", True, is_chosen=True).has_learned
+        # What began with no depth must learn some.
+        assert conclude(history, "sparse", from_checkpoint=False).has_learned
+    # At its own size it is that good.
+    history[0]["sparse"], history[0]["own_size"] = 0.3, {"sparse": 0.08, "width": 9, "height": 9}
+    assert not may_replace_start(history[1], history[0], "sparse")
+
+
 @pytest.mark.parametrize(
     ("changed", "may"), [(None, True), (0.1, True), (0.22, True), (0.23, False), (1.7, False)]
 )

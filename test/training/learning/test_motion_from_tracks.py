@@ -21,6 +21,7 @@ from training.learning.motion_from_tracks import (
     MOST_POINTS,
     TrackedMotion,
     corner_errors,
+    corner_noise,
     factor_loss,
     factors_of_samples,
     nearest_areas,
@@ -125,6 +126,20 @@ def test_a_far_corner_says_that_depth_is_large_and_not_how_large():
     near = corner_errors(far, torch.tensor([[[1 / 0.05]]]), torch.zeros(1))
     more = corner_errors(far, torch.tensor([[[1 / 0.10]]]), torch.zeros(1))
     assert (more / near).item() == pytest.approx(0.098 / 0.048, rel=0.01)
+
+
+@pytest.mark.parametrize(("depth", "deviation"), [(2.0, 0.05), (1.0, 0.2), (50.0, 6.0)])
+def test_the_noise_of_corners_is_the_mean_error_of_right_depth(depth, deviation):
+    generator = torch.Generator().manual_seed(0)
+    right = corner(depth, deviation)
+    inverse = 1 / depth * (1 + deviation * torch.randn(1, 20_000, 1, generator=generator))
+    found = right.expand(1, 20_000, 4).clone()
+    found[..., 2] = 1 / inverse[..., 0].clamp_min(1e-6)
+    # The deviation of inverse depth is the same wherever noise has put it.
+    found[..., 3] = right[..., 3] * (inverse[..., 0].clamp_min(1e-6) * depth) ** 2
+    errors = corner_errors(found, torch.full((1, 20_000, 1), depth), torch.zeros(1))
+    expected = corner_noise(right[0].numpy())
+    assert expected.item() == pytest.approx(errors.mean().item(), rel=0.1)
 
 
 def test_a_corner_on_an_outline_is_met_by_the_pixel_beside_it():
