@@ -32,10 +32,6 @@ _MUCH_WORSE, WORSE_PATIENCE = 1.25, 4
 #: Without ground truth, a model whose spread is at most this share of the start's is not better.
 _SPREAD_KEPT = 0.5
 
-#: Two models that are as good away from the corners as at them differ there by less than this share
-#: of both errors; by all of it only if they err to opposite sides.
-_EXPLAINED = 0.75
-
 #: A start whose error at corners is at most so many times what right depth would have there is as
 #: good as corners can tell.
 _TOLD = 1.5
@@ -147,7 +143,8 @@ def changes_as_it_may(entry: Mapping[str, Any], start: Mapping[str, Any]) -> boo
     changed, error, began = figures
     if changed is None or error is None or began is None:
         return True
-    return bool(changed <= _EXPLAINED * (error + began))
+    # The triangle inequality, if both models are as good away from the corners as at them.
+    return bool(changed <= error + began)
 
 
 def describe_entry(entry: Mapping[str, Any], start: Mapping[str, Any] | None) -> str:
