@@ -111,7 +111,7 @@ def sparse_error(geometry: SparseGeometry, prediction: NDArray[np.floating]) -> 
     ----------
     geometry : SparseGeometry
         Geometry of P points.
-    prediction : ndarray, shape (P,) or (P, 9)
+    prediction : ndarray, shape (P,) or (P, 5)
         Positive; at the points, or around them as
         :func:`training.learning.motion_from_tracks.read_around` reads it.
 

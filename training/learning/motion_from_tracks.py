@@ -58,7 +58,7 @@ CERTAIN_WEIGHT = (_LEAST_DEVIATION / CERTAIN) ** 2
 
 
 # A corner is compared with the predictions at its pixel and around it, the pixel itself first.
-_AROUND = ((0, 0), (-1, -1), (0, -1), (1, -1), (-1, 0), (1, 0), (-1, 1), (0, 1), (1, 1))
+_AROUND = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
 
 
 class TrackedMotion(NamedTuple):
@@ -319,7 +319,7 @@ def sample_at(values: Tensor, points: Tensor) -> Tensor:
 
 
 def read_around(depth: Tensor, points: Tensor) -> Tensor:
-    """Read depth at points and one pixel to all sides of them.
+    """Read depth at points and one pixel to each side of them.
 
     Parameters
     ----------
@@ -329,7 +329,7 @@ def read_around(depth: Tensor, points: Tensor) -> Tensor:
 
     Returns
     -------
-    Tensor, shape (B, P, 9)
+    Tensor, shape (B, P, 5)
         At the points themselves first.
     """
     offsets = torch.tensor(_AROUND, dtype=points.dtype, device=points.device)
@@ -353,7 +353,7 @@ def corner_errors(points: Tensor, read: Tensor, length: Tensor) -> Tensor:
     a few of them would decide.
 
     A corner on an outline belongs to what is in front, and a prediction that is right may show
-    that a pixel beside it. So the best of the pixels around it counts.
+    that a pixel beside it. So the best of its pixel and the four next to it counts.
 
     Parameters
     ----------

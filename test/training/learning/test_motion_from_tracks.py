@@ -150,7 +150,7 @@ def test_a_corner_on_an_outline_is_met_by_the_pixel_beside_it():
         points = corner(2.0, 0.05)
         points[..., 0], points[..., 1] = x, 5
         read = read_around(depth, points)
-        assert read.shape == (1, 1, 9)
+        assert read.shape == (1, 1, 5)
         assert read[0, 0, 0] == depth[0, 0, 5, x]
         assert corner_errors(points, read, torch.zeros(1)).item() == pytest.approx(error, abs=1e-6)
 
