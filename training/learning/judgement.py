@@ -20,7 +20,7 @@ Measure = Literal["abs_rel", "sparse", "loss", "train_loss"]
 LEAST_GAIN = 0.01
 
 #: A checkpoint hardly knows a place where its error is at least this share of a constant depth's.
-HARDLY_KNOWN = 0.8
+HARDLY_KNOWN = 0.95
 
 #: Depth has collapsed where, after starting better, its error is at least this share of a constant
 #: depth's and its spread at most this share of the start's, at so many validations in a row.
@@ -34,7 +34,7 @@ _SPREAD_KEPT = 0.5
 
 #: A start whose error at corners is at most so many times what right depth would have there is as
 #: good as corners can tell.
-_TOLD = 1.5
+_TOLD = 2.0
 
 _NAMES = {
     "abs_rel": "abs_rel",
