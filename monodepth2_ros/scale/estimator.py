@@ -148,7 +148,8 @@ class ScaleEstimator:
         # What a glance needs: logarithm of the odometry's factor, and its share of the combination.
         self._odometry_share: tuple[float, float] | None = None
         self._plan: _Plan | None = None
-        self._last_stamp: int | None = None  # of the newest image
+        # Stamp of the newest image that was asked a glance for, and how long after another.
+        self._newest_stamp, self._interval = 0, 0
 
     @property
     def mounting(self) -> NDArray[np.float64]:
@@ -185,18 +186,21 @@ class ScaleEstimator:
         return self._glanced is not None and 0 <= stamp - self._glanced[0] < _GLANCE_INTERVAL_NS
 
     def is_idle(self, stamp: int) -> bool:
-        """Say whether :meth:`update` has nothing to do: the view has not had time to change."""
-        last = self._asked
-        if last is None or not 0 <= stamp - last < INTERVAL_NS:
+        """Say whether :meth:`update` has nothing to do: the view has not had time to change.
+
+        Of a camera with 30 images a second that is so for every second image.
+        """
+        age = stamp - self._asked if self._asked is not None else -1
+        if not 0 <= age < LONGEST_INTERVAL_NS:
             return False
         expected = self._next_stamp(stamp)
-        return "odometry" not in self._filters or expected is None or self.is_fresh(expected)
+        if "odometry" not in self._filters or expected is None:
+            return age < INTERVAL_NS
+        return self.is_fresh(expected)
 
     def _next_stamp(self, stamp: int) -> int | None:
         """Return when an image is expected after one, as they come at about the same rate."""
-        if self._last_stamp is None or not 0 < stamp - self._last_stamp < LONGEST_INTERVAL_NS:
-            return None
-        return 2 * stamp - self._last_stamp
+        return stamp + self._interval if 0 < self._interval < LONGEST_INTERVAL_NS else None
 
     def track(self, stamp: int, image: NDArray[np.uint8], camera: PinholeCamera) -> None:
         """Follow corners in an image; see :meth:`OdometryScale.track`."""
@@ -240,11 +244,13 @@ class ScaleEstimator:
         ScaleEstimate
             The newest one.
         """
+        if self.is_idle(stamp):
+            return self.newest(stamp)
         if self.is_due(stamp):
             self.track(stamp, image, image_camera)
             self.measure(stamp, inverse_depth, camera)
         self._plan = None
-        expected, self._last_stamp = self._next_stamp(stamp), stamp
+        expected = self._next_stamp(stamp)
         if expected is not None and not self.is_fresh(expected):
             self.expect(stamp, expected, inverse_depth, camera)
         return self.newest(stamp)
@@ -340,6 +346,7 @@ class ScaleEstimator:
         take : callable
             Returns elements of it.
         """
+        self._interval, self._newest_stamp = stamp - self._newest_stamp, stamp
         if self._glanced is not None and self.is_fresh(stamp):
             seen_at, estimate = self._glanced
             return replace(estimate, age_s=1e-9 * (stamp - seen_at))

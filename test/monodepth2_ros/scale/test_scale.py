@@ -265,6 +265,28 @@ def test_images_of_a_fast_camera_are_followed_as_often_as_they_show_something_ne
     assert (gaps > 89.0).all() and (gaps < 310.0).all()
 
 
+def test_a_fast_camera_leaves_every_second_image_alone(moved):
+    """At 30 Hz a glance is taken every 67 ms, and planned in the image before."""
+    ride = copy.deepcopy(moved)
+    estimator, worked, glanced = ride.estimator, [], []
+    for i in range(1, 25):
+        stamp = ride.stamp + i * STEP_NS // 3
+        ride.position = ride.position + np.array([0.02, 0.0, 0.0])
+        estimator.add_odometry(stamp, tuple(ride.position), LEVEL)
+        image, inverse = walls(ride.position)
+        estimator.glance(stamp, inverse, CAMERA)
+        if estimator._glanced is not None and estimator._glanced[0] == stamp:
+            glanced.append(i)
+        if estimator.is_idle(stamp):
+            continue
+        worked.append(i)
+        estimator.update(stamp, image, CAMERA, inverse, CAMERA)
+        if estimator._plan is not None:
+            assert estimator._plan.glance.stamp == pytest.approx(stamp + STEP_NS // 3, abs=2)
+    assert set(np.diff(glanced)) == {2} and len(glanced) >= 10
+    assert len(worked) <= 14
+
+
 def test_a_glance_is_not_believed_where_corners_show_too_little_parallax(moved):
     ride = copy.deepcopy(moved)
     odometry, stamp = ride.estimator._odometry, ride.stamp + STEP_NS // 2
