@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import get_args, get_type_hints
 
 import numpy as np
@@ -336,7 +337,8 @@ def test_a_fresh_decoder_comes_after_the_start_was_judged_and_not_again_when_res
     with monkeypatch.context() as patch:
         patch.setattr(trainer_module, "hardly_knows", lambda *rest: False)
         patch.setattr(recipe_module, "FRESH_DECODER_STEPS", 1)
-        assert main(arguments(dataclasses.replace(tuned, steps=1), kept)) in COMPLETE
+        judged = dataclasses.replace(tuned, steps=1, best_by="loss")  # not by corners
+        assert main(arguments(judged, kept)) in COMPLETE
     assert not (kept / START_FILE).exists()  # nothing asks for it any more
     started = []
     real = trainer_module.reset_decoder
@@ -380,6 +382,7 @@ def test_what_the_start_sees_far_is_held_far_by_the_same_start_when_resuming(
     tuned = dataclasses.replace(
         options, checkpoint=str(uninterrupted.source), pose="tracks", motion_steps=0, decoder="keep"
     )
+    tuned = dataclasses.replace(tuned, best_by="loss")  # corners would compare with the start
     begun = Trainer(dataclasses.replace(tuned, out=str(tmp_path / "begun")), one_process)
     assert begun.learner.far_weight == (0.05 if sees_far else 0.0)
     assert (begun.learner.teacher is not None) == sees_far
@@ -395,6 +398,31 @@ def test_what_the_start_sees_far_is_held_far_by_the_same_start_when_resuming(
     assert (parts / START_FILE).exists() == sees_far
     first, second = (load_checkpoint(folder / "last.safetensors") for folder in (whole, parts))
     assert_same_weights(first, second)
+
+
+@pytest.mark.slow
+def test_who_resumes_compares_with_the_same_start_away_from_corners(
+    options, uninterrupted, tmp_path, monkeypatch
+):
+    start, whole, parts = (tmp_path / name for name in ("start.safetensors", "whole", "parts"))
+    start.write_bytes(Path(uninterrupted.source).read_bytes())
+    tuned = dataclasses.replace(
+        options, checkpoint=str(start), pose="tracks", motion_steps=0, decoder="keep", steps=4
+    )
+    tuned = dataclasses.replace(tuned, learning_rate=0.01, validate_every=2)
+    assert main(arguments(tuned, whole)) in COMPLETE
+    with monkeypatch.context() as patch:
+        stop_at(patch, step=3)
+        assert main(arguments(tuned, parts)) == 1
+    start.write_bytes((whole / "last.safetensors").read_bytes())  # another one
+    assert main(["--resume", str(parts)]) in COMPLETE
+    histories = [
+        [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+        for folder in (whole, parts)
+    ]
+    changes = [[entry.get("changed") for entry in history] for history in histories]
+    assert changes[0] == changes[1]
+    assert changes[0][0] is None and changes[0][-1] > 0.01
 
 
 @pytest.mark.slow

@@ -307,9 +307,9 @@ class Trainer:
         self._told = time.monotonic()
 
     def _remembered_start(self, state: RunState | None) -> Teacher | None:
-        """Return the trained model that the run began with, if it did."""
+        """Return the trained model that the run began with, where something asks for it."""
         options = self.options
-        if not options.checkpoint:
+        if not options.checkpoint or not (self._may_hold(state) or self._is_compared_at_corners()):
             return None
         path = self.folder / run_state.START_FILE
         is_saved = state is not None and path.exists()
@@ -326,6 +326,18 @@ class Trainer:
                 taught = teacher.model.get_submodule(name)
                 _load(taught.load_state_dict, start.state[name], path.name)
         return teacher
+
+    def _is_compared_at_corners(self) -> bool:
+        """Whether what was held out can only be judged by corners, or is asked to be."""
+        if self._measure_tracks is None or not len(self.validation):
+            return False
+        has_truth = any(self.validation.truth(sample) is not None for sample in self._held_out())
+        by_corners = self.options.best_by == "auto" and not has_truth
+        return by_corners or self.options.best_by == "sparse"
+
+    def _held_out(self) -> list[int]:
+        """Name the held-out samples that are evaluated."""
+        return evenly(len(self.validation), self.options.validation_samples).tolist()
 
     def _may_hold(self, state: RunState | None) -> bool:
         """Whether depth is held near the start, or the start has to be asked if it sees far."""
@@ -348,6 +360,8 @@ class Trainer:
             self.learner = replace(self.learner, far_weight=self.options.far_weight)
         elif not self.options.keep_weight:
             self.learner = replace(self.learner, teacher=None)
+            if not self._is_compared_at_corners():
+                self._start = None
 
     def _keeps_far(self, state: RunState) -> bool:
         """Whether a run that has begun holds sky far; before it was kept, new decoders did."""
