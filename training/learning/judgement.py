@@ -131,6 +131,19 @@ def is_beyond_judging(start: Mapping[str, Any]) -> bool:
     return bool(min(error, start.get("own_size", {}).get("sparse", error)) <= _TOLD * noise)
 
 
+def judged_otherwise(history: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a run's validations compared with corners in the way of an older version.
+
+    Parameters
+    ----------
+    history : sequence of mapping
+        Validations, perhaps none.
+    """
+    if not history or history[0].get("sparse") is None:
+        return False
+    return "sparse_noise" not in history[0].get("baselines", {})
+
+
 def changes_as_it_may(entry: Mapping[str, Any], start: Mapping[str, Any]) -> bool:
     """Whether what has changed away from the corners is explained by the errors at the corners.
 

@@ -84,6 +84,7 @@ from training.learning.judgement import (
     describe_entry,
     hardly_knows,
     is_beyond_judging,
+    judged_otherwise,
     may_replace_start,
 )
 from training.learning.kept_images import KeptImages, kept_images, with_kept
@@ -267,6 +268,12 @@ class Trainer:
                     f"--resume: the run had {state.fingerprint}, now it is {fingerprint}; the "
                     "order of the samples would change. Restore the data and options, or start "
                     "again from its last.safetensors with --checkpoint"
+                )
+            if judged_otherwise(state.history):
+                raise run_state.RunError(
+                    "--resume: this run was judged by triangulated corners in the way of an older "
+                    "version, whose figures do not compare with this one's. Finish it with that "
+                    "version, or start again from its last.safetensors with --checkpoint"
                 )
             _load(self.model.load_state_dict, state.networks, "networks")
         self._start = self._remembered_start(state)

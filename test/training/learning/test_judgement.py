@@ -14,6 +14,7 @@ from training.learning.judgement import (
     conclude,
     describe_entry,
     hardly_knows,
+    judged_otherwise,
     may_replace_start,
 )
 
@@ -180,6 +181,14 @@ def test_where_the_start_is_as_good_as_corners_can_tell_they_decide_nothing():
     # At its own size it is that good.
     history[0]["sparse"], history[0]["own_size"] = 0.3, {"sparse": 0.08, "width": 9, "height": 9}
     assert not may_replace_start(history[1], history[0], "sparse")
+
+
+def test_figures_of_an_older_version_are_known_by_the_noise_that_they_lack():
+    history = run(0.3, 0.2, measure="sparse")
+    assert judged_otherwise(history)
+    history[0]["baselines"] = history[0]["baselines"] | {"sparse_noise": 0.05}
+    assert not judged_otherwise(history)
+    assert not judged_otherwise(run(0.3, 0.2)) and not judged_otherwise([])
 
 
 @pytest.mark.parametrize(
