@@ -152,8 +152,7 @@ def changes_as_it_may(entry: Mapping[str, Any], start: Mapping[str, Any]) -> boo
     entry, start : mapping
         A validation, and the first one.
     """
-    figures = entry.get("changed"), entry.get("sparse"), start.get("sparse")
-    changed, error, began = figures
+    changed, error, began = entry.get("changed"), entry.get("sparse"), start.get("sparse")
     if changed is None or error is None or began is None:
         return True
     # The triangle inequality, if both models are as good away from the corners as at them.

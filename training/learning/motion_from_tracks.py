@@ -475,7 +475,7 @@ def sparse_loss(log_ratio: Tensor, weights: Tensor, length: Tensor) -> Tensor:
     Returns
     -------
     Tensor, scalar
-        Weighted mean of |log ratio - length|, which is robust against corners on things that move.
+        Weighted mean of |log ratio − length|, which is robust against corners on things that move.
     """
     weights = torch.where(weights >= CERTAIN_WEIGHT, weights, 0.0)
     error = (log_ratio - length[:, None]).abs()

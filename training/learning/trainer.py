@@ -338,13 +338,14 @@ class Trainer:
         """Whether what was held out can only be judged by corners, or is asked to be."""
         if self._measure_tracks is None or not len(self.validation):
             return False
-        has_truth = any(self.validation.truth(sample) is not None for sample in self._held_out())
+        held_out = self._held_out().tolist()
+        has_truth = any(self.validation.truth(sample) is not None for sample in held_out)
         by_corners = self.options.best_by == "auto" and not has_truth
         return by_corners or self.options.best_by == "sparse"
 
-    def _held_out(self) -> list[int]:
+    def _held_out(self) -> NDArray[np.int64]:
         """Name the held-out samples that are evaluated."""
-        return evenly(len(self.validation), self.options.validation_samples).tolist()
+        return evenly(len(self.validation), self.options.validation_samples)
 
     def _may_hold(self, state: RunState | None) -> bool:
         """Whether depth is held near the start, or the start has to be asked if it sees far."""
@@ -829,7 +830,7 @@ class Trainer:
 
     def _baselines(self) -> dict[str, float | None]:
         """Judge what was not learned, once."""
-        chosen = evenly(len(self.validation), self.options.validation_samples)
+        chosen = self._held_out()
         measure = self._measure_tracks
         found = measure_baselines(
             replace(self.training, measure_tracks=measure),

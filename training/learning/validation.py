@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,7 +21,12 @@ from training.learning.dataset import Samples, iterate_batches
 from training.learning.depth_and_motion import Predictions
 from training.learning.learner import Learner, TrainingViews, prepare
 from training.learning.logbook import training_picture
-from training.learning.motion_from_tracks import MeasureTracks, read_around, weighted_medians
+from training.learning.motion_from_tracks import (
+    MeasureTracks,
+    SparseGeometry,
+    read_around,
+    weighted_medians,
+)
 from training.learning.processes import Processes
 from training.learning.teacher import Teacher
 from training.learning.unjudged import change_away
@@ -261,19 +267,27 @@ def _full_depth(learner: Learner, disparity: Tensor) -> Tensor:
     return disparity_to_depth(disparity.float(), low, high)
 
 
-def _sparse_errors(
-    samples: Samples, chunk: NDArray[np.int64], depth: Tensor, compared: set[int]
-) -> list[float]:
-    """Error against triangulated depth of each compared image whose motion is determined."""
-    errors = []
+def _triangulated(
+    samples: Samples, chunk: NDArray[np.int64], compared: set[int]
+) -> Iterator[tuple[slice, SparseGeometry]]:
+    """Yield the place and the corners of each compared image whose motion is determined."""
     for row, sample in enumerate(chunk.tolist()):
         if sample not in compared:
             continue
         geometry = samples.geometries(np.array([sample]))[0]
         if geometry is not None:
-            points = torch.from_numpy(geometry.points[None]).to(depth.device)
-            read = read_around(depth[row : row + 1], points)[0].cpu().numpy()
-            errors.append(sparse_error(geometry, read))
+            yield slice(row, row + 1), geometry
+
+
+def _sparse_errors(
+    samples: Samples, chunk: NDArray[np.int64], depth: Tensor, compared: set[int]
+) -> list[float]:
+    """Error against triangulated depth of each compared image whose motion is determined."""
+    errors = []
+    for own, geometry in _triangulated(samples, chunk, compared):
+        points = torch.from_numpy(geometry.points[None]).to(depth.device)
+        read = read_around(depth[own], points)[0].cpu().numpy()
+        errors.append(sparse_error(geometry, read))
     return errors
 
 
@@ -286,16 +300,11 @@ def _changes(
     compared: set[int],
 ) -> list[float]:
     """Compare each image with the start, away from corners, where that can be told."""
-    changes = []
-    for row, sample in enumerate(chunk.tolist()):
-        if sample not in compared:
-            continue
-        geometry = samples.geometries(np.array([sample]))[0]
-        if geometry is not None:
-            own = slice(row, row + 1)
-            change = change_away(depth[own], start.depth(images[own], bfloat16=False), geometry)
-            changes += [] if change is None else [change]
-    return changes
+    changes = (
+        change_away(depth[own], start.depth(images[own], bfloat16=False), geometry)
+        for own, geometry in _triangulated(samples, chunk, compared)
+    )
+    return [change for change in changes if change is not None]
 
 
 def _depth_errors(
