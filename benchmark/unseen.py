@@ -3,14 +3,17 @@
 """Train on each recording of a folder by itself, with default options, and see whether it helped.
 
 The last fifth of every recording is held out. The table says what depth was worth there before and
-after, against ground truth where the recording has it and against triangulated depth, next to what
-needs no training: the best constant depth, the mean depth image of the rest, the best plane. In
-parentheses: what training began with, at its own image size, where that is another one. Each
-recording is trained on from the shipped model and from an ImageNet trunk. What is done is kept, so
-an interrupted benchmark goes on where it was.
+after (that of the model that was kept, and that of the last step), against ground truth where the
+recording has it and against triangulated depth, next to what needs no training: the best constant
+depth, the mean depth image of the rest, the best plane. In parentheses: what training began with,
+at its own image size, where that is another one. Each recording is trained on from the shipped
+model and from an ImageNet trunk. With ``--blind`` the runs know neither ground truth nor poses, as
+those of most users, and their verdicts can be compared with the ground truth afterwards. What is
+done is kept, so an interrupted benchmark goes on where it was.
 
     python benchmark/unseen.py recordings/ --out runs/unseen --trunk resnet18.safetensors
     python benchmark/unseen.py recordings/ --out runs/unseen --starts shipped --steps 300 --seeds 3
+    python benchmark/unseen.py worlds/ --out runs/blind --starts shipped --steps 300 --blind
 """
 
 from __future__ import annotations
@@ -26,9 +29,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from training.learning.judgement import choose_measure, kept_entry
 from training.train import NOTHING_LEARNED
 
 ROOT = Path(__file__).resolve().parents[1]
+
+#: What the ground truth says that a run did not see.
+COMPARED = "ground_truth.json"
 
 #: A row of the table: heading and key of the figure in a validation, or in its baselines.
 COLUMNS = (
@@ -62,12 +69,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     stores = arguments.out / "stores"
     stores.mkdir(parents=True, exist_ok=True)
-    usable = {}
+    usable: dict[str, Path] = {}
+    recording_of = {path.stem: path for path in recordings}
     for path in recordings:
         store = stores / path.stem
         command = ["extract", path, "--out", store, "--width", arguments.width]
         if not (store / "store.json").exists():
-            _run(stores / f"{path.stem}.log", command)
+            hidden = ["--truth-topic", "none", "--poses-topic", "none"] if arguments.blind else []
+            _run(stores / f"{path.stem}.log", [*command, *hidden])
         if (store / "store.json").exists():
             usable[path.stem] = store
     for run in _runs(usable, arguments):
@@ -76,6 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             status = _run(arguments.out / f"{run.name}.log", _command(run, usable, arguments))
             if status in (0, NOTHING_LEARNED):
                 (folder / "done").write_text(f"{status}\n", encoding="utf-8")
+        if arguments.blind and (folder / "done").exists():
+            _compare_with_truth(folder, recording_of[run.recording], arguments)
         print(table(list(_runs(usable, arguments)), arguments.out), flush=True)
     return 0
 
@@ -84,7 +95,7 @@ def table(runs: Sequence[Run], out: Path) -> str:
     """Return the table of all runs that have begun, as Markdown."""
     names = [heading for heading, _, _ in COLUMNS]
     lines = [
-        "| recording | from | recipe | seed | judged by | start | best | last | "
+        "| recording | from | recipe | seed | judged by | start | kept | last | "
         + " | ".join(names)
         + " | spread of log depth | outcome |",
         "|---" * (10 + len(names)) + "|",
@@ -97,6 +108,8 @@ def table(runs: Sequence[Run], out: Path) -> str:
         for measure, words in (("abs_rel", "ground truth"), ("sparse", "triangulated")):
             if entries and entries[0].get(measure) is not None:
                 lines.append(_row(run, entries, measure, words, out / run.name / "done"))
+        if (out / run.name / COMPARED).exists():
+            lines.append(_row_of_truth(run, out / run.name))
     return "\n".join(lines)
 
 
@@ -104,8 +117,12 @@ def _row(run: Run, entries: list[dict[str, Any]], measure: str, words: str, done
     """Write one measure of a run."""
     start, last = entries[0], entries[-1]
     own = start.get("own_size", {}).get(measure)
-    # best.safetensors may be the checkpoint as it came, at the size it was made for.
-    best = min([entry[measure] for entry in entries] + ([] if own is None else [own]))
+    decides = choose_measure("auto", start)
+    kept = kept_entry(entries, decides, from_checkpoint=run.start == "shipped") or start
+    best = kept[measure]
+    if kept is start and own is not None:
+        # best.safetensors is the checkpoint as it came, at the size it was made for.
+        best = min(best, own)
     baselines = start.get("baselines", {})
     cells = [run.recording, run.start, run.recipe, str(run.seed), words]
     at_own = "" if own is None else f" ({own:.3f})"
@@ -117,6 +134,33 @@ def _row(run: Run, entries: list[dict[str, Any]], measure: str, words: str, done
     outcome = {"0": "better", f"{NOTHING_LEARNED}": "nothing learned"}
     cells.append(outcome[done.read_text().strip()] if done.exists() else "not finished")
     return "| " + " | ".join(cells) + " |"
+
+
+def _compare_with_truth(folder: Path, recording: Path, arguments: argparse.Namespace) -> None:
+    """Evaluate what a run began with, kept and ended with, by the ground truth it did not see."""
+    report, store = folder / COMPARED, arguments.out / "stores" / f"{recording.stem}_truth"
+    if report.exists():
+        return
+    log = arguments.out / f"{folder.name}.log"
+    if not (store / "store.json").exists():
+        _run(log, ["extract", recording, "--out", store, "--width", arguments.width])
+    if not (store / "store.json").exists():
+        return
+    models = [folder / "best.safetensors", folder / "last.safetensors"]
+    if "_shipped_" in folder.name:
+        models.insert(0, Path("default"))
+    command = ["evaluate", *models, "--data", store, "--stretch", "0.8:1", "--json", report]
+    _run(log, [*command, "--quiet"])
+
+
+def _row_of_truth(run: Run, folder: Path) -> str:
+    """Write what the ground truth says that a run did not see."""
+    report = json.loads((folder / COMPARED).read_text(encoding="utf-8"))
+    figures = [model["depth"]["mean"]["abs_rel"] for model in report["models"]]
+    start, kept, last = [None] * (3 - len(figures)) + figures
+    cells = [run.recording, run.start, run.recipe, str(run.seed), "ground truth, not seen"]
+    cells += ["" if figure is None else f"{figure:.3f}" for figure in (start, kept, last)]
+    return "| " + " | ".join([*cells, *[""] * (len(COLUMNS) + 2)]) + " |"
 
 
 def _runs(usable: dict[str, Path], arguments: argparse.Namespace) -> Iterator[Run]:
@@ -168,6 +212,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--budget", default="", help="time of each run, such as 45min")
     parser.add_argument("--width", type=int, default=192, help="of the stored images")
+    parser.add_argument("--blind", action="store_true", help="hide ground truth and poses")
     parser.add_argument("--seeds", type=int, default=1)
     return parser
 

@@ -19,6 +19,9 @@ Measure = Literal["abs_rel", "sparse", "loss", "train_loss"]
 #: What is learned must lower the measure by this share, or it is within the noise.
 LEAST_GAIN = 0.01
 
+#: ... and the error at corners by so many standard errors of the difference.
+SURE = 2.0
+
 #: A checkpoint hardly knows a place where its error is at least this share of a constant depth's.
 HARDLY_KNOWN = 0.95
 
@@ -91,10 +94,10 @@ def may_replace_start(
     It must be better than the best constant depth, where that is known, and without ground truth
     it must not be flat: a model that judges badly on few corners may be full of right structure
     elsewhere (the sky, the road); one that lost most of the spread of log depth has none. Nor may
-    it have changed, where no corner judges, by more than the errors at the corners explain. And
-    where the start is as good as corners can tell, they cannot tell what is better. The
-    photometric loss tells nothing about depth: by it alone nothing takes that place, unless the
-    user has chosen it.
+    it have changed, where no corner judges, by more than the errors at the corners explain, nor be
+    better in some places and as much worse in others. And where the start is as good as corners can
+    tell, they cannot tell what is better. The photometric loss tells nothing about depth: by it
+    alone nothing takes that place, unless the user has chosen it.
 
     Parameters
     ----------
@@ -111,7 +114,9 @@ def may_replace_start(
     left = entry.get("spread", 1.0) / max(start.get("spread", 1.0), 1e-9)
     if measure != "abs_rel" and left <= _SPREAD_KEPT:
         return False
-    is_told = not is_beyond_judging(start) and changes_as_it_may(entry, start)
+    is_told = (
+        not is_beyond_judging(start) and changes_as_it_may(entry, start) and is_sure(entry, start)
+    )
     if measure == "sparse" and not is_chosen and not is_told:
         return False
     return constant is None or figure is None or bool(figure <= (1 - LEAST_GAIN) * constant)
@@ -157,6 +162,20 @@ def changes_as_it_may(entry: Mapping[str, Any], start: Mapping[str, Any]) -> boo
         return True
     # The triangle inequality, if both models are as good away from the corners as at them.
     return bool(changed <= error + began)
+
+
+def is_sure(entry: Mapping[str, Any], start: Mapping[str, Any]) -> bool:
+    """Whether the error at corners fell by more than it differs from place to place.
+
+    Parameters
+    ----------
+    entry, start : mapping
+        A validation, and the first one.
+    """
+    error, began, doubt = entry.get("sparse"), start.get("sparse"), entry.get("doubt")
+    if error is None or began is None or doubt is None:
+        return True
+    return bool(began - error > SURE * doubt)
 
 
 def describe_entry(entry: Mapping[str, Any], start: Mapping[str, Any] | None) -> str:
@@ -258,6 +277,36 @@ _CAUSES = (
 )
 
 
+def kept_entry(
+    history: Sequence[Mapping[str, Any]],
+    measure: Measure,
+    from_checkpoint: bool,
+    is_chosen: bool = False,
+) -> Mapping[str, Any] | None:
+    """Return the validation of the model that a run keeps as its best; None if there is none.
+
+    Parameters
+    ----------
+    history, measure, from_checkpoint, is_chosen
+        As for :func:`conclude`.
+    """
+    known = [entry for entry in history if entry.get(measure) is not None]
+    if not known:
+        return None
+    rest = _candidates(known, measure, from_checkpoint, is_chosen)
+    return min([known[0], *rest], key=lambda entry: float(entry[measure]))
+
+
+def _candidates(
+    known: Sequence[Mapping[str, Any]], measure: Measure, from_checkpoint: bool, is_chosen: bool
+) -> list[Mapping[str, Any]]:
+    """Return the validations after the first that may be the best."""
+    rest = list(known[1:])
+    if not from_checkpoint:
+        return rest
+    return [entry for entry in rest if may_replace_start(entry, known[0], measure, is_chosen)]
+
+
 def conclude(
     history: Sequence[Mapping[str, Any]],
     measure: Measure,
@@ -281,10 +330,9 @@ def conclude(
     if not known or known[0]["step"] != 0 or measure == "train_loss":
         return RunOutcome(True, "not judged: nothing was held out (--validation-fraction)")
     start = known[0]
-    rest = known[1:]
-    if from_checkpoint:
-        rest = [entry for entry in rest if may_replace_start(entry, start, measure, is_chosen)]
-    best = min([start, *rest], key=lambda entry: float(entry[measure]))
+    rest = _candidates(known, measure, from_checkpoint, is_chosen)
+    best = kept_entry(history, measure, from_checkpoint, is_chosen)
+    assert best is not None
     name, began, came = _NAMES[measure], start[measure], best[measure]
     figures = f"{name} {began:.4f} at the start"
     own = start.get("own_size", {})
@@ -327,10 +375,10 @@ def conclude(
         kept = "is the model that training began with"
         if len(rest) < len(known) - 1:
             kept += (
-                ", as later ones are no better than a constant depth, flat, or changed more where "
-                "no corner judges than their errors at corners explain (where sky, roads or bare "
-                "walls have come near, --keep-weight 0.05 holds them; --best-by sparse does not "
-                "ask)"
+                ", as later ones are no better than a constant depth, flat, better in some places "
+                "and as much worse in others, or changed more where no corner judges than their "
+                "errors at corners explain (where sky, roads or bare walls have come near, "
+                "--keep-weight 0.05 holds them; --best-by sparse does not ask)"
             )
         if came < began:
             kept = "is better by less than the noise"

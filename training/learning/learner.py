@@ -42,7 +42,13 @@ from training.learning.motion_from_tracks import (
 )
 from training.learning.options import SOLVED, OptionError, TrainOptions
 from training.learning.recorded_motion import length_loss
-from training.learning.teacher import Teacher, far_loss, keeping_loss
+from training.learning.teacher import (
+    Teacher,
+    away_from_corners,
+    change_loss,
+    far_loss,
+    keeping_loss,
+)
 from training.learning.truth_loss import truth_loss
 from training.objective import ObjectiveOutput, SelfSupervisedObjective, nothing_judged
 
@@ -163,6 +169,8 @@ class Learner:
         Weight of :func:`training.learning.teacher.keeping_loss`.
     far_weight : float
         Weight of :func:`training.learning.teacher.far_loss`.
+    change_weight : float
+        Weight of :func:`training.learning.teacher.change_loss`, of samples with tracked motion.
     """
 
     model: nn.Module
@@ -180,6 +188,7 @@ class Learner:
     teacher: Teacher | None = None
     keep_weight: float = 0.0
     far_weight: float = 0.0
+    change_weight: float = 0.0
 
     def at_step(self, options: TrainOptions, step: int) -> Learner:
         """Return the learner that trains at a step: at the start, an easier one.
@@ -264,7 +273,8 @@ class Learner:
             output = replace(output, loss=output.loss + self.velocity_weight * error)
         disparity = predictions.disparities[0]
         if self.teacher is not None and self.model.training and count > 0:
-            output = replace(output, loss=output.loss + self._keep(views, disparity, 0, count))
+            kept = self._keep(views, disparity, 0, count, tracked)
+            output = replace(output, loss=output.loss + kept)
         learned = len(views.images) - views.kept
         if views.truth is not None and learned > 0:
             low, high = self.objective.min_depth, self.objective.max_depth
@@ -311,7 +321,14 @@ class Learner:
             keep_images,
         )
 
-    def _keep(self, views: TrainingViews, disparity: Tensor, first: int, last: int) -> Tensor:
+    def _keep(
+        self,
+        views: TrainingViews,
+        disparity: Tensor,
+        first: int,
+        last: int,
+        tracked: TrackedMotion | None = None,
+    ) -> Tensor:
         """Return the weighted loss that holds some samples near what the teacher predicts."""
         assert self.teacher is not None
         # It sees the colours as they are: what was changed is for those who learn.
@@ -320,6 +337,10 @@ class Learner:
         kept = depth.new_zeros(())
         if self.keep_weight:
             kept = self.keep_weight * keeping_loss(depth, taught)
+        if self.change_weight and tracked is not None:
+            height, width = depth.shape[-2:]
+            away = away_from_corners(tracked.points, height, width)
+            kept = kept + self.change_weight * change_loss(depth, taught, away)
         if self.far_weight:
             kept = kept + self.far_weight * far_loss(depth, taught, self.teacher.metadata.max_depth)
         return kept

@@ -173,6 +173,13 @@ class TrainOptions:
         "image, where a run forgets it (0.05 where sky or bare walls come near).",
         least=0,
     )
+    change_weight: float = _option(
+        0.3,
+        "objective",
+        "Weight of changing the depth that --checkpoint predicts evenly, where no triangulated "
+        "corner is near; with --pose tracks or recorded, unless its decoder is replaced.",
+        least=0,
+    )
     far_weight: float = _option(
         0.05,
         "objective",

@@ -71,6 +71,9 @@ class RunState:
         Whether a decoder that the options leave open got new weights.
     keeps_far : bool or None
         Whether what the start saw far is kept far; None before that is decided, and in older files.
+    changes_evenly : bool or None
+        Whether depth changes evenly from the start's where no corner is near; None before that is
+        decided, and in older files, whose runs do not.
     bfloat16, channels_last : bool or None
         How convolutions are computed, so that the run goes on as it began; None in older files.
     threads : int or None
@@ -94,6 +97,7 @@ class RunState:
     anchor: Finite | None = None
     fresh_decoder: bool = False
     keeps_far: bool | None = None
+    changes_evenly: bool | None = None
     bfloat16: bool | None = None
     channels_last: bool | None = None
     threads: Annotated[int, Meta(ge=1, le=4096)] | None = None

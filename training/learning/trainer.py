@@ -290,6 +290,7 @@ class Trainer:
         self.state.bfloat16 = self.learner.bfloat16
         self.state.channels_last = self.learner.channels_last
         self._keep_far()
+        self._change_evenly()
         if self.thread_choice is not None:
             self.state.threads = self.thread_choice.threads
         if options.pose in SOLVED and options.checkpoint and options.truth == "none":
@@ -351,7 +352,7 @@ class Trainer:
         """Whether depth is held near the start, or the start has to be asked if it sees far."""
         if not self.options.checkpoint:
             return False
-        if self.options.keep_weight:
+        if self.options.keep_weight or self._may_change_evenly(state):
             return True
         if state is not None and (state.step > 0 or state.keeps_far is not None):
             return self._keeps_far(state)
@@ -368,8 +369,30 @@ class Trainer:
             self.learner = replace(self.learner, far_weight=self.options.far_weight)
         elif not self.options.keep_weight:
             self.learner = replace(self.learner, teacher=None)
-            if not self._is_compared_at_corners():
+            if not self._may_change_evenly(self.state) and not self._is_compared_at_corners():
                 self._start = None
+
+    def _may_change_evenly(self, state: RunState | None) -> bool:
+        """Whether depth changes evenly from the start's, unless its decoder turns out unfit."""
+        options = self.options
+        if state is not None and (state.step > 0 or state.changes_evenly is not None):
+            return bool(state.changes_evenly)
+        is_known = options.pose == "tracks" or options.pose == "recorded"
+        keeps = options.decoder != "fresh" and options.truth == "none"
+        return bool(options.checkpoint and options.change_weight) and is_known and keeps
+
+    def _change_evenly(self) -> None:
+        """Decide whether depth changes evenly from the start's, and do as was decided."""
+        evenly = self._may_change_evenly(self.state) and not self.state.fresh_decoder
+        self.state.changes_evenly = evenly
+        if evenly:
+            self.learner = replace(
+                self.learner, teacher=self._start, change_weight=self.options.change_weight
+            )
+        elif self.learner.change_weight:
+            self.learner = replace(self.learner, change_weight=0.0)
+            if not self.learner.far_weight and not self.learner.keep_weight:
+                self.learner = replace(self.learner, teacher=None)
 
     def _keeps_far(self, state: RunState) -> bool:
         """Whether a run that has begun holds sky far; before it was kept, new decoders did."""
@@ -553,6 +576,7 @@ class Trainer:
                 if not self.state.history and self.state.step == 0 and len(self.validation):
                     self._validate(bar)
                 self.options = with_decoder(self.options, self.state.fresh_decoder)
+                self._change_evenly()
                 if self.state.step == 0 and self.options.decoder == "fresh":
                     # Only now: what it replaces has been judged and kept as the start.
                     inverse_depth = self.state.anchor or self._mean_inverse_depth()
@@ -745,6 +769,8 @@ class Trainer:
                 entry |= {"scale": result.scale, "scale_spread": result.scale_spread}
             if result.changed is not None:
                 entry["changed"] = result.changed
+            if result.doubt is not None:
+                entry["doubt"] = result.doubt
             if not self.state.history:
                 entry["baselines"] = self._baselines()
                 own_size = self._at_own_size()

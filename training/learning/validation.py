@@ -35,6 +35,9 @@ from training.metrics import evaluate_frame
 #: At most this many held-out samples are triangulated, and fewer than this do not judge a model.
 MOST_SPARSE, FEWEST_SPARSE = 60, 4
 
+# What follows one another looks alike: so many stretches of what was held out count as independent.
+_STRETCHES = 8
+
 
 @dataclass(frozen=True)
 class Validation:
@@ -58,6 +61,8 @@ class Validation:
     changed : float or None
         How much depth has changed from the start's where no corner judges it
         (:func:`training.learning.unjudged.change_away`).
+    doubt : float or None
+        Standard error of the difference between `sparse` and that of the start.
     picture : Tensor or None
         What :func:`training.learning.logbook.training_picture` shows of the first samples.
     """
@@ -70,6 +75,7 @@ class Validation:
     scale: float | None = None
     scale_spread: float | None = None
     changed: float | None = None
+    doubt: float | None = None
 
 
 def evenly(count: int, most: int) -> NDArray[np.int64]:
@@ -115,14 +121,17 @@ def validate(
     """
     chosen = evenly(len(samples), most)
     compared = set(chosen[evenly(len(chosen), MOST_SPARSE)].tolist())
+    stretches = _stretches(sorted(compared))
     chosen = chosen[processes.rank :: processes.count]
     tracked = replace(samples, measure_tracks=measure_tracks)
     chunks = [samples.arranged(chosen[i : i + batch]) for i in range(0, len(chosen), batch)]
     generator = torch.Generator(processes.device).manual_seed(seed)
     # Sums over samples: loss, their number, abs_rel, images with truth, error against triangulated
     # depth, images with that, spread, samples with a scale, its logarithm, and the square of that,
-    # change away from corners, images with that.
-    sums = torch.zeros(12, dtype=torch.float64)
+    # change away from corners, images with that; and for each stretch of what was held out, by how
+    # much the error against triangulated depth fell, and images.
+    sums = torch.zeros(12 + 2 * _STRETCHES, dtype=torch.float64)
+    gains = sums[12:].view(2, _STRETCHES)
     picture = None
     model = learner.model
     was_training = model.training
@@ -153,6 +162,12 @@ def validate(
                         changes = _changes(tracked, chunk, depth, images, start, compared)
                         sums[10] += sum(changes)
                         sums[11] += len(changes)
+                        before = _sparse_errors(
+                            tracked, chunk, start.depth(images, False), compared
+                        )
+                        judged = [one for one, *_ in _triangulated(tracked, chunk, compared)]
+                        for sample, gain in zip(judged, np.subtract(before, errors), strict=True):
+                            gains[:, stretches[sample]] += torch.tensor([gain, 1.0])
                 if wants_picture and output.images:
                     picture = training_picture(
                         views.images[:, 0], predictions.disparities[0], output
@@ -175,7 +190,23 @@ def validate(
         scale,
         scale_spread,
         totals[10] / totals[11] if totals[11] >= FEWEST_SPARSE else None,
+        _standard_error(np.array(totals[12:]).reshape(2, _STRETCHES)),
     )
+
+
+def _stretches(compared: list[int]) -> dict[int, int]:
+    """Divide samples, in order, into stretches of about equal numbers."""
+    return {sample: i * _STRETCHES // len(compared) for i, sample in enumerate(compared)}
+
+
+def _standard_error(gains: NDArray[np.float64]) -> float | None:
+    """Return the standard error of a mean from sums and numbers of stretches, shape (2, N)."""
+    total, count = gains[:, gains[1] > 0]
+    if len(count) < 2:
+        return None
+    mean = total.sum() / count.sum()
+    spread = np.square(total - count * mean).sum() * len(count) / (len(count) - 1)
+    return float(math.sqrt(spread) / count.sum())
 
 
 def judge_at_size(
@@ -269,14 +300,14 @@ def _full_depth(learner: Learner, disparity: Tensor) -> Tensor:
 
 def _triangulated(
     samples: Samples, chunk: NDArray[np.int64], compared: set[int]
-) -> Iterator[tuple[slice, SparseGeometry]]:
-    """Yield the place and the corners of each compared image whose motion is determined."""
+) -> Iterator[tuple[int, slice, SparseGeometry]]:
+    """Yield each compared sample whose motion is determined, its place, and its corners."""
     for row, sample in enumerate(chunk.tolist()):
         if sample not in compared:
             continue
         geometry = samples.geometries(np.array([sample]))[0]
         if geometry is not None:
-            yield slice(row, row + 1), geometry
+            yield sample, slice(row, row + 1), geometry
 
 
 def _sparse_errors(
@@ -284,7 +315,7 @@ def _sparse_errors(
 ) -> list[float]:
     """Error against triangulated depth of each compared image whose motion is determined."""
     errors = []
-    for own, geometry in _triangulated(samples, chunk, compared):
+    for _, own, geometry in _triangulated(samples, chunk, compared):
         points = torch.from_numpy(geometry.points[None]).to(depth.device)
         read = read_around(depth[own], points)[0].cpu().numpy()
         errors.append(sparse_error(geometry, read))
@@ -302,7 +333,7 @@ def _changes(
     """Compare each image with the start, away from corners, where that can be told."""
     changes = (
         change_away(depth[own], start.depth(images[own], bfloat16=False), geometry)
-        for own, geometry in _triangulated(samples, chunk, compared)
+        for _, own, geometry in _triangulated(samples, chunk, compared)
     )
     return [change for change in changes if change is not None]
 

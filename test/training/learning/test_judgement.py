@@ -183,6 +183,17 @@ def test_where_the_start_is_as_good_as_corners_can_tell_they_decide_nothing():
     assert not may_replace_start(history[1], history[0], "sparse")
 
 
+def test_what_is_better_in_some_places_and_worse_in_others_does_not_replace_the_start():
+    start, better = run(0.20, 0.18, measure="sparse")
+    for doubt, may in ((0.005, True), (0.015, False)):
+        entry = {**better, "doubt": doubt}
+        assert may_replace_start(entry, start, "sparse") == may
+        assert may_replace_start(entry, start, "sparse", is_chosen=True)
+        assert conclude([start, entry], "sparse", from_checkpoint=True).has_learned == may
+    truth = run(0.20, 0.18)
+    assert may_replace_start({**truth[1], "doubt": 1.0}, truth[0], "abs_rel")
+
+
 def test_figures_of_an_older_version_are_known_by_the_noise_that_they_lack():
     history = run(0.3, 0.2, measure="sparse")
     assert judged_otherwise(history)
