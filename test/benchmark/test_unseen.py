@@ -42,11 +42,13 @@ def test_a_row_says_what_was_kept(tmp_path: Path, changed: float, kept: str) -> 
 
 def test_ground_truth_that_a_run_did_not_see_stands_below_its_own_judge(tmp_path: Path) -> None:
     run, trunk = (unseen.Run("street", start, "default", 0) for start in ("shipped", "trunk"))
-    for one, figures in ((run, (0.11, 0.12, 0.13)), (trunk, (0.14, 0.15))):
+    for one, figures in (
+        (run, {"start": 0.11, "best": 0.12, "last": 0.13}),
+        (trunk, {"best": 0.14, "last": 0.15}),
+    ):
         write_run(tmp_path / one.name, 0.1)
-        models = [{"depth": {"mean": {"abs_rel": figure}}} for figure in figures]
         report = tmp_path / one.name / unseen.COMPARED
-        report.write_text(json.dumps({"models": models}), encoding="utf-8")
+        report.write_text(json.dumps(figures), encoding="utf-8")
     heading, _, *rows = unseen.table([run, trunk], tmp_path).splitlines()
     assert "ground truth, not seen | 0.110 | 0.120 | 0.130 |" in rows[1]
     assert "ground truth, not seen |  | 0.140 | 0.150 |" in rows[3]

@@ -285,6 +285,10 @@ def kept_entry(
 ) -> Mapping[str, Any] | None:
     """Return the validation of the model that a run keeps as its best; None if there is none.
 
+    Of those that are as good at corners, within one standard error, it is the one that has changed
+    least where no corner judges (the rule of one standard error; Breiman et al. 1984, section
+    3.4.3): what is better by chance is not worth a change that nobody has seen.
+
     Parameters
     ----------
     history, measure, from_checkpoint, is_chosen
@@ -293,8 +297,25 @@ def kept_entry(
     known = [entry for entry in history if entry.get(measure) is not None]
     if not known:
         return None
-    rest = _candidates(known, measure, from_checkpoint, is_chosen)
-    return min([known[0], *rest], key=lambda entry: float(entry[measure]))
+    start = kept = known[0]
+    lowest = min(start[measure], start.get("own_size", {}).get(measure, start[measure]))
+    for entry in _candidates(known, measure, from_checkpoint, is_chosen):
+        figure = float(entry[measure])
+        doubt = 0.0
+        if measure == "sparse" and not is_chosen and entry.get("changed") is not None:
+            doubt = float(entry.get("doubt") or 0.0)
+        if kept is start:
+            is_better = figure < lowest
+        else:
+            limit = min(lowest, figure) + doubt
+            is_better = figure < kept[measure]
+            if max(figure, kept[measure]) <= limit and kept.get("changed") is not None and doubt:
+                is_better = entry["changed"] < kept["changed"]
+            elif figure > limit:
+                is_better = False
+        kept = entry if is_better else kept
+        lowest = min(lowest, figure)
+    return kept
 
 
 def _candidates(

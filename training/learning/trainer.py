@@ -85,7 +85,7 @@ from training.learning.judgement import (
     hardly_knows,
     is_beyond_judging,
     judged_otherwise,
-    may_replace_start,
+    kept_entry,
 )
 from training.learning.kept_images import KeptImages, kept_images, with_kept
 from training.learning.known_tracks import KnownTracks, default_folder
@@ -312,6 +312,8 @@ class Trainer:
         self._meter.restore(self.state.meter, processes)
         self._recent_loss = self.state.recent_loss
         self._unsaved_best: tuple[int, float, tuple[int, int] | None] | None = None
+        #: Steps whose model was the best and could not be written.
+        self._lost: set[int] = set()
         self._told = time.monotonic()
 
     def _remembered_start(self, state: RunState | None) -> Teacher | None:
@@ -792,10 +794,10 @@ class Trainer:
         # The checkpoint as it came, at the size it was made for, may be better than here.
         keeps_size = figure is not None and own.get(measure, figure) < figure
         figure = own[measure] if keeps_size else figure
-        is_best = figure is not None and (self.state.best is None or figure < self.state.best)
-        if is_best and step and options.checkpoint:
-            is_chosen = options.best_by == measure
-            is_best = may_replace_start(entry, self.state.history[0], measure, is_chosen)
+        is_chosen = options.best_by == measure
+        on_disk = [past for past in self.state.history if past["step"] not in self._lost]
+        kept = kept_entry(on_disk, measure, bool(options.checkpoint), is_chosen)
+        is_best = figure is not None and kept is entry
         size = (own["width"], own["height"]) if keeps_size else None
         is_open = step == 0 and options.decoder == "auto"
         if is_open:
@@ -916,6 +918,7 @@ class Trainer:
         if best is not None:
             self._unsaved_best = self.state.step, best, best_size
         if self._unsaved_best is not None and self._unsaved_best[0] != self.state.step:
+            self._lost.add(self._unsaved_best[0])
             self._unsaved_best = None
         names = ["last"] + ["best"] * (self._unsaved_best is not None)
         epoch, rest = divmod(self.state.step, self._epoch_steps)

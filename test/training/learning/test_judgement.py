@@ -15,6 +15,7 @@ from training.learning.judgement import (
     describe_entry,
     hardly_knows,
     judged_otherwise,
+    kept_entry,
     may_replace_start,
 )
 
@@ -192,6 +193,29 @@ def test_what_is_better_in_some_places_and_worse_in_others_does_not_replace_the_
         assert conclude([start, entry], "sparse", from_checkpoint=True).has_learned == may
     truth = run(0.20, 0.18)
     assert may_replace_start({**truth[1], "doubt": 1.0}, truth[0], "abs_rel")
+
+
+def test_of_models_that_are_as_good_at_corners_the_one_that_changed_least_is_kept():
+    history = run(0.20, 0.16, 0.150, 0.152, 0.149, 0.170, measure="sparse")
+    for entry, changed in zip(history[1:], (0.05, 0.20, 0.10, 0.15, 0.01), strict=True):
+        entry |= {"changed": changed, "doubt": 0.004}
+    steps = [
+        kept_entry(history[:count], "sparse", from_checkpoint=True)["step"] for count in range(1, 7)
+    ]
+    assert steps == [0, 100, 200, 300, 300, 300]
+    assert conclude(history, "sparse", from_checkpoint=True).has_learned
+    # Chosen by the user, or from nothing: the lowest.
+    assert kept_entry(history, "sparse", from_checkpoint=True, is_chosen=True)["step"] == 400
+    for entry in history[1:]:
+        del entry["changed"]
+    assert kept_entry(history, "sparse", from_checkpoint=True)["step"] == 400
+
+
+def test_the_checkpoint_at_its_own_size_is_kept_until_it_is_beaten():
+    history = run(0.30, 0.25, 0.21)
+    history[0]["own_size"] = {"width": 96, "height": 64, "abs_rel": 0.22}
+    kept = [kept_entry(history[:n], "abs_rel", from_checkpoint=True)["step"] for n in (2, 3)]
+    assert kept == [0, 200]
 
 
 def test_figures_of_an_older_version_are_known_by_the_noise_that_they_lack():
