@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from training.learning.dataset import Samples
 from training.learning.motion_from_tracks import (
     CERTAIN_WEIGHT,
+    LARGEST_ERROR,
     SparseGeometry,
     corner_errors,
     corner_noise,
@@ -120,6 +121,32 @@ def sparse_error(geometry: SparseGeometry, prediction: NDArray[np.floating]) -> 
     float
         Mean of :func:`training.learning.motion_from_tracks.corner_errors`.
     """
+    errors, areas = _errors(geometry, prediction)
+    return float(np.average(errors, weights=areas))
+
+
+def disputed_share(
+    geometry: SparseGeometry, first: NDArray[np.floating], second: NDArray[np.floating]
+) -> float:
+    """Return the share of the area whose corners contradict two predictions by as much as counts.
+
+    Such corners are on things that move, more often than not, or their motion was found wrongly:
+    two models that are both right have them, too.
+
+    Parameters
+    ----------
+    geometry : SparseGeometry
+        Geometry of P points.
+    first, second : ndarray, shape (P,) or (P, 5)
+        See :func:`sparse_error`.
+    """
+    errors, areas = _errors(geometry, first)
+    contradicts = np.minimum(errors, _errors(geometry, second)[0]) >= LARGEST_ERROR
+    return float(np.average(contradicts, weights=areas))
+
+
+def _errors(geometry: SparseGeometry, prediction: NDArray[np.floating]) -> tuple[Floats, Floats]:
+    """Return errors and areas of the points that are known."""
     kept = geometry.points[:, 3] > 0
     points, areas = geometry.points[kept].astype(float), geometry.areas[kept].astype(float)
     read = np.asarray(prediction, float)[kept].reshape(len(points), -1)
@@ -130,7 +157,7 @@ def sparse_error(geometry: SparseGeometry, prediction: NDArray[np.floating]) -> 
         torch.from_numpy(read)[None],
         torch.tensor([factor], dtype=torch.float64).log(),
     )
-    return float(np.average(errors[0].numpy(), weights=areas))
+    return errors[0].numpy(), areas
 
 
 def _noise(geometry: SparseGeometry) -> float:

@@ -150,6 +150,93 @@ def rate(guesses: Guesses, data: Observed) -> None:
     guesses.cost = np.where(np.isfinite(guesses.cost) & np.isfinite(total), total, np.inf)
 
 
+def direction_deviation(guesses: Guesses, data: Observed, noise: float) -> float:
+    """Return how uncertain the directions of travel of the first guess are.
+
+    Parameters
+    ----------
+    guesses : Guesses
+        Refined.
+    data : Observed
+    noise : float
+        Standard deviation of where a corner is seen, in sharpened pixels.
+
+    Returns
+    -------
+    float
+        Root mean square over the sources, in degrees: of the covariance of the motions, the inverse
+        of the normal matrix without the depths, its part across each translation. Infinite where
+        nothing holds the directions.
+    """
+    moving = list(range(guesses.rotations.shape[1]))
+    first = guesses.chosen([0])
+    system = _linearised(first, data, moving)
+    information = np.maximum(system.information, 1e-9)
+    normal = system.normal[0] - (system.mixed[0] / information) @ system.mixed[0].T
+    # All lengths together are free: what all translations have in common is held, not uncertain.
+    lengths = np.zeros((len(moving), 6))
+    lengths[:, :3] = first.translations[0]
+    lengths /= max(float(np.linalg.norm(lengths)), 1e-12)
+    normal = normal + np.trace(normal) * np.outer(lengths, lengths)
+    try:
+        covariance = noise**2 * np.linalg.inv(normal)
+    except np.linalg.LinAlgError:
+        return float("inf")
+    variances = []
+    for place, translation in enumerate(first.translations[0]):
+        length = max(float(np.linalg.norm(translation)), 1e-12)
+        across = np.eye(3) - np.outer(translation, translation) / length**2
+        part = covariance[6 * place : 6 * place + 3, 6 * place : 6 * place + 3]
+        variances.append(np.trace(across @ part @ across) / length**2)
+    variance = float(np.mean(variances))
+    return float(np.degrees(np.sqrt(variance))) if 0 <= variance < np.inf else float("inf")
+
+
+@dataclass(frozen=True, eq=False)
+class _System:
+    """Weighted normal equations of G guesses, with K = 6 S unknowns of motion and N depths.
+
+    Attributes
+    ----------
+    normal : ndarray, shape (G, K, K)
+        Of the motions alone; sources do not mix.
+    gradient : ndarray, shape (G, K)
+    information, slope : ndarray, shape (G, N)
+        The same of the inverse depths.
+    mixed : ndarray, shape (G, K, N)
+    """
+
+    normal: Floats
+    gradient: Floats
+    information: Floats
+    slope: Floats
+    mixed: Floats
+
+
+def _linearised(guesses: Guesses, data: Observed, moving: list[int]) -> _System:
+    """Linearise the reprojection errors in some sources, of guesses of the motion to these."""
+    moved, seen = project(guesses, data.rays)
+    error = sharpened(data.sharpness, (seen - data.ends[moving]) * data.focal)
+    weight = data.seen[moving] / (1.0 + (error**2).sum(axis=-2) / ROBUST**2)
+    by_motion, by_depth = _derivatives(guesses, data, moved, seen)
+    count, sources, _, _, corners = by_motion.shape
+    weighted = by_motion * weight[:, :, None, None]
+    flat = (count, sources, 6, 2 * corners)
+    blocks = weighted.reshape(flat) @ by_motion.reshape(flat).swapaxes(-1, -2)
+    size = 6 * sources
+    normal = np.zeros((count, size, size))
+    for place in range(sources):
+        part = slice(6 * place, 6 * place + 6)
+        normal[:, part, part] = blocks[:, place]
+    return _System(
+        normal,
+        (weighted * error[:, :, None]).sum(axis=(-2, -1)).reshape(count, size),
+        (weight * (by_depth**2).sum(axis=-2)).sum(axis=1),
+        (weight * (by_depth * error).sum(axis=-2)).sum(axis=1),
+        (weighted * by_depth[:, :, None]).sum(axis=-2).reshape(count, size, corners),
+    )
+
+
 def _step(guesses: Guesses, data: Observed, moving: list[int], depth: bool) -> None:
     """Take one step; a guess that it leads nowhere gets an infinite cost and stays as it is."""
     some = Guesses(
@@ -158,31 +245,16 @@ def _step(guesses: Guesses, data: Observed, moving: list[int], depth: bool) -> N
         guesses.inverse_depth,
         guesses.cost,
     )
-    moved, seen = project(some, data.rays)
-    error = sharpened(data.sharpness, (seen - data.ends[moving]) * data.focal)
-    weight = data.seen[moving] / (1.0 + (error**2).sum(axis=-2) / ROBUST**2)
-    by_motion, by_depth = _derivatives(some, data, moved, seen)
-
-    count, sources, _, _, corners = by_motion.shape
-    weighted = by_motion * weight[:, :, None, None]
-    flat = (count, sources, 6, 2 * corners)
-    normal = weighted.reshape(flat) @ by_motion.reshape(flat).swapaxes(-1, -2)
-    gradient = (weighted * error[:, :, None]).sum(axis=(-2, -1))
-    size = 6 * sources
-    reduced, right = np.zeros((count, size, size)), gradient.reshape(count, size)
-    for place in range(sources):
-        part = slice(6 * place, 6 * place + 6)
-        reduced[:, part, part] = normal[:, place]
-    diagonal = np.arange(size)
+    system = _linearised(some, data, moving)
+    reduced, right, mixed = system.normal, system.gradient, system.mixed
+    count, sources = len(reduced), len(moving)
+    diagonal = np.arange(6 * sources)
     damped = _DAMPING * (1e-3 + reduced[:, diagonal, diagonal])
+    # A weak pull to where it is, so that points without parallax stay there.
+    pulled = system.information + _DAMPING * (system.information + 1.0)
     if depth:
-        information = (weight * (by_depth**2).sum(axis=-2)).sum(axis=1)
-        slope = (weight * (by_depth * error).sum(axis=-2)).sum(axis=1)
-        mixed = (weighted * by_depth[:, :, None]).sum(axis=-2).reshape(count, size, corners)
-        # A weak pull to where it is, so that points without parallax stay there.
-        pulled = information + _DAMPING * (information + 1.0)
         reduced = reduced - (mixed / pulled[:, None]) @ mixed.swapaxes(-1, -2)
-        right = right - (mixed @ (slope / pulled)[..., None])[..., 0]
+        right = right - (mixed @ (system.slope / pulled)[..., None])[..., 0]
     reduced[:, diagonal, diagonal] += damped
     step = -_solve(reduced, right)
     good = np.isfinite(step).all(axis=1) & np.isfinite(guesses.cost)
@@ -196,7 +268,7 @@ def _step(guesses: Guesses, data: Observed, moving: list[int], depth: bool) -> N
     guesses.rotations[:, moving] = matrices.reshape(count, sources, 3, 3) @ some.rotations
     guesses.translations[:, moving] = some.translations + own[..., :3]
     if depth:
-        change = -(slope + (step[:, None] @ mixed)[:, 0]) / pulled
+        change = -(system.slope + (step[:, None] @ mixed)[:, 0]) / pulled
         inverse = np.where(good[:, None], guesses.inverse_depth + change, guesses.inverse_depth)
         inverse = np.clip(inverse, 1e-3, 50.0)
         scale = np.median(inverse, axis=1)

@@ -22,6 +22,9 @@ LEAST_GAIN = 0.01
 #: ... and the error at corners by so many standard errors of the difference.
 SURE = 2.0
 
+#: ... and by this share of the area whose corners contradict the start and the new model alike.
+_HIDDEN = 0.1
+
 #: A checkpoint hardly knows a place where its error is at least this share of a constant depth's.
 HARDLY_KNOWN = 0.95
 
@@ -95,9 +98,9 @@ def may_replace_start(
     it must not be flat: a model that judges badly on few corners may be full of right structure
     elsewhere (the sky, the road); one that lost most of the spread of log depth has none. Nor may
     it have changed, where no corner judges, by more than the errors at the corners explain, nor be
-    better in some places and as much worse in others. And where the start is as good as corners can
-    tell, they cannot tell what is better. The photometric loss tells nothing about depth: by it
-    alone nothing takes that place, unless the user has chosen it.
+    better by no more than chance or things that move can do. And where the start is as good as
+    corners can tell, they cannot tell what is better. The photometric loss tells nothing about
+    depth: by it alone nothing takes that place, unless the user has chosen it.
 
     Parameters
     ----------
@@ -165,17 +168,24 @@ def changes_as_it_may(entry: Mapping[str, Any], start: Mapping[str, Any]) -> boo
 
 
 def is_sure(entry: Mapping[str, Any], start: Mapping[str, Any]) -> bool:
-    """Whether the error at corners fell by more than it differs from place to place.
+    """Whether the error at corners fell by more than chance and things that move can do.
+
+    It has to fall by more than it differs from place to place. And corners that contradict both
+    models are on things that move, or their motion was found wrongly. Where these are many, the
+    others are not quite right either, and a small gain at them says nothing.
 
     Parameters
     ----------
     entry, start : mapping
         A validation, and the first one.
     """
-    error, began, doubt = entry.get("sparse"), start.get("sparse"), entry.get("doubt")
-    if error is None or began is None or doubt is None:
+    error, began = entry.get("sparse"), start.get("sparse")
+    if error is None or began is None:
         return True
-    return bool(began - error > SURE * doubt)
+    gain = began - error
+    doubt, disputed = entry.get("doubt"), entry.get("disputed")
+    is_chance = doubt is not None and gain <= SURE * doubt
+    return not is_chance and (disputed is None or bool(gain > _HIDDEN * disputed))
 
 
 def describe_entry(entry: Mapping[str, Any], start: Mapping[str, Any] | None) -> str:
@@ -356,6 +366,8 @@ def conclude(
     assert best is not None
     name, began, came = _NAMES[measure], start[measure], best[measure]
     figures = f"{name} {began:.4f} at the start"
+    if measure == "abs_rel" and start.get("factor", 1.0) != 1.0:
+        figures += f" (in metres with the factor {start['factor']:.3g})"
     own = start.get("own_size", {})
     if own.get(measure) is not None:
         figures += f" ({own[measure]:.4f} at its own size {own['width']}x{own['height']})"
@@ -396,8 +408,8 @@ def conclude(
         kept = "is the model that training began with"
         if len(rest) < len(known) - 1:
             kept += (
-                ", as later ones are no better than a constant depth, flat, better in some places "
-                "and as much worse in others, or changed more where no corner judges than their "
+                ", as later ones are no better than a constant depth, flat, better by no more than "
+                "chance or moving things can do, or changed more where no corner judges than their "
                 "errors at corners explain (where sky, roads or bare walls have come near, "
                 "--keep-weight 0.05 holds them; --best-by sparse does not ask)"
             )

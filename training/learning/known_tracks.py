@@ -28,7 +28,7 @@ from training.learning.motion_from_tracks import (
 )
 
 #: To be raised whenever triangulation finds something else in the same images.
-_VERSION = 5
+_VERSION = 6
 
 #: More samples than this are not kept: 10 KB each.
 _MOST_KEPT = 20_000

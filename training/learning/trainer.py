@@ -137,6 +137,9 @@ _TAUGHT = ("encoder", "depth")
 # A run with fewer steps than this is not worth timing first.
 _TIMED_STEPS = 50
 
+# The factor of a checkpoint to metres is measured on so many samples that are learned from.
+_MOST_FOR_FACTOR = 60
+
 # ... and for fewer than this, it is not worth trying what the processor is fastest in. A few rows
 # of a batch tell.
 _COMPARED_STEPS = 500
@@ -748,6 +751,8 @@ class Trainer:
         entry: dict[str, Any] = {"step": step, "epoch": step / self._epoch_steps}
         if step:
             entry["train_loss"] = self._recent_loss
+        else:
+            entry |= self._start_in_metres()
         if len(self.validation):
             result = validate(
                 self._validated(),
@@ -760,6 +765,7 @@ class Trainer:
                 keep_picture=options.tensorboard,
                 measure_tracks=self._measure_tracks,
                 start=self._start if step else None,
+                factor=entry.get("factor", 1.0),
             )
             entry |= {
                 "loss": result.loss,
@@ -769,13 +775,12 @@ class Trainer:
             }
             if result.scale is not None:
                 entry |= {"scale": result.scale, "scale_spread": result.scale_spread}
-            if result.changed is not None:
-                entry["changed"] = result.changed
-            if result.doubt is not None:
-                entry["doubt"] = result.doubt
+            for name in ("changed", "doubt", "disputed"):
+                if getattr(result, name) is not None:
+                    entry[name] = getattr(result, name)
             if not self.state.history:
                 entry["baselines"] = self._baselines()
-                own_size = self._at_own_size()
+                own_size = self._at_own_size(entry.get("factor", 1.0))
                 if own_size is not None:
                     entry["own_size"] = own_size
             self._set_train_mode()
@@ -801,7 +806,7 @@ class Trainer:
         size = (own["width"], own["height"]) if keeps_size else None
         is_open = step == 0 and options.decoder == "auto"
         if is_open:
-            self.state.fresh_decoder = hardly_knows(entry, measure)
+            self.state.fresh_decoder = hardly_knows(entry, self._measure_of_shape(entry, measure))
         self._save(best=figure if is_best else None, best_size=size)
         if self.processes.is_first:
             shown = describe_entry(entry, self.state.history[0])
@@ -834,7 +839,36 @@ class Trainer:
         objective = replace(self.learner.objective, compiled=False)
         return replace(self.learner, objective=objective, model=self.model)
 
-    def _at_own_size(self) -> dict[str, Any] | None:
+    def _measure_of_shape(self, entry: dict[str, Any], measure: Measure) -> Measure:
+        """Name what judges a model without its scale, if there is such a figure."""
+        return "sparse" if self.is_metric and entry.get("sparse") is not None else measure
+
+    def _start_in_metres(self) -> dict[str, float | None]:
+        """Return what makes the depth of a checkpoint metric, where depth is learned in metres.
+
+        A model that knows depth up to its scale is worth what it is with the right factor, and that
+        is known before a step is taken: from the recorded poses of what is learned from. Else a
+        metric checkpoint has its own.
+        """
+        if not self.options.checkpoint or not self.is_metric:
+            return {}
+        if self.options.pose != "recorded":
+            given = open_checkpoint(self.options.checkpoint).metadata
+            own = {"factor": given.scale, "factor_spread": given.scale_spread}
+            return own if given.is_metric else {}
+        found = validate(
+            self._validated(),
+            self.training,
+            self.processes,
+            self.options.batch_size // self.processes.count,
+            _MOST_FOR_FACTOR,
+            seed=self.options.seed,
+        )
+        if found.scale is None or found.scale_spread is None:
+            return {}
+        return {"factor": found.scale, "factor_spread": found.scale_spread}
+
+    def _at_own_size(self, factor: float) -> dict[str, Any] | None:
         """Judge the checkpoint that training begins with at its own image size."""
         if not self.options.checkpoint:
             return None
@@ -851,6 +885,7 @@ class Trainer:
             size,
             metric=self.is_metric,
             measure_tracks=self._measure_tracks,
+            factor=factor,
         )
         figures = {"abs_rel": abs_rel, "sparse": sparse}
         known = {name: value for name, value in figures.items() if value is not None}
@@ -979,6 +1014,11 @@ class Trainer:
         """Describe the model."""
         options, first = self.options, self.training.stores[0]
         entry = self.state.history[-1] if self.state.history else {}
+        is_metric, scale, spread = self.is_metric, 1.0, entry.get("scale_spread")
+        if is_metric and options.checkpoint and self.state.step == 0:
+            # It is the checkpoint still: in metres with its factor, or not at all.
+            is_metric, scale = "factor" in entry, entry.get("factor", 1.0)
+            spread = entry.get("factor_spread")
         return CheckpointMetadata(
             num_layers=options.num_layers,
             width=first.width,
@@ -986,8 +1026,9 @@ class Trainer:
             min_depth=options.min_depth,
             max_depth=options.max_depth,
             crop=first.crop,
-            scale_spread=entry.get("scale_spread"),
-            is_metric=self.is_metric,
+            scale=scale,
+            scale_spread=spread,
+            is_metric=is_metric,
             training={
                 "steps": self.state.step,
                 "samples": len(self.training),

@@ -27,6 +27,7 @@ from training.learning.bundle_adjustment import (
     ROBUST,
     Guesses,
     Observed,
+    direction_deviation,
     displacement,
     project,
     rate,
@@ -112,6 +113,9 @@ class Triangulation:
         Share of the tracked corners that the motion explains.
     residual : float
         Median reprojection error of the corners that the motion explains, in pixels.
+    direction : float
+        Standard deviation of the directions of travel, in degrees, by the errors of all tracked
+        corners, the unexplained ones among them.
     """
 
     points: Floats
@@ -121,6 +125,7 @@ class Triangulation:
     parallax: float
     explained: float
     residual: float
+    direction: float = 0.0
 
     @property
     def is_certain(self) -> NDArray[np.bool_]:
@@ -393,6 +398,9 @@ def _summarize(tracks: CornerTracks, data: Observed, found: Guesses) -> Triangul
     # certain, a far corner would stay only where an error made it come near.
     kept = explained & (inverse_depth < 49.0)
     kept &= deviation * inverse_depth < CERTAIN * np.maximum(1.0, inverse_depth)
+    # What is left unexplained is noise as well: where that is much, the motion is a guess.
+    squares = np.minimum((error**2).sum(axis=1), (3 * ROBUST) ** 2)
+    spread = float(np.sqrt(squares[data.seen].mean() / 2))
     transforms = np.tile(np.eye(4), (len(data.ends), 1, 1))
     transforms[:, :3, :3] = rotations
     transforms[:, :3, 3] = translations
@@ -404,4 +412,5 @@ def _summarize(tracks: CornerTracks, data: Observed, found: Guesses) -> Triangul
         parallax,
         float(explained.mean()),
         residual,
+        direction_deviation(found, data, max(_LEAST_NOISE, spread)),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from torch.nn import functional
 
 from monodepth2_ros.geometry import disparity_to_depth
 from monodepth2_ros.preprocessing import to_network_input
-from training.learning.baselines import sparse_error
+from training.learning.baselines import disputed_share, sparse_error
 from training.learning.dataset import Samples, iterate_batches
 from training.learning.depth_and_motion import Predictions
 from training.learning.learner import Learner, TrainingViews, prepare
@@ -63,6 +64,9 @@ class Validation:
         (:func:`training.learning.unjudged.change_away`).
     doubt : float or None
         Standard error of the difference between `sparse` and that of the start.
+    disputed : float or None
+        Share of the area whose corners contradict the start and this model by as much as counts
+        (:func:`training.learning.baselines.disputed_share`).
     picture : Tensor or None
         What :func:`training.learning.logbook.training_picture` shows of the first samples.
     """
@@ -76,6 +80,7 @@ class Validation:
     scale_spread: float | None = None
     changed: float | None = None
     doubt: float | None = None
+    disputed: float | None = None
 
 
 def evenly(count: int, most: int) -> NDArray[np.int64]:
@@ -94,6 +99,7 @@ def validate(
     keep_picture: bool = False,
     measure_tracks: MeasureTracks | None = None,
     start: Teacher | None = None,
+    factor: float = 1.0,
 ) -> Validation:
     """Evaluate on held-out samples, shared among the processes.
 
@@ -118,6 +124,8 @@ def validate(
         Triangulates samples, to compare depth with.
     start : Teacher, optional
         The model that training began with.
+    factor : float
+        What depths are multiplied by before they are compared as they are.
     """
     chosen = evenly(len(samples), most)
     compared = set(chosen[evenly(len(chosen), MOST_SPARSE)].tolist())
@@ -128,10 +136,10 @@ def validate(
     generator = torch.Generator(processes.device).manual_seed(seed)
     # Sums over samples: loss, their number, abs_rel, images with truth, error against triangulated
     # depth, images with that, spread, samples with a scale, its logarithm, and the square of that,
-    # change away from corners, images with that; and for each stretch of what was held out, by how
-    # much the error against triangulated depth fell, and images.
-    sums = torch.zeros(12 + 2 * _STRETCHES, dtype=torch.float64)
-    gains = sums[12:].view(2, _STRETCHES)
+    # change away from corners, images with that, disputed share; and for each stretch of what was
+    # held out, by how much the error against triangulated depth fell, and images.
+    sums = torch.zeros(13 + 2 * _STRETCHES, dtype=torch.float64)
+    gains = sums[13:].view(2, _STRETCHES)
     picture = None
     model = learner.model
     was_training = model.training
@@ -144,7 +152,8 @@ def validate(
                 predictions, output = learner.evaluate(views, generator, keep_images=wants_picture)
                 sums[0] += output.loss.item() * len(chunk)
                 sums[1] += len(chunk)
-                errors = _depth_errors(learner, samples, chunk, predictions.disparities[0], metric)
+                disparity = predictions.disparities[0]
+                errors = _depth_errors(learner, samples, chunk, disparity, metric, factor)
                 sums[2] += sum(errors)
                 sums[3] += len(errors)
                 depth = _full_depth(learner, predictions.disparities[0])
@@ -158,16 +167,12 @@ def validate(
                     sums[4] += sum(errors)
                     sums[5] += len(errors)
                     if start is not None:
-                        images = views.images[:, 0]
-                        changes = _changes(tracked, chunk, depth, images, start, compared)
-                        sums[10] += sum(changes)
-                        sums[11] += len(changes)
-                        before = _sparse_errors(
-                            tracked, chunk, start.depth(images, False), compared
-                        )
-                        judged = [one for one, *_ in _triangulated(tracked, chunk, compared)]
-                        for sample, gain in zip(judged, np.subtract(before, errors), strict=True):
-                            gains[:, stretches[sample]] += torch.tensor([gain, 1.0])
+                        before = start.depth(views.images[:, 0], bfloat16=False)
+                        for sample, change in _compared(tracked, chunk, depth, before, compared):
+                            if change.away is not None:
+                                sums[10:12] += torch.tensor([change.away, 1.0])
+                            gains[:, stretches[sample]] += torch.tensor([change.gain, 1.0])
+                            sums[12] += change.disputed
                 if wants_picture and output.images:
                     picture = training_picture(
                         views.images[:, 0], predictions.disparities[0], output
@@ -190,7 +195,8 @@ def validate(
         scale,
         scale_spread,
         totals[10] / totals[11] if totals[11] >= FEWEST_SPARSE else None,
-        _standard_error(np.array(totals[12:]).reshape(2, _STRETCHES)),
+        _standard_error(np.array(totals[13:]).reshape(2, _STRETCHES)),
+        totals[12] / points if start is not None and points >= FEWEST_SPARSE else None,
     )
 
 
@@ -218,12 +224,13 @@ def judge_at_size(
     size: tuple[int, int],
     metric: bool = False,
     measure_tracks: MeasureTracks | None = None,
+    factor: float = 1.0,
 ) -> tuple[float | None, float | None]:
     """Judge depth that is predicted from images of another size, as a checkpoint's own.
 
     Parameters
     ----------
-    learner, samples, processes, batch, most, metric, measure_tracks
+    learner, samples, processes, batch, most, metric, measure_tracks, factor
         As for :func:`validate`.
     size : tuple of int
         Width and height in pixels of what the network sees; depth is compared as stored.
@@ -254,7 +261,7 @@ def judge_at_size(
                 disparity = functional.interpolate(
                     disparity, images.shape[-2:], mode="bilinear", align_corners=False
                 )
-                errors = _depth_errors(learner, samples, chunk, disparity, metric)
+                errors = _depth_errors(learner, samples, chunk, disparity, metric, factor)
                 sums[0] += sum(errors)
                 sums[1] += len(errors)
                 if measure_tracks is not None:
@@ -322,20 +329,39 @@ def _sparse_errors(
     return errors
 
 
-def _changes(
-    samples: Samples,
-    chunk: NDArray[np.int64],
-    depth: Tensor,
-    images: Tensor,
-    start: Teacher,
-    compared: set[int],
-) -> list[float]:
-    """Compare each image with the start, away from corners, where that can be told."""
-    changes = (
-        change_away(depth[own], start.depth(images[own], bfloat16=False), geometry)
-        for _, own, geometry in _triangulated(samples, chunk, compared)
-    )
-    return [change for change in changes if change is not None]
+class _Change(NamedTuple):
+    """How an image has changed since the start.
+
+    Attributes
+    ----------
+    away : float or None
+        See :func:`training.learning.unjudged.change_away`.
+    gain : float
+        By how much the error against triangulated depth fell.
+    disputed : float
+        See :func:`training.learning.baselines.disputed_share`.
+    """
+
+    away: float | None
+    gain: float
+    disputed: float
+
+
+def _compared(
+    samples: Samples, chunk: NDArray[np.int64], depth: Tensor, before: Tensor, compared: set[int]
+) -> Iterator[tuple[int, _Change]]:
+    """Compare each image that has corners with the start's depth of it, shape (B, 1, H, W)."""
+    for sample, own, geometry in _triangulated(samples, chunk, compared):
+        points = torch.from_numpy(geometry.points[None]).to(depth.device)
+        first, second = (read_around(d[own], points)[0].cpu().numpy() for d in (before, depth))
+        yield (
+            sample,
+            _Change(
+                change_away(depth[own], before[own], geometry),
+                sparse_error(geometry, first) - sparse_error(geometry, second),
+                disputed_share(geometry, first, second),
+            ),
+        )
 
 
 def _depth_errors(
@@ -344,6 +370,7 @@ def _depth_errors(
     chunk: NDArray[np.int64],
     disparity: Tensor,
     metric: bool,
+    factor: float,
 ) -> list[float]:
     """abs_rel of each image that has truth."""
     errors = []
@@ -356,7 +383,7 @@ def _depth_errors(
         resized = functional.interpolate(
             disparity[row : row + 1].float(), size, mode="bilinear", align_corners=False
         )
-        depth = disparity_to_depth(resized, low, high)[0, 0]
+        depth = factor * disparity_to_depth(resized, low, high)[0, 0]
         result = evaluate_frame(truth, depth, median_scaling=not metric)
         if result is not None:
             errors.append(result.metrics["abs_rel"])

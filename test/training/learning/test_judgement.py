@@ -191,6 +191,8 @@ def test_what_is_better_in_some_places_and_worse_in_others_does_not_replace_the_
         assert may_replace_start(entry, start, "sparse") == may
         assert may_replace_start(entry, start, "sparse", is_chosen=True)
         assert conclude([start, entry], "sparse", from_checkpoint=True).has_learned == may
+    for disputed, may in ((0.1, True), (0.3, False)):
+        assert may_replace_start({**better, "disputed": disputed}, start, "sparse") == may
     truth = run(0.20, 0.18)
     assert may_replace_start({**truth[1], "doubt": 1.0}, truth[0], "abs_rel")
 

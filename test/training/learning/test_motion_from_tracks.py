@@ -15,7 +15,7 @@ import torch
 from monodepth2_ros import geometry
 from training.frames.writer import write_frame_store
 from training.learning.augmentation import mirror_samples
-from training.learning.baselines import sparse_error
+from training.learning.baselines import disputed_share, sparse_error
 from training.learning.motion_from_tracks import (
     CERTAIN_WEIGHT,
     MOST_POINTS,
@@ -257,6 +257,10 @@ def test_a_lonely_corner_counts_as_much_as_the_crowd_that_covers_as_much():
     right = np.ones(len(geometry.points))
     right[: len(depth)] = 3.0 * depth
     assert sparse_error(geometry, right) == pytest.approx(0.0, abs=1e-6)
+    # The lonely corners contradict who says that all is as far, twice, and nobody else.
+    constant = np.ones(len(geometry.points))
+    assert disputed_share(geometry, constant, 5 * constant) == pytest.approx(lonely)
+    assert disputed_share(geometry, constant, right) == disputed_share(geometry, right, right) == 0
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import pytest
 from training.frames.store import FrameStore
 from training.frames.writer import write_frame_store
 from training.learning.motion_from_tracks import (
+    MOST_DIRECTION,
     is_determined,
     remember_tracks,
     triangulate_frames,
@@ -124,6 +125,27 @@ def test_what_turns_without_moving_is_not_determined():
     standing = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
     tracks, _ = make_tracks((standing, standing), noise=0.05)
     assert not is_determined(triangulate(tracks, INTRINSICS))
+
+
+@pytest.mark.parametrize(
+    ("length", "wrong"), [(1.0, 0.0), (0.5, 0.0), (0.2, 0.0), (0.01, 0.0), (1.0, 0.3)]
+)
+def test_the_direction_of_travel_is_as_uncertain_as_is_said(length, wrong):
+    motions = [(turn, tuple(length * np.array(shift))) for turn, shift in (FORWARD, BACKWARD)]
+    squares, said = [], []
+    for seed in range(24):
+        tracks, _ = make_tracks(motions, noise=0.1, wrong=wrong, count=120, seed=seed)
+        found = triangulate(tracks, INTRINSICS)
+        assert found is not None
+        for transform, motion in zip(found.transforms, motions, strict=True):
+            squares.append(angle(transform[:3, 3], make_transform(motion)[:3, 3]) ** 2)
+        said.append(found.direction)
+    ratio = np.sqrt(np.mean(squares)) / np.sqrt(np.mean(np.square(said)))
+    # What is unexplained counts as noise: with many wrong tracks, more is said than is true.
+    low, high = (0.7, 1.5) if wrong == 0 else (0.1, 1.0)
+    assert length == 0.01 or low < ratio < high
+    # So short a motion is a guess.
+    assert (np.median(said) > MOST_DIRECTION) == (length == 0.01)
 
 
 def test_few_tracks_say_nothing():
