@@ -16,14 +16,17 @@ import pytest
 import torch
 
 from monodepth2_ros.checkpoint import Checkpoint, load_checkpoint
+from monodepth2_ros.predictor import DepthPredictor
 from narrow_networks import program_of
 from paths import REPOSITORY
 from training.frames.recorded_poses import REPORT, poses_agree
 from training.frames.store import FrameStore
 from training.frames.writer import write_frame_store
 from training.learning import trainer as trainer_module
+from training.learning.motion_from_tracks import sample_at
 from training.learning.options import OptionError, TrainOptions
-from training.learning.recorded_motion import length_loss
+from training.learning.recorded_motion import length_loss, remember_recorded
+from training.metrics import weighted_median
 from training.train import NOTHING_LEARNED, main
 from training.worlds.film import synthesize
 from training.worlds.take import camera_from_field_of_view
@@ -97,6 +100,43 @@ def test_depth_is_in_metres_and_a_stopped_run_goes_on_exactly(
         assert "stopped by the test" in capsys.readouterr().err
     assert main(["--resume", str(tmp_path / "run")]) in COMPLETE
     assert_same(whole, load_checkpoint(tmp_path / "run" / "last.safetensors"))
+
+
+@pytest.mark.slow
+def test_a_start_without_metres_is_kept_with_the_factor_of_what_is_learned_from(
+    store: Path, tmp_path: Path, capsys
+) -> None:
+    assert main(words(store, tmp_path / "plain", "--pose", "tracks")) in COMPLETE
+    plain = tmp_path / "plain" / "last.safetensors"
+    assert not load_checkpoint(plain).metadata.is_metric
+    out = tmp_path / "metric"
+    how = ["--pose", "recorded", "--checkpoint", str(plain), "--learning-rate", "1e-9"]
+    assert main(words(store, out, *how, "--decoder", "keep")) == NOTHING_LEARNED
+    kept, last = (load_checkpoint(out / f"{name}.safetensors") for name in ("best", "last"))
+    assert_same(kept, load_checkpoint(plain))
+    # The last is learned in metres, the first has to be multiplied.
+    assert last.metadata.is_metric and last.metadata.scale == 1.0
+    assert kept.metadata.is_metric and kept.metadata.scale != 1.0
+    # The factor by hand: recorded poses against predictions, in the first part of the recording.
+    frames, measure = FrameStore.open(store), remember_recorded([FrameStore.open(store)])
+    predictor = DepthPredictor(plain, backend="torch", device="cpu", precision="fp32")
+    ratios = []
+    for frame in range(1, 11):
+        geometry = measure(0, frame, (frame - 1, frame + 1))
+        if geometry is None or not geometry.points[:, 3].any():
+            continue
+        known = geometry.points[geometry.points[:, 3] > 0]
+        depth = predictor(frames.images[frame])
+        read = sample_at(torch.from_numpy(depth)[None, None], torch.from_numpy(known[None, :, :2]))
+        ratio = np.log(known[:, 2] / read[0].numpy())
+        ratios.append(weighted_median(ratio, known[:, 3]))
+    assert np.log(kept.metadata.scale) == pytest.approx(np.mean(ratios), abs=0.05)
+    assert kept.metadata.scale_spread == pytest.approx(np.std(ratios), abs=0.05)
+    # A run that knows no metres leaves the start as it is.
+    more = ["--pose", "tracks", "--checkpoint", str(plain), "--learning-rate", "1e-9"]
+    assert main(words(store, tmp_path / "blind", *more, "--decoder", "keep")) == NOTHING_LEARNED
+    start = load_checkpoint(tmp_path / "blind" / "best.safetensors").metadata
+    assert not start.is_metric and start.scale == 1.0
 
 
 @pytest.mark.slow
