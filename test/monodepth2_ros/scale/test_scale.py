@@ -542,6 +542,26 @@ def test_any_range_sensor_gives_the_first_factor_and_says_how_well(moved, kind, 
     assert taken == (kind != "20°")
 
 
+def test_scan_that_misses_what_is_near_in_the_image_is_less_sure():
+    inverse = walls(np.zeros(3))[1]
+    points = sensed("full")
+    ahead = points[points[:, 0] / points[:, 2] < 0.1]
+    # Right of it the scan hits a wall close by, below the image; or nothing.
+    near = points[points[:, 0] / points[:, 2] >= 0.1] * (0.2, 0.2, 0.2) + (0.0, 2.0, 0.0)
+    behind = near * (1.0, 1.0, -1.0)
+    misses, hits_nothing = (
+        measure_ranges(np.concatenate([ahead, others]), inverse, CAMERA)
+        for others in (near, behind)
+    )
+    assert misses.middle == hits_nothing.middle
+    assert misses.deviation > 1.5 * hits_nothing.deviation
+    # Where the scan sees these columns in the image, what is below it says nothing.
+    everywhere = np.concatenate([points, near])
+    assert measure_ranges(everywhere, inverse, CAMERA).deviation == pytest.approx(
+        measure_ranges(points, inverse, CAMERA).deviation
+    )
+
+
 @pytest.mark.slow
 def test_mounting_turns_the_motion_into_the_camera():
     # A body with x ahead, y left, z up, whose camera looks left: ahead is the camera's -x.
