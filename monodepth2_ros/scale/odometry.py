@@ -90,8 +90,8 @@ _LEAST_ROTATION_NOISE = 0.0002
 # Where more than this share of corners is lost, they are looked for as if so many times nearer.
 _MANY_LOST, _NEARER = 0.33, 2.0
 
-# At a glance, what is by less than this share of the last factor counts like it.
-_LEAST_OF_FACTOR = 0.1
+# At a glance, what is this many times more or less than the median is beside the thing it was on.
+_ASTRAY = 2.0
 
 # Reasons for which the corners of earlier frames are good enough.
 _FEW_NOW = ("too few corners are found again",)
@@ -196,8 +196,6 @@ class GlancePlan:
     depth : ndarray, shape (N,)
         Metres.
     weights : ndarray, shape (N,)
-    least : float
-        What is nearer than this times its predicted depth counts like that.
     """
 
     stamp: int
@@ -206,10 +204,9 @@ class GlancePlan:
     index: NDArray[np.intp]
     depth: NDArray[np.float64]
     weights: NDArray[np.float64]
-    least: float
 
     def read(self, take: Take) -> float | None:
-        """Return the logarithm of the factor that a prediction asks for; None if it has NaN there.
+        """Return the logarithm of the factor that a prediction asks for; None if it says little.
 
         This is all that is computed between the network and the depth: few calls, as each takes
         long after the network has filled the caches.
@@ -220,12 +217,23 @@ class GlancePlan:
             Returns elements of the inverse depth.
         """
         ratios = take(self.index) * self.depth
-        # The smallest mean relative error, as relative_median has it.
-        weights = self.weights / np.maximum(ratios, self.least)
         order = ratios.argsort()
-        cumulative = weights.take(order).cumsum()
-        middle = order[min(cumulative.searchsorted(0.5 * cumulative[-1]), len(order) - 1)]
-        factor = float(ratios[middle])
+        ratios, weights = ratios.take(order), self.weights.take(order)
+        cumulative = weights.cumsum()
+        last = len(ratios) - 1
+        half = 0.5 * cumulative[-1]
+        plain = ratios[min(cumulative.searchsorted(half), last)]
+        # A corner beside the thing that it was on finds the sky there. Few of those would decide
+        # what follows, in which near measurements count most.
+        first, end = ratios.searchsorted((plain / _ASTRAY, plain * _ASTRAY))
+        ratios, weights = ratios[first:end], weights[first:end]
+        if not len(ratios):
+            return None
+        # The smallest mean relative error, as relative_median has it.
+        cumulative = (weights / ratios).cumsum()
+        if weights.sum() < half:
+            return None
+        factor = float(ratios[min(cumulative.searchsorted(0.5 * cumulative[-1]), len(ratios) - 1)])
         return math.log(factor) if 0.0 < factor < math.inf else None
 
 
@@ -718,7 +726,6 @@ def _plan_glance(
         index=y * width + x,
         depth=seen.depth[some],
         weights=area_weights(1.0 / (MODEL_NOISE**2 + errors**2), pixels[some], (width, height)),
-        least=_LEAST_OF_FACTOR * factor,
     )
 
 

@@ -300,6 +300,22 @@ def test_a_glance_is_not_believed_where_corners_show_too_little_parallax(moved):
     assert held.factor == ride.estimator.estimate.factor
 
 
+@pytest.mark.parametrize("seen", [0.02, 0.3, 4.0, np.nan])
+def test_corners_beside_what_they_were_on_do_not_decide_at_a_glance(moved, seen):
+    """A fifth of them finds the sky, or a pole before it, at the next image."""
+    ride = copy.deepcopy(moved)
+    _, inverse = walls(ride.position)
+    stamp = ride.stamp + STEP_NS // 2
+    plan = ride.estimator._odometry.plan_glance(ride.stamp, stamp, inverse, CAMERA)
+    assert plan is not None
+    right = plan.read(inverse.reshape(-1).take)
+    astray = np.random.default_rng(0).permutation(len(plan.index)) < 0.2 * len(plan.index)
+    values = inverse.reshape(-1)[plan.index] * np.where(astray, seen, 1.0)
+    assert plan.read(lambda _: values) == pytest.approx(right, abs=0.03)
+    # Where most of the image is something else, or unknown, a glance says nothing of the rest.
+    assert plan.read(lambda _: np.full_like(values, np.nan)) is None
+
+
 def test_factor_is_held_where_corners_are_in_a_small_part_of_the_image(moved):
     ride = copy.deepcopy(moved)
     before = ride.estimator.estimate.factor
