@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if status in (0, NOTHING_LEARNED):
                 (folder / "done").write_text(f"{status}\n", encoding="utf-8")
         if arguments.blind and (folder / "done").exists():
-            _compare_with_truth(folder, recording_of[run.recording], arguments)
+            _compare_with_truth(run, recording_of[run.recording], arguments)
         print(table(list(_runs(usable, arguments)), arguments.out), flush=True)
     return 0
 
@@ -136,26 +136,26 @@ def _row(run: Run, entries: list[dict[str, Any]], measure: str, words: str, done
     return "| " + " | ".join(cells) + " |"
 
 
-def _compare_with_truth(folder: Path, recording: Path, arguments: argparse.Namespace) -> None:
+def _compare_with_truth(run: Run, recording: Path, arguments: argparse.Namespace) -> None:
     """Evaluate what a run began with, kept and ended with, by the ground truth it did not see."""
+    folder, log = arguments.out / run.name, arguments.out / f"{run.name}.log"
     report, store = folder / COMPARED, arguments.out / "stores" / f"{recording.stem}_truth"
     if report.exists():
         return
-    log = arguments.out / f"{folder.name}.log"
     if not (store / "store.json").exists():
         _run(log, ["extract", recording, "--out", store, "--width", arguments.width])
     if not (store / "store.json").exists():
         return
-    models = {name: folder / f"{name}.safetensors" for name in ("best", "last")}
-    models["start"] = Path("default")
+    # The start is the same for all runs of a recording.
+    models = {"best": folder / "best.safetensors", "last": folder / "last.safetensors"}
+    found = {name: folder / f"{name}.json" for name in models}
+    if run.start == "shipped":
+        models["start"], found["start"] = Path("default"), store / "start.json"
     figures = {}
     for name, model in models.items():
-        if name == "start" and "_shipped_" not in folder.name:
-            continue
-        found = folder / f"{name}.json"
-        command = ["evaluate", model, "--data", store, "--stretch", "0.8:1", "--json", found]
-        if _run(log, [*command, "--quiet"]) == 0:
-            depth = json.loads(found.read_text(encoding="utf-8"))["models"][0]["depth"]
+        command = ["evaluate", model, "--data", store, "--stretch", "0.8:1", "--quiet"]
+        if found[name].exists() or _run(log, [*command, "--json", found[name]]) == 0:
+            depth = json.loads(found[name].read_text(encoding="utf-8"))["models"][0]["depth"]
             figures[name] = depth["mean"]["abs_rel"]
     report.write_text(json.dumps(figures), encoding="utf-8")
 

@@ -171,8 +171,8 @@ def direction_deviation(guesses: Guesses, data: Observed, noise: float) -> float
     moving = list(range(guesses.rotations.shape[1]))
     first = guesses.chosen([0])
     system = _linearised(first, data, moving)
-    information = np.maximum(system.information, 1e-9)
-    normal = system.normal[0] - (system.mixed[0] / information) @ system.mixed[0].T
+    information, _, mixed = system.of_depth()
+    normal = system.normal[0] - (mixed[0] / np.maximum(information, 1e-9)) @ mixed[0].T
     # All lengths together are free: what all translations have in common is held, not uncertain.
     lengths = np.zeros((len(moving), 6))
     lengths[:, :3] = first.translations[0]
@@ -201,16 +201,28 @@ class _System:
     normal : ndarray, shape (G, K, K)
         Of the motions alone; sources do not mix.
     gradient : ndarray, shape (G, K)
-    information, slope : ndarray, shape (G, N)
-        The same of the inverse depths.
-    mixed : ndarray, shape (G, K, N)
+    weight : ndarray, shape (G, S, N)
+    error, by_depth : ndarray, shape (G, S, 2, N)
+        What is seen and was not expected, and its derivative by inverse depth, in sharpened pixels.
+    weighted : ndarray, shape (G, S, 6, 2, N)
+        The derivatives by the motions, times the weights.
     """
 
     normal: Floats
     gradient: Floats
-    information: Floats
-    slope: Floats
-    mixed: Floats
+    weight: Floats
+    error: Floats
+    by_depth: Floats
+    weighted: Floats
+
+    def of_depth(self) -> tuple[Floats, Floats, Floats]:
+        """Return normal matrix and gradient of the depths, (G, N), and what mixes, (G, K, N)."""
+        mixed = (self.weighted * self.by_depth[:, :, None]).sum(axis=-2)
+        return (
+            (self.weight * (self.by_depth**2).sum(axis=-2)).sum(axis=1),
+            (self.weight * (self.by_depth * self.error).sum(axis=-2)).sum(axis=1),
+            mixed.reshape(*self.gradient.shape, mixed.shape[-1]),
+        )
 
 
 def _linearised(guesses: Guesses, data: Observed, moving: list[int]) -> _System:
@@ -228,13 +240,8 @@ def _linearised(guesses: Guesses, data: Observed, moving: list[int]) -> _System:
     for place in range(sources):
         part = slice(6 * place, 6 * place + 6)
         normal[:, part, part] = blocks[:, place]
-    return _System(
-        normal,
-        (weighted * error[:, :, None]).sum(axis=(-2, -1)).reshape(count, size),
-        (weight * (by_depth**2).sum(axis=-2)).sum(axis=1),
-        (weight * (by_depth * error).sum(axis=-2)).sum(axis=1),
-        (weighted * by_depth[:, :, None]).sum(axis=-2).reshape(count, size, corners),
-    )
+    gradient = (weighted * error[:, :, None]).sum(axis=(-2, -1)).reshape(count, size)
+    return _System(normal, gradient, weight, error, by_depth, weighted)
 
 
 def _step(guesses: Guesses, data: Observed, moving: list[int], depth: bool) -> None:
@@ -246,15 +253,16 @@ def _step(guesses: Guesses, data: Observed, moving: list[int], depth: bool) -> N
         guesses.cost,
     )
     system = _linearised(some, data, moving)
-    reduced, right, mixed = system.normal, system.gradient, system.mixed
+    reduced, right = system.normal, system.gradient
     count, sources = len(reduced), len(moving)
     diagonal = np.arange(6 * sources)
     damped = _DAMPING * (1e-3 + reduced[:, diagonal, diagonal])
-    # A weak pull to where it is, so that points without parallax stay there.
-    pulled = system.information + _DAMPING * (system.information + 1.0)
     if depth:
+        information, slope, mixed = system.of_depth()
+        # A weak pull to where it is, so that points without parallax stay there.
+        pulled = information + _DAMPING * (information + 1.0)
         reduced = reduced - (mixed / pulled[:, None]) @ mixed.swapaxes(-1, -2)
-        right = right - (mixed @ (system.slope / pulled)[..., None])[..., 0]
+        right = right - (mixed @ (slope / pulled)[..., None])[..., 0]
     reduced[:, diagonal, diagonal] += damped
     step = -_solve(reduced, right)
     good = np.isfinite(step).all(axis=1) & np.isfinite(guesses.cost)
@@ -268,7 +276,7 @@ def _step(guesses: Guesses, data: Observed, moving: list[int], depth: bool) -> N
     guesses.rotations[:, moving] = matrices.reshape(count, sources, 3, 3) @ some.rotations
     guesses.translations[:, moving] = some.translations + own[..., :3]
     if depth:
-        change = -(system.slope + (step[:, None] @ mixed)[:, 0]) / pulled
+        change = -(slope + (step[:, None] @ mixed)[:, 0]) / pulled
         inverse = np.where(good[:, None], guesses.inverse_depth + change, guesses.inverse_depth)
         inverse = np.clip(inverse, 1e-3, 50.0)
         scale = np.median(inverse, axis=1)

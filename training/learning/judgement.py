@@ -297,7 +297,8 @@ def kept_entry(
 
     Of those that are as good at corners, within one standard error, it is the one that has changed
     least where no corner judges (the rule of one standard error; Breiman et al. 1984, section
-    3.4.3): what is better by chance is not worth a change that nobody has seen.
+    3.4.3): what is better by chance is not worth a change that nobody has seen. An entry that is
+    marked as lost could not be written.
 
     Parameters
     ----------
@@ -309,6 +310,8 @@ def kept_entry(
         return None
     start = kept = known[0]
     lowest = min(start[measure], start.get("own_size", {}).get(measure, start[measure]))
+    if start.get("lost"):
+        lowest = float("inf")
     for entry in _candidates(known, measure, from_checkpoint, is_chosen):
         figure = float(entry[measure])
         doubt = 0.0
@@ -332,7 +335,7 @@ def _candidates(
     known: Sequence[Mapping[str, Any]], measure: Measure, from_checkpoint: bool, is_chosen: bool
 ) -> list[Mapping[str, Any]]:
     """Return the validations after the first that may be the best."""
-    rest = list(known[1:])
+    rest = [entry for entry in known[1:] if not entry.get("lost")]
     if not from_checkpoint:
         return rest
     return [entry for entry in rest if may_replace_start(entry, known[0], measure, is_chosen)]

@@ -315,8 +315,6 @@ class Trainer:
         self._meter.restore(self.state.meter, processes)
         self._recent_loss = self.state.recent_loss
         self._unsaved_best: tuple[int, float, tuple[int, int] | None] | None = None
-        #: Steps whose model was the best and could not be written.
-        self._lost: set[int] = set()
         self._told = time.monotonic()
 
     def _remembered_start(self, state: RunState | None) -> Teacher | None:
@@ -800,8 +798,7 @@ class Trainer:
         keeps_size = figure is not None and own.get(measure, figure) < figure
         figure = own[measure] if keeps_size else figure
         is_chosen = options.best_by == measure
-        on_disk = [past for past in self.state.history if past["step"] not in self._lost]
-        kept = kept_entry(on_disk, measure, bool(options.checkpoint), is_chosen)
+        kept = kept_entry(self.state.history, measure, bool(options.checkpoint), is_chosen)
         is_best = figure is not None and kept is entry
         size = (own["width"], own["height"]) if keeps_size else None
         is_open = step == 0 and options.decoder == "auto"
@@ -953,8 +950,10 @@ class Trainer:
         if best is not None:
             self._unsaved_best = self.state.step, best, best_size
         if self._unsaved_best is not None and self._unsaved_best[0] != self.state.step:
-            self._lost.add(self._unsaved_best[0])
-            self._unsaved_best = None
+            lost, self._unsaved_best = self._unsaved_best[0], None
+            for entry in self.state.history:
+                if entry["step"] == lost:
+                    entry["lost"] = True
         names = ["last"] + ["best"] * (self._unsaved_best is not None)
         epoch, rest = divmod(self.state.step, self._epoch_steps)
         if self.options.keep_every and rest == 0 and epoch % self.options.keep_every == 0:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -163,16 +162,22 @@ def validate(
                 sums[8] += float(scales.sum())
                 sums[9] += float(scales.square().sum())
                 if measure_tracks is not None:
-                    errors = _sparse_errors(tracked, chunk, depth, compared)
-                    sums[4] += sum(errors)
-                    sums[5] += len(errors)
+                    before = None
                     if start is not None:
                         before = start.depth(views.images[:, 0], bfloat16=False)
-                        for sample, change in _compared(tracked, chunk, depth, before, compared):
-                            if change.away is not None:
-                                sums[10:12] += torch.tensor([change.away, 1.0])
-                            gains[:, stretches[sample]] += torch.tensor([change.gain, 1.0])
-                            sums[12] += change.disputed
+                    for sample, own, geometry in _triangulated(tracked, chunk, compared):
+                        read = _read_at(geometry, depth[own])
+                        error = sparse_error(geometry, read)
+                        sums[4:6] += torch.tensor([error, 1.0], dtype=torch.float64)
+                        if before is None:
+                            continue
+                        away = change_away(depth[own], before[own], geometry)
+                        if away is not None:
+                            sums[10:12] += torch.tensor([away, 1.0], dtype=torch.float64)
+                        began = _read_at(geometry, before[own])
+                        gain = sparse_error(geometry, began) - error
+                        gains[:, stretches[sample]] += torch.tensor([gain, 1.0])
+                        sums[12] += disputed_share(geometry, began, read)
                 if wants_picture and output.images:
                     picture = training_picture(
                         views.images[:, 0], predictions.disparities[0], output
@@ -266,9 +271,9 @@ def judge_at_size(
                 sums[1] += len(errors)
                 if measure_tracks is not None:
                     depth = _full_depth(learner, disparity)
-                    errors = _sparse_errors(tracked, chunk, depth, compared)
-                    sums[2] += sum(errors)
-                    sums[3] += len(errors)
+                    for _, own, geometry in _triangulated(tracked, chunk, compared):
+                        sums[2] += sparse_error(geometry, _read_at(geometry, depth[own]))
+                        sums[3] += 1
     finally:
         model.train(was_training)
     abs_rel, images_known, sparse, known = processes.total(sums.to(processes.device)).tolist()
@@ -317,51 +322,10 @@ def _triangulated(
             yield sample, slice(row, row + 1), geometry
 
 
-def _sparse_errors(
-    samples: Samples, chunk: NDArray[np.int64], depth: Tensor, compared: set[int]
-) -> list[float]:
-    """Error against triangulated depth of each compared image whose motion is determined."""
-    errors = []
-    for _, own, geometry in _triangulated(samples, chunk, compared):
-        points = torch.from_numpy(geometry.points[None]).to(depth.device)
-        read = read_around(depth[own], points)[0].cpu().numpy()
-        errors.append(sparse_error(geometry, read))
-    return errors
-
-
-class _Change(NamedTuple):
-    """How an image has changed since the start.
-
-    Attributes
-    ----------
-    away : float or None
-        See :func:`training.learning.unjudged.change_away`.
-    gain : float
-        By how much the error against triangulated depth fell.
-    disputed : float
-        See :func:`training.learning.baselines.disputed_share`.
-    """
-
-    away: float | None
-    gain: float
-    disputed: float
-
-
-def _compared(
-    samples: Samples, chunk: NDArray[np.int64], depth: Tensor, before: Tensor, compared: set[int]
-) -> Iterator[tuple[int, _Change]]:
-    """Compare each image that has corners with the start's depth of it, shape (B, 1, H, W)."""
-    for sample, own, geometry in _triangulated(samples, chunk, compared):
-        points = torch.from_numpy(geometry.points[None]).to(depth.device)
-        first, second = (read_around(d[own], points)[0].cpu().numpy() for d in (before, depth))
-        yield (
-            sample,
-            _Change(
-                change_away(depth[own], before[own], geometry),
-                sparse_error(geometry, first) - sparse_error(geometry, second),
-                disputed_share(geometry, first, second),
-            ),
-        )
+def _read_at(geometry: SparseGeometry, depth: Tensor) -> NDArray[np.float32]:
+    """Read predicted depth, shape (1, 1, H, W), at and around the corners of an image."""
+    points = torch.from_numpy(geometry.points[None]).to(depth.device)
+    return np.asarray(read_around(depth, points)[0].cpu().numpy())
 
 
 def _depth_errors(

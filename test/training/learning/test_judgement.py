@@ -213,6 +213,17 @@ def test_of_models_that_are_as_good_at_corners_the_one_that_changed_least_is_kep
     assert kept_entry(history, "sparse", from_checkpoint=True)["step"] == 400
 
 
+def test_what_could_not_be_written_is_not_kept():
+    history = run(0.30, 0.20, 0.25)
+    history[1]["lost"] = True
+    assert kept_entry(history, "abs_rel", from_checkpoint=True)["step"] == 200
+    # Without the start, the next best is better than nothing.
+    worse = run(0.30, 0.35, 0.32)
+    worse[0]["lost"] = True
+    kept = [kept_entry(worse[:n], "abs_rel", from_checkpoint=True)["step"] for n in (2, 3)]
+    assert kept == [100, 200]
+
+
 def test_the_checkpoint_at_its_own_size_is_kept_until_it_is_beaten():
     history = run(0.30, 0.25, 0.21)
     history[0]["own_size"] = {"width": 96, "height": 64, "abs_rel": 0.22}
