@@ -122,7 +122,13 @@ from training.learning.size_choice import (
 from training.learning.teacher import FAR_SHARE, Teacher, far_share, make_teacher
 from training.learning.threads import ThreadChoice, take_idle_cores
 from training.learning.timing import Duration, measure_duration, parse_duration
-from training.learning.validation import MOST_SPARSE, evenly, judge_at_size, validate
+from training.learning.validation import (
+    MOST_SPARSE,
+    evenly,
+    judge_at_size,
+    measure_factor,
+    validate,
+)
 from training.objective import ObjectiveOutput, compile_mode
 
 # Streams of random numbers that must not be the same.
@@ -750,7 +756,7 @@ class Trainer:
         if step:
             entry["train_loss"] = self._recent_loss
         else:
-            entry |= self._start_in_metres()
+            entry |= self._start_in_metres((self.validation.width, self.validation.height))
         if len(self.validation):
             result = validate(
                 self._validated(),
@@ -778,7 +784,7 @@ class Trainer:
                     entry[name] = getattr(result, name)
             if not self.state.history:
                 entry["baselines"] = self._baselines()
-                own_size = self._at_own_size(entry.get("factor", 1.0))
+                own_size = self._at_own_size()
                 if own_size is not None:
                     entry["own_size"] = own_size
             self._set_train_mode()
@@ -840,7 +846,7 @@ class Trainer:
         """Name what judges a model without its scale, if there is such a figure."""
         return "sparse" if self.is_metric and entry.get("sparse") is not None else measure
 
-    def _start_in_metres(self) -> dict[str, float | None]:
+    def _start_in_metres(self, size: tuple[int, int]) -> dict[str, float | None]:
         """Return what makes the depth of a checkpoint metric, where depth is learned in metres.
 
         A model that knows depth up to its scale is worth what it is with the right factor, and that
@@ -853,19 +859,17 @@ class Trainer:
             given = open_checkpoint(self.options.checkpoint).metadata
             own = {"factor": given.scale, "factor_spread": given.scale_spread}
             return own if given.is_metric else {}
-        found = validate(
+        found = measure_factor(
             self._validated(),
             self.training,
             self.processes,
             self.options.batch_size // self.processes.count,
             _MOST_FOR_FACTOR,
-            seed=self.options.seed,
+            size,
         )
-        if found.scale is None or found.scale_spread is None:
-            return {}
-        return {"factor": found.scale, "factor_spread": found.scale_spread}
+        return {} if found is None else {"factor": found[0], "factor_spread": found[1]}
 
-    def _at_own_size(self, factor: float) -> dict[str, Any] | None:
+    def _at_own_size(self) -> dict[str, Any] | None:
         """Judge the checkpoint that training begins with at its own image size."""
         if not self.options.checkpoint:
             return None
@@ -873,6 +877,7 @@ class Trainer:
         size = (metadata.width, metadata.height)
         if size == (self.validation.width, self.validation.height):
             return None
+        metres = self._start_in_metres(size)
         abs_rel, sparse = judge_at_size(
             self._validated(),
             self.validation,
@@ -882,11 +887,11 @@ class Trainer:
             size,
             metric=self.is_metric,
             measure_tracks=self._measure_tracks,
-            factor=factor,
+            factor=metres.get("factor") or 1.0,
         )
         figures = {"abs_rel": abs_rel, "sparse": sparse}
         known = {name: value for name, value in figures.items() if value is not None}
-        return {"width": size[0], "height": size[1], **known}
+        return {"width": size[0], "height": size[1], **metres, **known}
 
     def _baselines(self) -> dict[str, float | None]:
         """Judge what was not learned, once."""
@@ -965,6 +970,11 @@ class Trainer:
                 if name == "best" and self._unsaved_best is not None:
                     size = self._unsaved_best[2] or (metadata.width, metadata.height)
                     metadata = replace(metadata, width=size[0], height=size[1])
+                    own = self.state.history[-1].get("own_size", {}) if self.state.history else {}
+                    if self._unsaved_best[2] is not None and "factor" in own:
+                        metadata = replace(
+                            metadata, scale=own["factor"], scale_spread=own["factor_spread"]
+                        )
                 save_checkpoint(
                     self.folder / f"{name}.safetensors", metadata, self.model.networks()
                 )

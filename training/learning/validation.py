@@ -259,13 +259,7 @@ def judge_at_size(
         with torch.no_grad():
             for chunk, loaded in zip(chunks, iterate_batches(plain, chunks), strict=True):
                 images = to_network_input(loaded.images[:, 0].to(processes.device))
-                resized = functional.interpolate(
-                    images, size[::-1], mode="bilinear", align_corners=False, antialias=True
-                )
-                disparity = Predictions(*model(resized, (), ())).disparities[0].float()
-                disparity = functional.interpolate(
-                    disparity, images.shape[-2:], mode="bilinear", align_corners=False
-                )
+                disparity = _disparity_at(learner, images, size)
                 errors = _depth_errors(learner, samples, chunk, disparity, metric, factor)
                 sums[0] += sum(errors)
                 sums[1] += len(errors)
@@ -280,6 +274,63 @@ def judge_at_size(
     return (
         abs_rel / images_known if images_known else None,
         sparse / known if known >= FEWEST_SPARSE else None,
+    )
+
+
+def measure_factor(
+    learner: Learner,
+    samples: Samples,
+    processes: Processes,
+    batch: int,
+    most: int,
+    size: tuple[int, int],
+) -> tuple[float, float] | None:
+    """Measure what depth must be multiplied by to be in metres, where poses are recorded.
+
+    Parameters
+    ----------
+    learner, processes, batch, most
+        As for :func:`validate`.
+    samples : Samples
+        With recorded motion.
+    size : tuple of int
+        Width and height in pixels of what the network sees; a network's scale depends on it.
+
+    Returns
+    -------
+    factor, spread : float
+        The geometric mean over samples, and the standard deviation of its logarithm; None where too
+        few samples have corners.
+    """
+    chosen = evenly(len(samples), most)[processes.rank :: processes.count]
+    chunks = [samples.arranged(chosen[i : i + batch]) for i in range(0, len(chosen), batch)]
+    sums = torch.zeros(3, dtype=torch.float64)
+    was_training = learner.model.training
+    learner.model.eval()
+    try:
+        with torch.no_grad():
+            for loaded in iterate_batches(samples, chunks):
+                views = prepare(loaded.to(processes.device))
+                disparity = _disparity_at(learner, views.images[:, 0], size)
+                scales = _log_scales(learner, views, Predictions([disparity], [], None))
+                sums += torch.stack([torch.ones_like(scales), scales, scales.square()]).sum(dim=1)
+    finally:
+        learner.model.train(was_training)
+    count, logs, squares = processes.total(sums.to(processes.device)).tolist()
+    if count < FEWEST_SPARSE:
+        return None
+    mean = logs / count
+    return math.exp(mean), math.sqrt(max(0.0, squares / count - mean**2))
+
+
+def _disparity_at(learner: Learner, images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Predict disparity from images of another size, and bring it to that of the images."""
+    resized = functional.interpolate(
+        images, size[::-1], mode="bilinear", align_corners=False, antialias=True
+    )
+    disparity = Predictions(*learner.model(resized, (), ())).disparities[0].float()
+    return functional.interpolate(
+        disparity, images.shape[-2:], mode="bilinear", align_corners=False
     )
 
 

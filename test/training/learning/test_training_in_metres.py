@@ -9,13 +9,14 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from monodepth2_ros.checkpoint import Checkpoint, load_checkpoint
+from monodepth2_ros.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from monodepth2_ros.predictor import DepthPredictor
 from narrow_networks import program_of
 from paths import REPOSITORY
@@ -137,6 +138,23 @@ def test_a_start_without_metres_is_kept_with_the_factor_of_what_is_learned_from(
     assert main(words(store, tmp_path / "blind", *more, "--decoder", "keep")) == NOTHING_LEARNED
     start = load_checkpoint(tmp_path / "blind" / "best.safetensors").metadata
     assert not start.is_metric and start.scale == 1.0
+
+
+@pytest.mark.slow
+def test_a_start_has_another_factor_at_its_own_image_size(store: Path, tmp_path: Path) -> None:
+    assert main(words(store, tmp_path / "plain", "--pose", "tracks")) in COMPLETE
+    plain, large = (
+        load_checkpoint(tmp_path / "plain" / "last.safetensors"),
+        tmp_path / "large.safetensors",
+    )
+    save_checkpoint(large, replace(plain.metadata, width=192, height=128), plain.state)
+    how, out = ["--pose", "recorded", "--checkpoint", str(large)], tmp_path / "metric"
+    assert main(words(store, out, *how, "--learning-rate", "1e-9", "--decoder", "keep")) in COMPLETE
+    start = json.loads((out / "history.jsonl").read_text().splitlines()[0])
+    own, kept = start["own_size"], load_checkpoint(out / "best.safetensors").metadata
+    assert own["factor"] > 0 and own["factor"] != start["factor"]
+    expected = own["factor"] if kept.width == 192 else start["factor"]
+    assert kept.scale == pytest.approx(expected)
 
 
 @pytest.mark.slow
